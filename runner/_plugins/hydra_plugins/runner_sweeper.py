@@ -1,0 +1,88 @@
+"""The Hydra sweeper: every point composed once, all of them checked, then launched.
+
+Hydra finds it because `runner._plugins` is on sys.path and in PYTHONPATH.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from runner import grid
+
+
+class RunnerSweeper(Sweeper):
+    """Hands the composed grid to the program (the task function) before it launches a point.
+
+    Needs of the task function, besides being callable with a configuration:
+    `plan(configs)`, which refuses or gives each point's folder (None: don't run), and
+    `session()`, the context in which points are run.
+    """
+
+    def __init__(self, params: Mapping[str, str] | None = None) -> None:
+        self._params = dict(params or {})
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Called by Hydra with everything a sweep needs."""
+        self._context, self._master = hydra_context, config
+        self._program: Any = task_function
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the sweep that `arguments` and the params of a sweep file span."""
+        str(self._master.hydra.sweep.dir)  # settles the time in it, before the points copy it
+        axes = grid.axes(self._params, arguments)
+        points = grid.points(axes)
+        loader = ComposedOnce(self._context.config_loader.get_search_path())
+        try:
+            configs = [loader.compose(self._master, point) for point in points]
+        except (HydraException, OmegaConfBaseException) as error:
+            raise grid.diagnosis(axes, error) from error
+        folders = self._program.plan(configs)
+        if folders is None:
+            return []
+        for config, folder in zip(configs, folders, strict=True):
+            with open_dict(config):
+                config.hydra.sweep.subdir = folder
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=HydraContext(config_loader=loader, callbacks=self._context.callbacks),
+            task_function=self._program,
+            config=self._master,
+        )
+        with self._program.session():
+            jobs = launcher.launch(points, initial_job_idx=0)
+            # a failed trial returns its record; what raises here is a fault of the program
+            return [job.return_value for job in jobs]
+
+
+class ComposedOnce(ConfigLoaderImpl):
+    """A config loader that gives launchers what was composed for the check."""
+
+    def __init__(self, search_path: Any) -> None:
+        super().__init__(search_path)
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def compose(self, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
+        """Compose one point and keep it."""
+        config = super().load_sweep_config(master, list(overrides))
+        self._composed[tuple(overrides)] = config
+        return config
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        """The kept point; composed anew in another process, to which none travelled."""
+        kept = self._composed.pop(tuple(sweep_overrides), None)
+        return kept or super().load_sweep_config(master_config, sweep_overrides)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_composed": {}}

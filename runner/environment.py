@@ -1,0 +1,136 @@
+"""Where a trial ran: an allow-list of facts, so that no secret can slip into a record.
+
+The process's environment variables are never copied; of the command line, values
+that carry a connection string are blanked.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import socket
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+_SECRET_KEYS = re.compile(
+    r"^(\+*[\w.]*(?:uri|password|passwd|token|secret|api_key|apikey)[\w.]*=).+", re.I
+)
+_SECRET_PAIRS = re.compile(
+    r"\b(\w*(?:password|passwd|token|secret|api_key|apikey)=)[^\s&'\",}]+", re.I
+)
+HIDDEN = "***"
+
+
+def redact(text: str) -> str:
+    """`text` with credentials of URLs and of key=value pairs blanked."""
+    return _SECRET_PAIRS.sub(rf"\1{HIDDEN}", _CREDENTIALS.sub(f"{HIDDEN}@", text))
+
+
+def redacted_command(command: Sequence[str]) -> list[str]:
+    """A command line, every connection string and secret in it blanked."""
+    return [redact(_SECRET_KEYS.sub(rf"\1{HIDDEN}", word)) for word in command]
+
+
+def host_environment(folder: Path) -> dict[str, Any]:
+    """Facts that hold for the whole sweep; needs no torch. `folder` is the user's checkout."""
+    return {
+        "host": socket.gethostname(),
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "torchvision": _version("torchvision"),
+        "mlflow": _version("mlflow"),
+        "runner": _version("runner"),
+        "cpu": _cpu_model(),
+        "cpus": os.cpu_count(),
+        "usable_cpus": usable_cpus(),
+        "git_commit": _git(folder, "rev-parse", "HEAD"),
+        "git_dirty": _dirty(folder),
+    }
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def device_environment(device: str) -> dict[str, Any]:
+    """Facts of the process and device a trial ran on; null with a reason where unknown.
+
+    Called in the worker, after the timing.
+    """
+    import torch
+
+    facts: dict[str, Any] = {
+        "pid": os.getpid(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        "gpu": None,
+        "gpu_uuid": None,
+        "gpu_driver": None,
+    }
+    if not device.startswith("cuda"):
+        return facts | {"gpu_reason": f"the trial ran on {device}"}
+    properties = torch.cuda.get_device_properties(torch.device(device))
+    return facts | {
+        "gpu": properties.name,
+        "gpu_uuid": f"GPU-{properties.uuid}" if hasattr(properties, "uuid") else None,
+        **_driver_version(),
+    }
+
+
+def _driver_version() -> dict[str, str | None]:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return {"gpu_driver": None, "gpu_driver_reason": f"NVML: {error}"}
+    try:
+        return {"gpu_driver": str(pynvml.nvmlSystemGetDriverVersion())}
+    except pynvml.NVMLError as error:
+        return {"gpu_driver": None, "gpu_driver_reason": f"NVML: {error}"}
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None  # run from a checkout that is not installed
+
+
+def _cpu_model() -> str | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or None
+    match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else platform.processor() or None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None  # no git, or no checkout
+    return done.stdout.strip()
+
+
+def _dirty(folder: Path) -> bool | None:
+    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return None if status is None else bool(status)

@@ -1,0 +1,116 @@
+"""The grid that a sweep's overrides span, and what is wrong with it when it can't be composed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from runner.config import CONF_DIR, UsageError, explain, trial_of
+from runner.devices import possible_devices
+
+Point = tuple[str, ...]
+
+
+def axes(params: Mapping[str, object], arguments: Sequence[str]) -> list[list[str]]:
+    """The overrides along each axis of a sweep; `arguments` win over a file's `params`.
+
+    `repeat` comes first, whatever its place: repeats are rounds over the whole sweep.
+    Raises UsageError, with all that can't be read or spans no grid.
+    """
+    found: dict[str, list[str]] = {}
+    problems = []
+    for name, value in params.items():
+        if not isinstance(value, (str, int, float)):
+            problems.append(
+                f"hydra.sweeper.params.{name} is {value}; expected one string with commas, "
+                'as in "224,640"'
+            )
+    parser = OverridesParser.create()
+    for text in [*(f"{name}={value}" for name, value in params.items()), *arguments]:
+        try:
+            override = parser.parse_override(text)
+            found[override.key_or_group] = _values(override)
+        except UsageError as error:
+            problems.append(str(error))
+        except HydraException as error:
+            problems.append(explain(error, text))
+    if problems:
+        raise UsageError(*problems)
+    return [found[name] for name in sorted(found, key=lambda name: name != "repeat")]
+
+
+def _values(override: Override) -> list[str]:
+    key = override.get_key_element()
+    if not override.key_or_group:
+        raise UsageError(f"{override.input_line!r} names no key; expected key=value")
+    if override.is_delete():
+        raise UsageError(f"{override.input_line} takes a key away, but every key is needed")
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    if not override.is_discrete_sweep():
+        raise UsageError(
+            f"{override.input_line} spans no finite grid; expected values with commas, "
+            "range(start,stop,step) or choice(a,b)"
+        )
+    values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    if not values:
+        raise UsageError(f"{override.input_line} is empty; give at least one value")
+    return values
+
+
+def points(axes: Sequence[Sequence[str]]) -> list[Point]:
+    """All combinations, the last axis varying fastest."""
+    return list(itertools.product(*axes))
+
+
+def diagnosis(axes: Sequence[Sequence[str]], error: Exception) -> UsageError:
+    """Everything wrong with a grid of which Hydra refused a point with `error`.
+
+    Hydra stops at its first error. Here each override is tried alone, and then, in a
+    trial of the good ones, each good value in its turn: all problems, in time that
+    grows with the values and not with their combinations.
+    """
+    sentences = []
+    good: list[list[str]] = []
+    GlobalHydra.instance().clear()  # the main one has no further use
+    with initialize_config_dir(CONF_DIR, version_base=None):
+        for axis in axes:
+            good.append([])
+            for override in axis:
+                refused = _compose([override])
+                if isinstance(refused, DictConfig):
+                    good[-1].append(override)
+                else:
+                    sentences.append(explain(refused, override))
+        good = [axis for axis in good if axis]
+        base = [axis[0] for axis in good]
+        varied = [
+            [*base[:place], value, *base[place + 1 :]]
+            for place, axis in enumerate(good)
+            for value in axis[1:]
+        ]
+        for overrides in [base, *varied]:
+            config = _compose(overrides)
+            if not isinstance(config, DictConfig):
+                continue
+            try:
+                trial_of(config, possible_devices(), Path.cwd())
+            except UsageError as problem:
+                sentences += problem.sentences
+    return UsageError(*(sentences or [str(error)]))
+
+
+def _compose(overrides: list[str]) -> DictConfig | Exception:
+    try:
+        return compose("config", overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        return error

@@ -1,0 +1,212 @@
+"""From a trial to something that can be called: the network and its inputs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.error import URLError
+
+import torch
+import torchvision
+
+from runner.trial import Model, Trial
+
+
+class ModelError(Exception):
+    """The network can't be had; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network in eval mode and its inputs, both on the device; `forward()` runs it once."""
+
+    network: torch.nn.Module
+    inputs: tuple[Any, ...]
+
+    def forward(self) -> object:
+        """One forward pass; what it returns is the network's own output."""
+        return self.network(*self.inputs)
+
+
+def build(trial: Trial, device: torch.device) -> Workload:
+    """The trial's network in eval mode and its inputs, seeded by `trial.seed`.
+
+    Raises ModelError when the network can't be made or its weights can't be had.
+    """
+    torch.manual_seed(trial.seed)
+    network = _network(trial).eval().to(device)
+    torch.manual_seed(trial.seed)
+    return Workload(network, tuple(_to(device, value) for value in _inputs(trial)))
+
+
+def _network(trial: Trial) -> torch.nn.Module:
+    model = trial.model
+    if model.target is not None:
+        network = load_target(model.target)(**model.kwargs)
+        if not isinstance(network, torch.nn.Module):
+            raise ModelError(
+                f"{model.target} returned a {type(network).__name__}; expected a torch.nn.Module"
+            )
+        return network
+    try:
+        made: torch.nn.Module = torchvision.models.get_model(
+            model.name, weights=model.weights, **_builder_arguments(trial)
+        )
+    except (URLError, TimeoutError) as error:
+        raise ModelError(
+            f"weights {model.weights} of {model.name} could not be downloaded ({error}); "
+            f"put the file into {torch.hub.get_dir()}/checkpoints, or leave model.weights out "
+            "for random ones"
+        ) from error
+    return made
+
+
+def _builder_arguments(trial: Trial) -> dict[str, Any]:
+    model, (height, width) = trial.model, trial.input.size
+    arguments: dict[str, Any] = {}
+    if model.size_argument == "image_size":
+        arguments["image_size"] = height
+    elif model.size_argument == "input_size":
+        arguments["input_size"] = (height, width)
+    if model.task == "quantized":
+        arguments["quantize"] = True
+    if model.task in ("detection", "segmentation") and model.weights is None:
+        arguments["weights_backbone"] = None  # else the backbone's are downloaded
+    if model.task == "detection" and not model.name.startswith("ssd"):
+        # otherwise its own transform scales every image to about 800 pixels
+        arguments |= {"min_size": min(height, width), "max_size": max(height, width)}
+    return arguments | model.kwargs
+
+
+def load_target(target: str) -> Callable[..., object]:
+    """The callable at an import path, looked for in the current directory too.
+
+    Raises ModelError if it can't be imported or is not callable.
+    """
+    if (folder := os.getcwd()) not in sys.path:
+        sys.path.insert(0, folder)
+    module_name, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except Exception as error:  # a user's module may raise anything at all
+        raise ModelError(
+            f"model.target={target} can't be imported: {type(error).__name__}: {error} "
+            f"(looked in {folder} and the installed packages)"
+        ) from error
+    if not callable(found):
+        raise ModelError(f"model.target={target} is a {type(found).__name__}; expected a callable")
+    made: Callable[..., object] = found
+    return made
+
+
+def problems(models: Iterable[Model]) -> list[str]:
+    """What is wrong with targets and weights, found without building a network."""
+    found = []
+    for model in models:
+        if model.target is not None:
+            try:
+                load_target(model.target)
+            except ModelError as error:
+                found.append(str(error))
+        elif model.weights is not None:
+            names = list(torchvision.models.get_model_weights(model.name).__members__)
+            if model.weights not in names:
+                found.append(
+                    f"model.weights is {model.weights}; {model.name} has {', '.join(names)}, "
+                    "or null for random weights"
+                )
+    return found
+
+
+def _inputs(trial: Trial) -> tuple[Any, ...]:
+    batch_size, (height, width) = trial.input.batch_size, trial.input.size
+    match trial.model.task:
+        case "detection":  # a list of images with values from 0 to 1
+            images = [_filled(trial, (3, height, width), unit=True) for _ in range(batch_size)]
+            return (images,)
+        case "video":
+            return (_filled(trial, (batch_size, 3, trial.input.frames, height, width)),)
+        case "optical_flow":  # two images with values from -1 to 1
+            shape = (batch_size, 3, height, width)
+            return tuple(_filled(trial, shape).clamp(-1, 1) for _ in range(2))
+        case _:
+            return (_filled(trial, (batch_size, 3, height, width)),)
+
+
+def _filled(trial: Trial, shape: tuple[int, ...], unit: bool = False) -> torch.Tensor:
+    """A tensor of the asked-for fill; random values are normal, or `unit` from 0 to 1."""
+    match trial.input.fill:
+        case "zeros":
+            return torch.zeros(shape)
+        case "ones":
+            return torch.ones(shape)
+        case _:
+            return torch.rand(shape) if unit else torch.randn(shape)
+
+
+def _to(device: torch.device, value: Any) -> Any:
+    return [item.to(device) for item in value] if isinstance(value, list) else value.to(device)
+
+
+def shapes(inputs: tuple[Any, ...]) -> list[list[int]]:
+    """Shape of every input tensor, lists flattened."""
+    tensors = (t for value in inputs for t in (value if isinstance(value, list) else [value]))
+    return [list(tensor.shape) for tensor in tensors]
+
+
+def tensors_of(output: object) -> list[torch.Tensor]:
+    """All tensors in a network's output: tensor, list, tuple or dict of them."""
+    if isinstance(output, torch.Tensor):
+        return [output]
+    if isinstance(output, dict):
+        output = list(output.values())
+    if isinstance(output, (list, tuple)):
+        return [tensor for item in output for tensor in tensors_of(item)]
+    return []
+
+
+def effective_settings(
+    workload: Workload, device: torch.device, timed_size: tuple[int, int]
+) -> dict[str, Any]:
+    """What really was in force, read back from torch and the network; not what was asked for.
+
+    Raises ModelError if the network, or a part of it, is in training mode.
+    """
+    training = [
+        name or "itself" for name, part in workload.network.named_modules() if part.training
+    ]
+    if training:
+        raise ModelError(
+            f"the network is in training mode ({', '.join(training[:3])}) after eval(); "
+            "its eval() must reach every part"
+        )
+    first = next(workload.network.parameters(), None)
+    fixed = getattr(getattr(workload.network, "transform", None), "fixed_size", None)
+    cuda = device.type == "cuda"
+    return {
+        "device": str(device),
+        "device_name": torch.get_device_module(device).get_device_name(device) if cuda else None,
+        "dtype": str(first.dtype).removeprefix("torch.") if first is not None else None,
+        "channels_last": first is not None
+        and first.dim() == 4
+        and first.is_contiguous(memory_format=torch.channels_last)
+        and not first.is_contiguous(),
+        "parameters": sum(parameter.numel() for parameter in workload.network.parameters()),
+        "input_shapes": shapes(workload.inputs),
+        # an SSD scales every image to its own (width, height), whatever was asked for
+        "network_size": [fixed[1], fixed[0]] if fixed else list(timed_size),
+        "eval": True,
+        "inference_mode": torch.is_inference_mode_enabled(),
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32 if cuda else None,
+        "tf32_cudnn": torch.backends.cudnn.allow_tf32 if cuda else None,
+        "cudnn_enabled": torch.backends.cudnn.enabled if cuda else None,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark if cuda else None,
+        "cudnn_deterministic": torch.backends.cudnn.deterministic if cuda else None,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }

@@ -1,0 +1,331 @@
+"""One sweep, from its composed points to its table: the only file that sees everything.
+
+torch is never imported here, and MLflow only once the whole grid has been checked
+and while the worker's forkserver is loading torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from runner import grid, tracking, worker
+from runner.config import CONF_DIR, UsageError, register_schema, trial_of
+from runner.devices import Devices, possible_devices
+from runner.environment import host_environment, redact, redacted_command
+from runner.record import Outcome, Record, save, trial_values, utc_now
+from runner.report.progress import SweepProgress
+from runner.report.table import methods_table, results_table
+from runner.statistics import summarize
+from runner.trial import Trial
+from runner.verdict import flags, verdict_of
+
+SWEEP_WIDE = ("sweep", "tracking", "output_dir", "isolation", "dry_run")
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def run_command() -> int:
+    """Run the command line in sys.argv; its exit code."""
+    plugins = str(Path(__file__).parent / "_plugins")
+    sys.path.append(plugins)
+    # launchers that start processes of their own need the sweeper's package there
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [os.environ.get("PYTHONPATH"), plugins])
+    )
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as exceptions, to be told in one way
+    register_schema()
+    typed = sys.argv
+    # conf/config.yaml makes everything a sweep, so -m changes nothing and may stand anywhere
+    sys.argv = ["runner", *(word for word in typed[1:] if word not in ("-m", "--multirun"))]
+    program = Program(redacted_command(typed))
+    try:
+        overrides = get_args_parser().parse_args().overrides
+        axes = grid.axes({}, overrides)  # refuses what can't be read, before Hydra trips over it
+        if ["hydra.mode=RUN"] in axes:
+            raise UsageError("hydra.mode=RUN goes past the check of the trials; leave it out")
+        hydra.main(version_base=None, config_path=CONF_DIR, config_name="config")(program)()
+    except UsageError as error:
+        return _refuse(error)
+    except (HydraException, OmegaConfBaseException) as error:
+        return _refuse(_usage_error(axes, error))
+    except OSError as error:
+        print(f"runner: {redact(str(error))}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    finally:
+        sys.argv = typed
+    return program.exit_code
+
+
+def _usage_error(axes: list[list[str]], error: Exception) -> UsageError:
+    swept = [axis for axis in axes if len(axis) > 1]
+    if swept and any(word.startswith(("-c", "--cfg")) for word in sys.argv[1:]):
+        return UsageError(
+            f"--cfg shows one configuration, but {swept[0][0]} is swept; give one value, "
+            "or list the trials by dry_run=true"
+        )
+    return grid.diagnosis(axes, error)
+
+
+def _refuse(error: UsageError) -> int:
+    heading = "runner: nothing was run" + (
+        f", {len(error.sentences)} problems:" if len(error.sentences) > 1 else ":"
+    )
+    lines = [heading, *(f"  - {redact(sentence)}" for sentence in error.sentences)]
+    print("\n".join(lines), file=sys.stderr)
+    return USAGE
+
+
+class Program:
+    """The task function that Hydra runs for each point, and all that holds for the sweep."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.exit_code = OK
+        self._command = list(command)
+        terminal = sys.stdout.isatty()
+        self._console = Console(highlight=False, width=None if terminal else 140)
+        self._folder = Path.cwd()
+        self._records: list[Record] = []
+        self._devices = Devices()
+        self._trials: list[Trial] = []
+
+    def plan(self, configs: Sequence[DictConfig]) -> list[str] | None:
+        """Check every point and name its folder; None for a dry run.
+
+        Raises UsageError with the problems of all points.
+        """
+        self._config = configs[0]
+        self._devices = possible_devices()
+        trials = self._checked(configs)
+        asked_for_gpu = self._devices != Devices() and any(
+            trial.device != "cpu" for trial in trials
+        )
+        models = {trial.model.name: trial.model for trial in trials}.values()
+        to_inspect = [model for model in models if model.target or model.weights]
+        self._output_dir = Path(self._config.output_dir)
+        self._sweep_dir = self._output_dir / str(self._config.sweep.id)
+        if self._sweep_dir.exists() and not self._config.dry_run:
+            raise UsageError(
+                f"sweep.id is {self._config.sweep.id}, but {self._sweep_dir} exists already; "
+                "give another sweep.id, so that no record is overwritten"
+            )
+        if asked_for_gpu or to_inspect:
+            self._start_worker()
+            try:
+                inspection = worker.inspect(to_inspect, self._config.isolation)
+            except worker.WorkerDied as death:
+                raise UsageError(f"torch could not be asked for its devices: {death}") from death
+            self._devices = inspection.devices
+            if inspection.problems:
+                raise UsageError(*inspection.problems)
+            trials = self._checked(configs)
+        self._trials = trials
+        if self._config.dry_run:
+            self._list(trials)
+            return None
+        return [trial.folder for trial in trials]
+
+    def _checked(self, configs: Sequence[DictConfig]) -> list[Trial]:
+        trials: list[Trial] = []
+        sentences: list[str] = []
+        for config in configs:
+            try:
+                trials.append(trial_of(config, self._devices, self._folder))
+            except UsageError as error:
+                sentences += error.sentences
+        for name in SWEEP_WIDE:
+            if any(config.get(name) != configs[0].get(name) for config in configs):
+                sentences.append(f"{name} is swept over, but holds for a whole sweep; give one")
+        for folder, count in Counter(trial.folder for trial in trials).items():
+            if count > 1:
+                title = next(trial.title for trial in trials if trial.folder == folder)
+                sentences.append(
+                    f"{title} comes {count} times in this sweep; name it once, or time it in "
+                    f"{count} processes by repeat={','.join(map(str, range(count)))}"
+                )
+        if sentences:
+            raise UsageError(*sentences)
+        return trials
+
+    def _start_worker(self) -> None:
+        if self._config.isolation == "process":
+            worker.start()
+
+    def _list(self, trials: Sequence[Trial]) -> None:
+        for number, trial in enumerate(trials, 1):
+            self._console.print(
+                f"{number:4}  {trial.folder}  {trial.title} on {trial.device}", soft_wrap=True
+            )
+        plural = "s" if len(trials) > 1 else ""
+        self._console.print(f"{len(trials)} trial{plural}; a dry run: nothing was run")
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Everything around the trials: folder, forkserver, MLflow before; table after."""
+        try:
+            self._sweep_dir.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(
+                f"output_dir is {self._output_dir}, but no folder can be made there "
+                f"({error.strerror}); give one that can be written"
+            ) from error
+        self._start_worker()  # loads torch while MLflow loads here
+        self._store, self._parent_id = None, None
+        self.exit_code = FAILED  # until the end has been reached
+        try:
+            with SweepProgress(self._console, len(self._trials)) as self._progress:
+                self._host = host_environment(self._folder) | {"command": self._command}
+                self._store, self._parent_id = self._open_tracking()
+                yield
+            if all(record.completed for record in self._records):
+                self.exit_code = OK
+        except KeyboardInterrupt:
+            self.exit_code = INTERRUPTED
+        finally:
+            self._close_tracking()
+            self._report()
+
+    def __call__(self, cfg: DictConfig) -> Record:
+        """Run one point: a fresh process, a record on disk, a run in MLflow."""
+        trial = trial_of(cfg, self._devices, self._folder)
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        timing = trial.timing
+        self._progress.trial(trial.title, f"{timing.warmup} warm-ups, {timing.iterations} timed")
+        started_at = utc_now()
+        interrupt: KeyboardInterrupt | None = None
+        try:
+            outcome = worker.run(trial, cfg.isolation, folder / "worker.log", self._progress.phase)
+        except KeyboardInterrupt as pressed:
+            interrupt = pressed
+            error = {"type": "KeyboardInterrupt", "message": "interrupted by the user", "trace": ""}
+            outcome = Outcome("interrupted", error=error)
+        record = record_of(trial, str(cfg.sweep.id), outcome, self._host, started_at)
+        path = folder / "record.json"
+        save(record, path)
+        self._records.append(record)
+        if self._store is not None:
+            try:
+                tracking.publish(self._store, record, path, self._parent_id)
+            except tracking.TrackingUnavailable as reason:
+                self._lose_tracking(reason)
+        self._progress.done(record)
+        if interrupt is not None:
+            raise interrupt
+        return record
+
+    def _open_tracking(self) -> tuple[tracking.Store | None, str | None]:
+        settings = self._config.tracking
+        if settings.kind == "off":
+            return None, None
+        try:
+            store = tracking.open_store(settings.uri, settings.experiment, self._output_dir)
+            if len(self._trials) == 1:
+                return store, None
+            name, sweep_id = self._config.sweep.name, str(self._config.sweep.id)
+            return store, tracking.open_parent(store, sweep_id, name, len(self._trials))
+        except tracking.TrackingUnavailable as reason:
+            self._lose_tracking(reason)
+            return None, None
+
+    def _lose_tracking(self, reason: Exception) -> None:
+        """Say once that MLflow is away; measuring goes on, the records are on disk."""
+        self._store = None
+        self._tell(f"warning: MLflow can't be used ({reason}); records are in {self._sweep_dir}")
+
+    def _close_tracking(self) -> None:
+        if self._store is None or self._parent_id is None:
+            return
+        status = {OK: "FINISHED", INTERRUPTED: "KILLED"}.get(self.exit_code, "FAILED")
+        try:
+            tracking.close_parent(self._store, self._parent_id, status)
+        except tracking.TrackingUnavailable as reason:
+            self._lose_tracking(reason)
+
+    def _report(self) -> None:
+        records = self._records
+        if not records:
+            return
+        methods = {record.trial["timing"]["method"] for record in records}
+        table = methods_table if "naive" in methods and len(records) > 1 else results_table
+        self._console.print(table(records))
+        if table is results_table:
+            for record in records:
+                for reason in record.reasons:
+                    self._tell(f"{record.title}: {reason['advice']}")
+        unfinished = [record for record in records if not record.completed]
+        if unfinished:
+            self._tell(
+                f"{len(unfinished)} of {len(self._trials)} trials not completed; why: "
+                f"error in {self._sweep_dir}/*/record.json, output in worker.log beside it"
+            )
+        models = [record.trial["model"] for record in records]
+        if any(model["weights"] is None and model["target"] is None for model in models):
+            self._tell(
+                "weights   random; model.weights=DEFAULT loads trained ones "
+                "(a detector's time depends on them)"
+            )
+        self._tell(f"device    {device_line(max(records, key=lambda record: record.completed))}")
+        self._tell(f"records   {self._sweep_dir}/")
+        if self._store is not None:
+            if command := tracking.ui_command(self._store):
+                self._tell(f"MLflow    {command}")
+            self._tell(f"          {tracking.ui_link(self._store, str(self._config.sweep.id))}")
+
+    def _tell(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
+def device_line(record: Record) -> str:
+    """Where the trials ran, in one line."""
+    environment, effective = record.environment, record.effective
+    if environment.get("gpu"):
+        return f"{environment['gpu']}, driver {environment.get('gpu_driver') or 'unknown'}"
+    threads = f", {effective['threads']} threads" if "threads" in effective else ""
+    cpu = environment.get("cpu") or "unknown CPU"
+    return f"{record.trial['device']}: {cpu}{threads}, torch {environment['torch']}"
+
+
+def record_of(
+    trial: Trial, sweep_id: str, outcome: Outcome, host: dict[str, Any], started_at: str
+) -> Record:
+    """Put together what is known of a trial that has just ended."""
+    summary, found = None, []
+    if outcome.status == "completed":
+        summary = summarize(outcome.latency_ms, trial.input.batch_size, outcome.warmup_ms)
+        found = list(flags(trial, outcome, summary))
+    return Record(
+        sweep_id=sweep_id,
+        key=trial.key,
+        repeat=trial.repeat,
+        title=trial.title,
+        trial=trial_values(trial),
+        status=outcome.status,
+        verdict=verdict_of(found),
+        reasons=[asdict(flag) for flag in found],
+        effective=outcome.effective,
+        warmup_ms=list(outcome.warmup_ms),
+        latency_ms=list(outcome.latency_ms),
+        series=outcome.series,
+        summary=asdict(summary) if summary else {},
+        environment=host | outcome.environment,
+        contention=None,
+        started_at=started_at,
+        ended_at=utc_now(),
+        error=outcome.error,
+    )

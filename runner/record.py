@@ -1,0 +1,109 @@
+"""The record of one trial: everything known about it, in one JSON file on disk.
+
+MLflow and every table are projections of records; nothing is rounded here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from runner.trial import Trial
+
+VERSION = 1
+STATUSES = ("completed", "failed", "out_of_memory", "timed_out", "interrupted")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of the process that ran a trial; milliseconds in run order.
+
+    `series` holds what else was measured (hidden_device_ms, build_s, ...), `effective`
+    the settings that were really in force, `error` type, message and traceback.
+    """
+
+    status: str
+    warmup_ms: tuple[float, ...] = ()
+    latency_ms: tuple[float, ...] = ()
+    series: dict[str, float | None] = field(default_factory=dict)
+    effective: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial, once run. `trial` holds the configuration with every default filled in."""
+
+    sweep_id: str
+    key: str
+    repeat: int
+    title: str
+    trial: dict[str, Any]
+    status: str
+    verdict: str | None
+    reasons: list[dict[str, Any]]
+    effective: dict[str, Any]
+    warmup_ms: list[float]
+    latency_ms: list[float]
+    series: dict[str, float | None]
+    summary: dict[str, float | None]
+    environment: dict[str, Any]
+    contention: dict[str, Any] | None
+    started_at: str
+    ended_at: str
+    error: dict[str, str] | None
+    version: int = VERSION
+
+    @property
+    def completed(self) -> bool:
+        """Whether the trial was timed to its end."""
+        return self.status == "completed"
+
+
+class UnreadableRecord(Exception):
+    """A record file that is damaged, or of a version this program does not know."""
+
+
+def save(record: Record, path: Path) -> None:
+    """Write the record so that `path` holds either nothing or all of it.
+
+    Raises ValueError for NaN or infinity, which JSON can't hold, and OSError.
+    """
+    text = json.dumps(asdict(record), indent=1, allow_nan=False)
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())  # a rename may reach the disk before the bytes it names
+    partial.replace(path)
+
+
+def load(path: Path) -> Record:
+    """Read a record; raises UnreadableRecord with the reason and the file's name."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnreadableRecord(f"{path} can't be read: {error}") from error
+    version = values.get("version") if isinstance(values, dict) else None
+    if version != VERSION:
+        raise UnreadableRecord(f"{path} is of version {version}; expected version {VERSION}")
+    known = {part.name for part in fields(Record)}
+    if missing := known - values.keys():
+        raise UnreadableRecord(f"{path} lacks {', '.join(sorted(missing))}")
+    return Record(**{name: values[name] for name in known})
+
+
+def trial_values(trial: Trial) -> dict[str, Any]:
+    """The trial as plain JSON values, tuples as lists."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(trial)))
+    return values
+
+
+def utc_now() -> str:
+    """The current time, as ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

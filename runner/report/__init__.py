@@ -1,0 +1,1 @@
+"""What is shown: tables and progress, made from records only."""

@@ -1,0 +1,210 @@
+"""What one trial is: the frozen description that a worker process carries out.
+
+Standard library only, so that configuration errors answer without torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+TASKS = ("classification", "quantized", "segmentation", "detection", "video", "optical_flow")
+FILLS = ("randn", "zeros", "ones")
+METHODS = ("naive", "wall", "event")
+ISOLATIONS = ("process", "none")
+DEVICES = "auto, cpu, cuda, cuda:N, mps, xpu or xpu:N"
+DEVICES_WITH_EVENTS = ("cuda", "xpu")
+MIN_ITERATIONS_ON_A_BUDGET = 10  # fewer samples give no median worth printing
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network, by name from torchvision or by the import path of a callable.
+
+    The fields after `kwargs` are facts of the model (pixels); they decide which
+    input sizes it can take and are no part of a trial's identity.
+    """
+
+    name: str
+    task: str = "classification"
+    target: str | None = None
+    weights: str | None = None
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    default_size: int = 640
+    min_size: int = 1
+    max_size: int | None = None
+    size_multiple: int = 1
+    size_argument: str | None = None
+    square: bool = False
+
+
+@dataclass(frozen=True)
+class Input:
+    """The batch a forward pass gets; `size` is (height, width) in pixels."""
+
+    size: tuple[int, int]
+    batch_size: int
+    frames: int
+    fill: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How the forward pass is timed; counts are iterations, `max_seconds` a budget."""
+
+    method: str
+    warmup: int
+    iterations: int
+    max_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Settings of torch that hold during warm-up and timing alike."""
+
+    threads: int | None
+    cudnn_benchmark: bool
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of a sweep, with nothing left to decide (no `auto`)."""
+
+    model: Model
+    input: Input
+    timing: Timing
+    runtime: Runtime
+    device: str
+    repeat: int
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Identity of what is measured: a hash of its meaning, the same in every repeat."""
+        meaning = asdict(self)
+        del meaning["repeat"]
+        meaning["model"] = {
+            name: meaning["model"][name] for name in ("name", "task", "target", "weights", "kwargs")
+        }
+        canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @property
+    def folder(self) -> str:
+        """Name of this trial's folder inside that of its sweep."""
+        return self.key if self.repeat == 0 else f"{self.key}-r{self.repeat}"
+
+    @property
+    def title(self) -> str:
+        """The name a person reads: `resnet50 640px b1 w20 event`."""
+        words = [
+            self.model.target or self.model.name,
+            f"{self.size_label}px",
+            f"b{self.input.batch_size}",
+            f"w{self.timing.warmup}",
+            self.timing.method,
+        ]
+        return " ".join(words + ([f"r{self.repeat}"] if self.repeat else []))
+
+    @property
+    def size_label(self) -> str:
+        """`640` for a square input, `480x640` (height x width) for another."""
+        height, width = self.input.size
+        return str(height) if height == width else f"{height}x{width}"
+
+
+def size_of(value: object) -> tuple[int, int]:
+    """(height, width) of an `input.size`: a whole number, or a list of two.
+
+    Raises ValueError with the sentence that the user reads.
+    """
+    expected = "expected a whole number of pixels of at least 1, or [height, width]"
+    sides = list(value) if isinstance(value, (list, tuple)) else [value, value]
+    pixels = [side for side in sides if isinstance(side, int) and side is not True and side >= 1]
+    if len(sides) != 2 or len(pixels) != 2:
+        raise ValueError(f"input.size is {_shown(value)}; {expected}")
+    return pixels[0], pixels[1]
+
+
+def _shown(value: object) -> str:
+    """A value as the command line spells it."""
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
+
+
+def problems(trial: Trial) -> Iterator[str]:
+    """Everything about `trial` that could not work, each as found, expected, what to do."""
+    yield from _out_of_range(trial)
+    yield from _unfit_size(trial)
+    yield from _unfit_device(trial)
+
+
+def _out_of_range(trial: Trial) -> Iterator[str]:
+    for key, value, least in (
+        ("input.batch_size", trial.input.batch_size, 1),
+        ("input.frames", trial.input.frames, 1),
+        ("timing.warmup", trial.timing.warmup, 0),
+        ("timing.iterations", trial.timing.iterations, 1),
+        ("runtime.threads", trial.runtime.threads, 1),
+        ("repeat", trial.repeat, 0),
+        ("seed", trial.seed, 0),
+    ):
+        if value is not None and value < least:
+            yield f"{key} is {value}; expected a whole number of at least {least}"
+    seconds = trial.timing.max_seconds
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        yield f"timing.max_seconds is {seconds}; expected seconds above 0, or null for no budget"
+    for key, word, allowed in (
+        ("timing.method", trial.timing.method, METHODS),
+        ("input.fill", trial.input.fill, FILLS),
+        ("model.task", trial.model.task, TASKS),
+    ):
+        if word not in allowed:
+            yield f"{key} is {word}; expected one of {', '.join(allowed)}"
+
+
+def _unfit_size(trial: Trial) -> Iterator[str]:
+    model, (height, width) = trial.model, trial.input.size
+    for side in dict.fromkeys((height, width)):
+        if side < model.min_size:
+            yield f"input.size is {side}; {model.name} takes at least {model.min_size} pixels"
+        elif model.max_size is not None and side > model.max_size:
+            yield f"input.size is {side}; {model.name} takes at most {model.max_size} pixels"
+        elif side % model.size_multiple:
+            below = side // model.size_multiple * model.size_multiple
+            near = [size for size in (below, below + model.size_multiple) if size >= model.min_size]
+            yield (
+                f"input.size is {side}; {model.name} takes multiples of {model.size_multiple}: "
+                f"use {' or '.join(str(size) for size in near if size)}"
+            )
+    if model.square and height != width:
+        yield f"input.size is [{height}, {width}]; {model.name} takes square inputs only"
+
+
+def _unfit_device(trial: Trial) -> Iterator[str]:
+    kind = trial.device.partition(":")[0]
+    if trial.timing.method == "event" and kind not in DEVICES_WITH_EVENTS:
+        yield (
+            f"timing.method=event needs a device with events ({', '.join(DEVICES_WITH_EVENTS)}), "
+            f"but the device is {trial.device}; use timing.method=wall"
+        )
+    if trial.model.task == "quantized" and kind != "cpu":
+        yield (
+            f"model={trial.model.name} is an int8 model of the CPU, "
+            f"but the device is {trial.device}; use device=cpu"
+        )
+
+
+def target_problem(target: str | None, folder: Path) -> str | None:
+    """Why `model.target` can't be an import path of a callable, if so."""
+    if target and all(part.isidentifier() for part in target.split(".")) and "." in target:
+        return None
+    return (
+        f"model.target is {_shown(target)}; model=custom needs the import path of a callable "
+        "that returns a torch.nn.Module, as in model.target=my_package.make_net "
+        f"(searched in {folder} too)"
+    )

@@ -1,0 +1,220 @@
+"""One trial in one fresh process, nearly free.
+
+A forkserver has torch and torchvision imported (imports only: no operation, no
+CUDA call before the fork), and each trial is a fork of it. The parent waits by
+blocking on a pipe, so that it takes no CPU time from the trial.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import connection, forkserver
+from pathlib import Path
+from typing import Any
+
+from runner.devices import Devices
+from runner.record import Outcome
+from runner.trial import Model, Trial
+
+PRELOAD = ["runner.preload"]
+Announce = Callable[[str, float | None], None]
+
+
+def start() -> None:
+    """Start loading torch in the forkserver; returns at once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    forkserver.ensure_running()
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What only a process with torch can say before the first trial."""
+
+    devices: Devices = field(default_factory=Devices)
+    problems: tuple[str, ...] = ()
+
+
+def inspect(models: Sequence[Model], isolation: str) -> Inspection:
+    """Usable devices, and what is wrong with the models' targets and weights.
+
+    Asked in a fresh process, so that nothing it imports or initialises stays.
+    Raises WorkerDied if that process can't answer.
+    """
+    if isolation == "none":
+        return _inspect(models, lambda phase, seconds: None)
+    answer: Inspection = _in_fresh_process(_inspect, models, None, lambda phase, seconds: None)
+    return answer
+
+
+def run(trial: Trial, isolation: str, log: Path, announce: Announce) -> Outcome:
+    """Carry out a trial and say how it ended; never raises for what the trial does.
+
+    Its output goes to `log`. `announce` hears the phases (build, warm-up, timed).
+    """
+    if isolation == "none":
+        return run_trial(trial, announce)
+    try:
+        outcome: Outcome = _in_fresh_process(run_trial, trial, log, announce)
+    except WorkerDied as death:
+        return Outcome("failed", error={"type": "WorkerDied", "message": str(death), "trace": ""})
+    return outcome
+
+
+class WorkerDied(Exception):
+    """A worker process ended without an answer; the message says how."""
+
+
+def _in_fresh_process(
+    task: Callable[[Any, Announce], Any], argument: object, log: Path | None, announce: Announce
+) -> Any:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_serve, args=(task, argument, sender, log, os.getcwd()), daemon=True
+    )
+    process.start()
+    sender.close()
+    try:
+        while True:
+            connection.wait([receiver])  # blocks: the trial has the machine to itself
+            try:
+                kind, *content = receiver.recv()
+            except EOFError:
+                process.join()
+                raise WorkerDied(_how_it_died(process.exitcode, log)) from None
+            if kind == "answer":
+                process.join()
+                return content[0]
+            announce(*content)
+    finally:
+        if process.is_alive():
+            process.kill()
+            process.join()
+        receiver.close()
+        process.close()
+
+
+def _how_it_died(exitcode: int | None, log: Path | None) -> str:
+    where = f"; see {log}" if log is not None else ""
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        hint = " (often the kernel, short of memory)" if name == "SIGKILL" else ""
+        return f"the worker process was ended by {name}{hint}{where}"
+    return f"the worker process exited with code {exitcode} before it answered{where}"
+
+
+def _serve(
+    task: Callable[[Any, Announce], Any],
+    argument: object,
+    sender: connection.Connection,
+    log: Path | None,
+    folder: str,
+) -> None:
+    """Runs in the child: carry out `task` and send its answer."""
+    import faulthandler
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    os.chdir(folder)
+    with Path(os.devnull if log is None else log).open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    faulthandler.enable(file=2)  # a segmentation fault leaves its stack in the log
+    answer = task(argument, lambda phase, seconds: sender.send(("phase", phase, seconds)))
+    sys.stdout.flush()
+    sender.send(("answer", answer))
+
+
+def _inspect(models: Sequence[Model], _announce: Announce) -> Inspection:
+    import torch
+
+    from runner.models import problems
+
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    xpu = torch.xpu.device_count() if torch.xpu.is_available() else 0
+    mps = int(torch.backends.mps.is_available())
+    return Inspection(Devices(cuda=cuda, xpu=xpu, mps=mps), tuple(problems(models)))
+
+
+def run_trial(trial: Trial, announce: Announce) -> Outcome:
+    """Build, warm up, time: the whole of one trial, in this process.
+
+    An exception becomes the outcome's status and error. Only torch's own
+    out-of-memory error, or Python's, is called out_of_memory.
+    """
+    import torch
+
+    from runner.environment import device_environment, redact
+
+    try:
+        return _timed(trial, announce)
+    except Exception as error:
+        raised = error
+    trace = redact("".join(traceback.format_exception(raised)))
+    print(trace, file=sys.stderr)
+    ran_out = isinstance(raised, (torch.OutOfMemoryError, MemoryError))
+    return Outcome(
+        "out_of_memory" if ran_out else "failed",
+        environment=device_environment(trial.device),
+        error={
+            "type": type(raised).__name__,
+            "message": redact(str(raised)),
+            "trace": trace,
+        },
+    )
+
+
+def _timed(trial: Trial, announce: Announce) -> Outcome:
+    import torch
+
+    from runner.environment import device_environment, usable_cpus
+    from runner.measure.device import TorchDevice
+    from runner.measure.loop import measure
+    from runner.models import build, effective_settings, tensors_of
+
+    announce("build", None)
+    torch.set_num_threads(trial.runtime.threads or min(torch.get_num_threads(), usable_cpus()))
+    torch.backends.cudnn.benchmark = trial.runtime.cudnn_benchmark
+    device = torch.device(trial.device)
+    started = time.perf_counter()
+    with torch.inference_mode():
+        workload = build(trial, device)
+        clock = TorchDevice(device)
+        clock.synchronize()
+        build_s = time.perf_counter() - started
+        measurement = measure(workload.forward, clock, trial.timing, announce)
+        effective = effective_settings(workload, device, trial.input.size)
+        peak_mib = _peak_mib(device)
+        output = tensors_of(workload.forward())
+        effective["finite"] = all(bool(torch.isfinite(tensor).all()) for tensor in output)
+    return Outcome(
+        "completed",
+        warmup_ms=measurement.warmup_ms,
+        latency_ms=measurement.latency_ms,
+        series={
+            "build_s": build_s,
+            "hidden_device_ms": measurement.hidden_device_ms,
+            "peak_mib": peak_mib,
+        },
+        effective=effective,
+        environment=device_environment(trial.device),
+    )
+
+
+def _peak_mib(device: Any) -> float:
+    """Most memory in use so far: of the allocator on a GPU, of the process on a CPU."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,132 @@
+"""Bad input through the real program: exit 2, one short message, no traceback, nothing left."""
+
+from __future__ import annotations
+
+import pytest
+
+SIZE = "expected a whole number of pixels of at least 1, or [height, width]"
+
+CASES = [
+    ("model=resnt50", "model=resnt50 does not exist; near it: resnet50"),
+    ("model=", "model= does not exist"),
+    ("model.name=foo", "model.name is foo, which is no model; choose one by model=NAME"),
+    ("model.task=foo", "model.task is foo; expected one of classification"),
+    ("model=custom", "model.target is null; model=custom needs the import path"),
+    ("model=custom model.target=foo", "model.target is foo; model=custom needs the import path"),
+    ("model.target=a.b", "model.target goes with model=custom, but model is resnet50"),
+    ("model=custom model.target=a.b model.weights=X", "model.weights goes with torchvision's"),
+    ("model=vit_h_14 input.size=640", "vit_h_14 takes multiples of 14: use 630 or 644"),
+    ("model=vit_b_16 input.size=[224,448]", "vit_b_16 takes square inputs only"),
+    ("model=inception_v3 input.size=32", "inception_v3 takes at least 75 pixels"),
+    ("model=mvit_v2_s input.size=640", "mvit_v2_s takes at most 224 pixels"),
+    ("model=quantized_resnet18 device=cuda", "is an int8 model of the CPU"),
+    ("input.siz=3", "input.siz is not a key; did you mean input.size?"),
+    ("+input.siz=3", "input.siz is not a key; did you mean input.size?"),
+    ("++timing.warmpu=3", "timing.warmpu is not a key; did you mean timing.warmup?"),
+    ("foo=1", "foo is not a key (the keys are: model,"),
+    ("+foo=1", "foo is not a key (the keys are: model,"),
+    ("~input.batch_size", "every key is needed"),
+    ("~timing", "every key is needed"),
+    ("input.size=0", f"input.size is 0; {SIZE}"),
+    ("input.size=-5", f"input.size is -5; {SIZE}"),
+    ("input.size=abc", f"input.size is abc; {SIZE}"),
+    ("input.size=1.5", f"input.size is 1.5; {SIZE}"),
+    ("input.size=nan", f"input.size is nan; {SIZE}"),
+    ("input.size=null", f"input.size is null; {SIZE}"),
+    ("input.size=true", f"input.size is true; {SIZE}"),
+    ("input.size=", SIZE),
+    ("input.size=[640]", f"input.size is [640]; {SIZE}"),
+    ("input.size=[640,0]", f"input.size is [640, 0]; {SIZE}"),
+    ("input.size=640,640", "comes 2 times in this sweep"),
+    ("input.size=[640", "'input.size=[640' can't be read"),
+    ("input.size=interval(1,3)", "spans no finite grid"),
+    ("input.size 640", "'input.size' can't be read"),
+    ("=3", "'=3' names no key"),
+    ("input=foo", "expected its keys one by one (input.size,"),
+    ("input.batch_size=0", "input.batch_size is 0; expected a whole number of at least 1"),
+    ("input.batch_size=two", "input.batch_size is two; expected a whole number"),
+    ("input.batch_size=1.5", "input.batch_size is 1.5; expected a whole number"),
+    ("input.frames=0", "input.frames is 0; expected a whole number of at least 1"),
+    ("input.fill=noise", "input.fill is noise; expected one of randn, zeros, ones"),
+    ("timing=fast", "timing=fast does not exist; near it: default (there are: "),
+    ("timing.warmup=-1", "timing.warmup is -1; expected a whole number of at least 0"),
+    ("timing.warmup={a:1}", "expected a whole number"),
+    ("timing.iterations=0", "timing.iterations is 0; expected a whole number of at least 1"),
+    ("timing.iterations=nan", "timing.iterations is nan; expected a whole number"),
+    ("timing.max_seconds=nan", "timing.max_seconds is nan; expected seconds above 0"),
+    ("timing.max_seconds=-1", "timing.max_seconds is -1.0; expected seconds above 0"),
+    ("timing.method=evnt", "timing.method is evnt; expected one of naive, wall, event"),
+    ("timing.method=event device=cpu", "needs a device with events (cuda, xpu)"),
+    ("device=cuda:77", "device=cuda:77 was asked for, but torch sees"),
+    ("device=tpu", "device is tpu; expected auto, cpu, cuda, cuda:N"),
+    ("runtime.threads=0", "runtime.threads is 0; expected a whole number of at least 1"),
+    ("runtime.threads=many", "runtime.threads is many; expected a whole number or null"),
+    ("repeat=-1", "repeat is -1; expected a whole number of at least 0"),
+    ("repeat=x,y", "repeat is y; expected a whole number"),
+    ("seed=-1", "seed is -1; expected a whole number of at least 0"),
+    ("isolation=thread", "isolation is thread; expected one of process, none"),
+    ("isolation=process,none", "isolation is swept over, but holds for a whole sweep"),
+    ("dry_run=maybe", "dry_run is maybe; expected true or false"),
+    ("sweep=nightli", "sweep=nightli does not exist; near it: nightly"),
+    ("sweep.id=a/b", "sweep.id is 'a/b'; expected letters, digits"),
+    ("sweep.id=..", "sweep.id is '..'; expected letters, digits"),
+    ("output_dir=/proc/x", "no folder can be made there"),
+    ("tracking=server", "tracking=server needs tracking.uri"),
+    ("tracking=server tracking.uri=me:hunter2@host", "tracking.uri begins with 'me'; expected one"),
+    ("tracking=postgres", "tracking=postgres does not exist (there are: off, server, sqlite)"),
+    ("tracking.kind=foo", "tracking.kind is foo; expected one of sqlite, server, off"),
+    ("tracking.experiment=", "tracking.experiment is empty; expected a name"),
+    ("hydra/launcher=nope", "hydra/launcher=nope does not exist"),
+    ("hydra.mode=RUN", "hydra.mode=RUN goes past the check"),
+    ("--cfg job input.size=1,2", "--cfg shows one configuration, but input.size=1 is swept"),
+    ("--foo", "unrecognized arguments: --foo"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), CASES, ids=[case[0] for case in CASES])
+def test_bad_input_is_refused_in_one_message(program, arguments, sentence):
+    ran = program(*arguments.split(" "))
+    assert ran.code == 2, ran.out + ran.err
+    assert sentence in ran.err
+    assert "Traceback" not in ran.err
+    assert len(ran.err.splitlines()) < 12
+    assert [path.name for path in ran.folder.iterdir()] == ["networks.py"]
+
+
+def test_all_problems_of_a_sweep_are_listed_together(program):
+    ran = program("model=resnet18,resnt18", "input.size=64,0", "+foo=1", "timing.warmup=-1")
+    assert ran.code == 2
+    for sentence in (
+        "runner: nothing was run, 4 problems:",
+        "model=resnt18 does not exist; near it: resnet18",
+        "input.size is 0; expected",
+        "foo is not a key",
+        "timing.warmup is -1; expected",
+    ):
+        assert sentence in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["model=custom", "model.target=nope.make"], "No module named 'nope'"),
+        (["model=custom", "model.target=networks.nope"], "has no attribute 'nope'"),
+        (["model=custom", "model.target=networks.time"], "is a module; expected a callable"),
+        (["model=resnet18", "model.weights=V9"], "resnet18 has IMAGENET1K_V1, DEFAULT"),
+    ],
+)
+def test_targets_and_weights_are_tried_before_the_first_trial(program, arguments, sentence):
+    ran = program(*arguments)
+    assert ran.code == 2, ran.out + ran.err
+    assert sentence in ran.err
+    assert not (ran.folder / "outputs").exists()
+
+
+def test_a_sweep_file_with_a_list_is_told_what_is_expected(program, tmp_path):
+    (tmp_path / "mine" / "sweep").mkdir(parents=True)
+    (tmp_path / "mine" / "sweep" / "mine.yaml").write_text(
+        "# @package _global_\nhydra:\n  sweeper:\n    params:\n      input.size: [64, 96]\n"
+    )
+    ran = program("--config-dir", "mine", "sweep=mine")
+    assert ran.code == 2, ran.out + ran.err
+    assert "hydra.sweeper.params.input.size is [64, 96]; expected one string" in ran.err

@@ -1,0 +1,88 @@
+"""The wheel carries conf/ and works from any directory; the README's lines are the ones CI runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import venv
+import zipfile
+
+import pytest
+import yaml
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
+    return next(folder.glob("runner-*.whl"))
+
+
+def test_the_wheel_holds_the_configuration_and_the_sweeper(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        "runner/conf/config.yaml",
+        "runner/conf/model/resnet50.yaml",
+        "runner/conf/sweep/methods.yaml",
+        "runner/_plugins/hydra_plugins/runner_sweeper.py",
+    } <= names
+
+
+def test_the_installed_wheel_and_its_console_script_work_from_any_directory(wheel, tmp_path):
+    """In an environment that has only this wheel, and borrows the libraries of the tests' own."""
+    venv.create(tmp_path / "env", with_pip=False)
+    (site,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    libraries = next(path for path in sys.path if path.endswith("site-packages"))
+    (site / "libraries.pth").write_text(libraries)
+    zipfile.ZipFile(wheel).extractall(site)
+    code = "import runner; print(runner.__file__)"
+    python = tmp_path / "env" / "bin" / "python"
+    where = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert str(site) in where.stdout
+    ran = subprocess.run(
+        [python, "-m", "runner", "model=squeezenet1_1", "input.size=32", "timing=quick"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert len(list(tmp_path.glob("outputs/*/*/record.json"))) == 1
+
+
+def test_ci_runs_the_test_line_of_the_readme():
+    assert re.search(r"^python3 -m venv .*\[test\].* -m pytest$", README, re.MULTILINE)
+    assert "README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_readme_names_every_key():
+    given = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())
+    groups = {
+        name: yaml.safe_load((ROOT / "conf" / name / f"{file}.yaml").read_text())
+        for name, file in (
+            ("model", "custom"),
+            ("timing", "default"),
+            ("runtime", "default"),
+            ("tracking", "sqlite"),
+        )
+    }
+    del given["defaults"], given["hydra"]
+    for name, values in (given | groups).items():
+        keys = [f"{name}.{inner}" for inner in values] if isinstance(values, dict) else [name]
+        for key in keys:
+            assert f"`{key}`" in README, f"{key} is not in the README's table of keys"
+
+
+def test_files_and_sweeps_that_the_readme_names_exist():
+    for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(r"sweep=([a-z]+)", README):
+        assert (ROOT / "conf" / "sweep" / f"{name}.yaml").exists(), name

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from conftest import make_trial
+from rich.console import Console
+from test_record import make_record
+
+from runner.program import record_of
+from runner.record import Outcome
+from runner.report.progress import SweepProgress, duration
+from runner.report.table import methods_table, results_table
+
+
+def printed(renderable) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def record_with(method: str, warmup: int, device: str = "cpu", hidden_ms: float = 0.0):
+    trial = make_trial(timing={"method": method, "warmup": warmup}, device=device)
+    outcome = Outcome(
+        "completed",
+        warmup_ms=(50.0,) * warmup,
+        latency_ms=(30.0, 10.0, 10.0),
+        series={"hidden_device_ms": hidden_ms},
+    )
+    return record_of(trial, "s", outcome, {}, "2026-01-01")
+
+
+def test_the_table_names_each_trial_and_its_figures():
+    text = printed(
+        results_table([make_record(), replace(make_record(), status="failed", summary={})])
+    )
+    for word in (
+        "model",
+        "size",
+        "batch",
+        "warm-up",
+        "method",
+        "p50 ms",
+        "mean ms",
+        "FPS",
+        "status",
+    ):
+        assert word in text
+    assert "0.217" in text  # the median of 0.1 and 1/3
+    assert "failed" in text
+
+
+def test_the_articles_table_says_what_is_wrong_with_each_row_on_a_gpu():
+    text = printed(
+        methods_table(
+            [
+                record_with("naive", 0, "cuda", hidden_ms=700.0),
+                record_with("naive", 20, "cuda", hidden_ms=700.0),
+                record_with("event", 20, "cuda"),
+            ]
+        )
+    )
+    assert text.count("not synchronized: 700.00 ms of device work still") == 2
+    assert "no warm-up" in text
+    assert "nothing: warm and synchronized" in text
+    assert "cold start ms" in text
+    assert "40.00" in text  # 50 ms for the first warm-up against a median of 10
+
+
+def test_the_articles_table_is_honest_about_a_cpu():
+    text = printed(methods_table([record_with("naive", 20), record_with("wall", 20)]))
+    assert "nothing on a CPU" in text
+
+
+def test_a_log_gets_one_plain_line_per_trial():
+    console = Console(file=io.StringIO(), width=160)
+    with SweepProgress(console, total=1) as progress:
+        progress.trial("resnet18 64px", "2 warm-ups, 4 timed")
+        progress.phase("build", None)
+        progress.phase("timed", 12.0)
+        progress.done(make_record())
+    assert console.file.getvalue() == ("[1/1] resnet18 64px b1 w2 wall: p50 0.22 ms, 4615.38 FPS\n")
+
+
+def test_a_terminal_shows_trial_phase_and_remaining_time():
+    console = Console(file=io.StringIO(), width=160, force_terminal=True)
+    with SweepProgress(console, total=2) as progress:
+        progress.trial("resnet18 64px", "2 warm-ups, 4 timed")
+        progress.phase("timed", 12.0)
+        progress.done(make_record())
+        progress.trial("resnet18 96px", "2 warm-ups, 4 timed")
+        progress.phase("timed", 12.0)
+        progress.done(make_record())
+    text = console.file.getvalue()
+    assert "timing (2 warm-ups, 4 timed), about 12 s" in text
+    assert "1/2" in text
+    assert "12 s left" in text
+
+
+def test_durations_read_as_a_person_says_them():
+    assert [duration(s) for s in (0.2, 8.4, 180, 9000)] == ["1 s", "8 s", "3 min", "2.5 h"]

@@ -1,0 +1,88 @@
+"""What goes to MLflow, read back with MLflow's own client from a real SQLite store."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+from test_record import make_record
+
+from runner import tracking
+from runner.record import save
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import mlflow
+
+pytestmark = pytest.mark.filterwarnings("ignore:::(mlflow|alembic|sqlalchemy|google|pydantic)")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("outputs")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return tracking.open_store(None, "runner", folder)
+
+
+def test_a_record_becomes_a_run_with_the_names_of_the_contract(store, tmp_path):
+    record = make_record(series={"build_s": 0.5, "peak_mib": 10.0})
+    save(record, tmp_path / "record.json")
+    parent = tracking.open_parent(store, "night", "smoke", 1)
+    run_id = tracking.publish(store, record, tmp_path / "record.json", parent)
+    run = store.client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "resnet18 64px b1 w2 wall"
+    assert run.data.params["input.size"] == "64"
+    assert run.data.params["timing.warmup"] == "2"
+    assert run.data.params["model"] == "resnet18"
+    assert run.data.metrics["lat_ms/p50"] == record.summary["p50_ms"]
+    assert run.data.metrics["thr/fps"] == record.summary["fps"]
+    assert "lat_ms/p99" not in run.data.metrics  # two samples can't say it
+    assert run.data.tags["runner.kind"] == "trial"
+    assert run.data.tags["runner.sweep"] == "night"
+    assert run.data.tags["runner.trial_key"] == record.key
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    assert [item.path for item in store.client.list_artifacts(run_id)] == ["record.json"]
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [("failed", "FAILED"), ("out_of_memory", "FAILED"), ("interrupted", "KILLED")],
+)
+def test_a_trial_that_did_not_end_well_is_no_finished_run(store, tmp_path, status, shown):
+    from dataclasses import replace
+
+    error = {"type": "E", "message": "why", "trace": ""}
+    record = replace(make_record(), status=status, summary={}, error=error)
+    save(record, tmp_path / "record.json")
+    run = store.client.get_run(tracking.publish(store, record, tmp_path / "record.json", None))
+    assert (run.info.status, run.data.tags["error"]) == (shown, "E: why")
+
+
+def test_opening_again_finds_the_same_experiment(store, tmp_path):
+    again = tracking.open_store(store.uri, "runner", tmp_path)
+    assert again.experiment_id == store.experiment_id
+
+
+def test_a_deleted_experiment_is_named(store, tmp_path):
+    made = tracking.open_store(store.uri, "gone", tmp_path)
+    made.client.delete_experiment(made.experiment_id)
+    with pytest.raises(tracking.TrackingUnavailable, match="was deleted; restore it"):
+        tracking.open_store(store.uri, "gone", tmp_path)
+
+
+def test_a_store_that_is_not_there_says_so_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(tracking.TrackingUnavailable) as raised:
+        tracking.open_store("http://me:hunter2@127.0.0.1:9/x", "runner", tmp_path)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_the_link_opens_the_trials_of_one_sweep_fastest_first(store):
+    link = tracking.ui_link(store, "night")
+    assert link.startswith(f"http://127.0.0.1:5000/#/experiments/{store.experiment_id}/runs?")
+    assert "runner.sweep%60%20%3D%20%22night%22" in link
+    assert "orderByKey=metrics.%60lat_ms/p50%60&orderByAsc=true" in link
+    assert "mlflow" in tracking.ui_command(store)
+    assert mlflow.__version__.startswith("3.17")

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from conftest import make_trial
+
+from runner.trial import problems, size_of
+
+
+def test_the_key_is_the_same_in_every_repeat_and_folder_is_not():
+    first, second = make_trial(), make_trial(repeat=1)
+    assert first.key == second.key
+    assert (first.folder, second.folder) == (first.key, f"{first.key}-r1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input": {"size": (64, 96)}},
+        {"input": {"batch_size": 2}},
+        {"timing": {"warmup": 3}},
+        {"timing": {"method": "naive"}},
+        {"model": {"name": "resnet34"}},
+        {"model": {"kwargs": {"num_classes": 10}}},
+        {"device": "cuda"},
+        {"seed": 1},
+    ],
+)
+def test_the_key_changes_with_anything_that_is_measured(change):
+    assert make_trial(**change).key != make_trial().key
+
+
+def test_facts_about_a_model_are_no_part_of_the_key():
+    trial = make_trial()
+    assert replace(trial, model=replace(trial.model, min_size=32)).key == trial.key
+
+
+def test_titles_read_well():
+    assert make_trial().title == "resnet18 64px b1 w2 wall"
+    assert make_trial(input={"size": (480, 640)}, repeat=2).title == (
+        "resnet18 480x640px b1 w2 wall r2"
+    )
+
+
+def test_a_size_is_a_side_or_height_and_width():
+    assert size_of(640) == (640, 640)
+    assert size_of([480, 640]) == (480, 640)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "640", True, None, [640], [1, 2, 3], [0, 640]])
+def test_other_sizes_are_refused_with_what_is_expected(value):
+    with pytest.raises(ValueError, match=r"expected a whole number of pixels of at least 1"):
+        size_of(value)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"input": {"batch_size": 0}}, "input.batch_size is 0; expected a whole number of at lea"),
+        ({"timing": {"warmup": -1}}, "timing.warmup is -1; expected a whole number of at least 0"),
+        ({"timing": {"iterations": 0}}, "timing.iterations is 0; expected a whole number of at l"),
+        ({"timing": {"max_seconds": float("nan")}}, "timing.max_seconds is nan; expected seconds"),
+        ({"timing": {"method": "evnt"}}, "timing.method is evnt; expected one of naive, wall, ev"),
+        ({"timing": {"method": "event"}}, "timing.method=event needs a device with events"),
+        ({"model": {"min_size": 75}}, "input.size is 64; resnet18 takes at least 75 pixels"),
+        ({"model": {"max_size": 32}}, "input.size is 64; resnet18 takes at most 32 pixels"),
+        (
+            {"model": {"size_multiple": 14}},
+            "input.size is 64; resnet18 takes multiples of 14: use 56 or 70",
+        ),
+        (
+            {"model": {"square": True}, "input": {"size": (64, 96)}},
+            "input.size is [64, 96]; resnet18 takes square inputs only",
+        ),
+        ({"model": {"task": "quantized"}, "device": "cuda"}, "model=resnet18 is an int8 model"),
+    ],
+)
+def test_what_can_not_work_is_said_with_the_way_out(change, sentence):
+    (found,) = problems(make_trial(**change))
+    assert found.startswith(sentence)
+
+
+def test_a_good_trial_has_no_problems():
+    assert list(problems(make_trial())) == []
