@@ -193,7 +193,7 @@ def metrics_of(record: Record) -> Iterable[tuple[str, float]]:
     for metric, name in METRICS.items():
         if (value := record.summary.get(name)) is not None:
             yield metric, value
-    for metric, name in (("mem/peak_mib", "peak_mib"), ("build/s", "build_s")):
+    for metric, name in (("mem/peak_mib", "peak_mib"), ("setup/build_s", "build_s")):
         if (value := record.series.get(name)) is not None:
             yield metric, value
 
