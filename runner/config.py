@@ -139,6 +139,11 @@ def _writable(schema: type) -> DictConfig:
     for node in (config, *(config._get_node(name) for name in config)):
         if isinstance(node, DictConfig):
             OmegaConf.set_readonly(node, None)
+            for name in node:
+                if isinstance(inner := node._get_node(name), DictConfig) and not is_dataclass(
+                    OmegaConf.get_type(inner)
+                ):
+                    OmegaConf.set_struct(inner, False)  # a dictionary takes any key
     return config
 
 

@@ -67,7 +67,7 @@ class Stubborn(torch.nn.Module):
     def forward(self, x):
         return x
 
-def identity(width=1):
+def identity(width=1, depth=1):
     return Identity()
 
 def not_a_module():

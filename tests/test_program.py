@@ -162,6 +162,21 @@ def test_tracking_can_be_off_and_repeats_are_rounds(program):
     assert "mlflow" not in ran.out
 
 
+@pytest.mark.parametrize("override", ["model.kwargs={width: 7}", "model.kwargs.width=7"])
+def test_arguments_of_a_users_callable_come_from_the_command_line(program, override):
+    ran = program(
+        "model=custom",
+        "model.target=networks.identity",
+        override,
+        "model.kwargs.depth=3",
+        "tracking=off",
+        *QUICK,
+    )
+    (record,) = ran.records()
+    assert record.trial["model"]["kwargs"] == {"width": 7, "depth": 3}
+    assert "networks.identity" in ran.out
+
+
 def test_isolation_none_runs_in_this_process(program):
     ran = program(
         "model=custom", "model.target=networks.Identity", "isolation=none", "tracking=off", *QUICK
