@@ -126,6 +126,8 @@ class Program:
             )
         if asked_for_gpu or to_inspect:
             self._start_worker()
+            if self._config.tracking.kind != "off":
+                tracking.load()  # while the forkserver loads torch
             try:
                 inspection = worker.inspect(to_inspect, self._config.isolation)
             except worker.WorkerDied as death:

@@ -58,6 +58,11 @@ def sqlite_uri(output_dir: Path) -> str:
     return f"sqlite:///{output_dir.resolve() / 'mlflow.db'}"
 
 
+def load() -> None:
+    """Import MLflow, which takes seconds, at a time when there is something to wait for."""
+    import mlflow  # noqa: F401
+
+
 def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
     """Open the store, and create it and the experiment if they are not there yet.
 
