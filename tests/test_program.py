@@ -219,6 +219,8 @@ def test_ctrl_c_keeps_what_was_done_and_exits_130(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a background job of a shell inherits SIGINT ignored; a user's terminal does not
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("outputs/*/*/worker.log"))) < 2:
