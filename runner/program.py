@@ -115,8 +115,11 @@ class Program:
         asked_for_gpu = self._devices != Devices() and any(
             trial.device != "cpu" for trial in trials
         )
-        models = {trial.model.name: trial.model for trial in trials}.values()
-        to_inspect = [model for model in models if model.target or model.weights]
+        models = {
+            (trial.model.name, trial.model.target, trial.model.weights): trial.model
+            for trial in trials
+        }
+        to_inspect = [model for model in models.values() if model.target or model.weights]
         self._output_dir = Path(self._config.output_dir)
         self._sweep_dir = self._output_dir / str(self._config.sweep.id)
         if self._sweep_dir.exists() and not self._config.dry_run:
@@ -126,12 +129,12 @@ class Program:
             )
         if asked_for_gpu or to_inspect:
             self._start_worker()
-            if self._config.tracking.kind != "off":
+            if self._config.tracking.kind != "off" and not self._config.dry_run:
                 tracking.load()  # while the forkserver loads torch
             try:
                 inspection = worker.inspect(to_inspect, self._config.isolation)
             except worker.WorkerDied as death:
-                raise UsageError(f"torch could not be asked for its devices: {death}") from death
+                raise UsageError(f"devices and models can't be looked at: {death}") from death
             self._devices = inspection.devices
             if inspection.problems:
                 raise UsageError(*inspection.problems)

@@ -111,6 +111,8 @@ def test_all_problems_of_a_sweep_are_listed_together(program):
     [
         (["model=custom", "model.target=nope.make"], "No module named 'nope'"),
         (["model=custom", "model.target=networks.nope"], "has no attribute 'nope'"),
+        (["model=custom", "model.target=networks.nope,networks.Identity"], "attribute 'nope'"),
+        (["model=resnet18", "model.weights=V9,DEFAULT"], "model.weights is V9; resnet18 has"),
         (["model=custom", "model.target=networks.time"], "is a module; expected a callable"),
         (["model=resnet18", "model.weights=V9"], "resnet18 has IMAGENET1K_V1, DEFAULT"),
     ],
