@@ -35,6 +35,14 @@ def flags(trial: Trial, outcome: Outcome, summary: Summary) -> Iterator[Flag]:
             f"not synchronized: {hidden_ms or 0:.2f} ms of device work still ran when the last "
             "call returned; use timing.method=event",
         )
+    if outcome.effective.get("finite") is False:
+        yield Flag(
+            "NOT_FINITE",
+            "suspect",
+            None,
+            "the output holds NaN or infinity, on which a device may be faster or slower than on "
+            "real data; look at the network, its weights and input.fill",
+        )
     if trial.timing.warmup == 0:
         bias = summary.mean_ms / summary.p50_ms - 1 if summary.p50_ms else 0.0
         yield Flag(

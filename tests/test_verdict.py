@@ -30,5 +30,11 @@ def test_no_warm_up_is_suspect_and_says_by_how_much():
     assert verdict_of(found) == "suspect"
 
 
+def test_an_output_that_is_not_finite_is_suspect():
+    outcome = Outcome("completed", latency_ms=(1.0,), effective={"finite": False})
+    found = list(flags(make_trial(), outcome, summarize((1.0,), 1)))
+    assert [flag.code for flag in found] == ["NOT_FINITE"]
+
+
 def test_without_a_flag_a_trial_is_not_judged_rather_than_valid():
     assert verdict_of([]) is None
