@@ -186,9 +186,9 @@ def _timed(trial: Trial, announce: Announce) -> Outcome:
     torch.backends.cudnn.benchmark = trial.runtime.cudnn_benchmark
     device = torch.device(trial.device)
     started = time.perf_counter()
-    with torch.inference_mode():
+    clock = TorchDevice(device)
+    with torch.inference_mode(), clock.selected():
         workload = build(trial, device)
-        clock = TorchDevice(device)
         clock.synchronize()
         build_s = time.perf_counter() - started
         measurement = measure(workload.forward, clock, trial.timing, announce)
