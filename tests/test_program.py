@@ -60,7 +60,7 @@ def test_mlflow_has_two_children_under_one_parent(sweep):
 
 def test_the_command_for_the_ui_and_the_link_are_printed(sweep):
     assert "mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db" in sweep.out
-    assert "compareRunsMode=CHART" in sweep.out
+    assert f"viewStateShareKey={sweep.records()[0].sweep_id}" in sweep.out  # a view with columns
 
 
 def test_nothing_but_the_sweep_the_store_and_its_lock_is_left(sweep):
@@ -143,6 +143,9 @@ def test_the_articles_sweep_prints_its_three_rows(program):
     assert methods[2] in (("wall", 20), ("event", 20))
     for text in ("what is wrong with it", "cold start ms", "no warm-up: the first iteration took"):
         assert text in ran.out
+    with sqlite3.connect(ran.folder / "outputs" / "mlflow.db") as database:
+        names = [name for (name,) in database.execute("SELECT name FROM runs")]
+    assert any(name.startswith("methods ") for name in names)  # the parent, by its file
 
 
 def test_tracking_can_be_off_and_repeats_are_rounds(program):
