@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import pytest
@@ -80,9 +81,31 @@ def test_a_store_that_is_not_there_says_so_without_its_password(tmp_path, monkey
 
 
 def test_the_link_opens_the_trials_of_one_sweep_fastest_first(store):
-    link = tracking.ui_link(store, "night")
+    link = tracking.ui_link(store, "night without a view")
     assert link.startswith(f"http://127.0.0.1:5000/#/experiments/{store.experiment_id}/runs?")
-    assert "runner.sweep%60%20%3D%20%22night%22" in link
+    assert "runner.sweep%60%20%3D%20%22night%20without%20a%20view%22" in link
     assert "orderByKey=metrics.%60lat_ms/p50%60&orderByAsc=true" in link
     assert "mlflow" in tracking.ui_command(store)
     assert mlflow.__version__.startswith("3.17")
+
+
+def test_a_sweep_has_a_saved_view_with_columns_and_the_link_opens_it(store):
+    tracking.open_parent(store, "seen", "smoke", 1)
+    tags = store.client.get_experiment(store.experiment_id).tags
+    view = json.loads(tags["mlflow.sharedViewState.seen"])
+    state = json.loads(view["state"])
+    assert view["name"] == "smoke seen"
+    assert state["searchFilter"].endswith('tags.`runner.sweep` = "seen"')
+    assert "metrics.`lat_ms/p50`" in state["selectedColumns"]
+    link = tracking.ui_link(store, "seen")
+    assert "viewStateShareKey=seen" in link
+    assert "searchFilter" not in link  # the UI would ignore the view
+
+
+def test_a_view_that_cant_be_saved_costs_nothing(store, monkeypatch):
+    def refuse(*_):
+        raise mlflow.exceptions.MlflowException("read only")
+
+    monkeypatch.setattr(store.client, "set_experiment_tag", refuse)
+    assert tracking.open_parent(store, "plain", None, 1)
+    assert "searchFilter" in tracking.ui_link(store, "plain")
