@@ -12,9 +12,10 @@ The way through, and the file for each step:
       worker.py        one trial in one fresh process
         models.py        the network and its inputs
         measure/         clocks, timing methods, the loop, a simulated device
+        contention.py, gpu.py   what disturbed it: the scheduler's counters, NVML
         environment.py   where it ran, without secrets
       record.py        what came out, as one JSON file
-      statistics.py, verdict.py   what the samples say, and what is wrong with them
+      statistics/, verdict.py   what the samples say, and what is wrong with them
       tracking.py      the record as an MLflow run
       report/          progress and tables
 """

@@ -8,6 +8,7 @@ is refused here, in sentences a user can act on.
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -20,6 +21,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runner.devices import Devices, resolve_device, resolve_method
+from runner.measure.simulated import SimulatedDevice
 from runner.trial import (
     ISOLATIONS,
     Input,
@@ -69,10 +71,12 @@ class TrackingConfig:
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """The keys sweep.*: what names the sweep's folder and parent run."""
+    """The keys sweep.*: the sweep's name, its processes per trial and their order."""
 
     id: str = MISSING
     name: str | None = None
+    repeats: int = MISSING
+    order_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,9 @@ class TimingConfig(Timing):
     warmup: int = MISSING
     iterations: int = MISSING
     max_seconds: float | None = None
+    inner: int | None = None
+    target: float | None = None
+    cache: str = MISSING
 
 
 @dataclass(frozen=True)
@@ -165,6 +172,8 @@ def trial_of(cfg: DictConfig, devices: Devices, folder: Path) -> Trial:
             f"sweep.id is {str(cfg.sweep.id)!r}; expected letters, digits, '_', '-' and '.', "
             "as it names a folder"
         )
+    if cfg.sweep.repeats < 1:
+        found.append(f"sweep.repeats is {cfg.sweep.repeats}; expected a whole number of at least 1")
 
     size, device = (1, 1), cfg.device
     try:
@@ -173,8 +182,8 @@ def trial_of(cfg: DictConfig, devices: Devices, folder: Path) -> Trial:
         found.append(str(error))
     try:
         # int8 kernels are the CPU's
-        quantized_auto = cfg.model.task == "quantized" and cfg.device == "auto"
-        device = "cpu" if quantized_auto else resolve_device(cfg.device, devices)
+        only = {"quantized": "cpu", "simulated": "simulated"}.get(cfg.model.task, "auto")
+        device = resolve_device(only if cfg.device == "auto" else cfg.device, devices)
     except ValueError as error:
         found.append(str(error))
     trial = Trial(
@@ -203,6 +212,14 @@ def _model_problems(model: DictConfig, folder: Path) -> Iterator[str]:
         yield f"model.name is {model.name}, which is no model; choose one by model=NAME"
     elif not named and (problem := target_problem(model.target, folder)):
         yield problem
+    if model.task == "simulated":
+        try:
+            SimulatedDevice(**_plain(model.kwargs))
+        except (TypeError, ValueError) as error:
+            costs = ", ".join(inspect.signature(SimulatedDevice).parameters)
+            yield f"model.kwargs describe no simulated device ({error}); it takes {costs}"
+        if model.weights is not None:
+            yield "model.weights is set, but a simulated device has none; leave it out"
     if not named and model.weights is not None:
         yield "model.weights goes with torchvision's models; load yours in model.target"
 

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.trial import DEVICES, DEVICES_WITH_EVENTS
+from runner.trial import DEVICES, METHODS, NUMBERED_DEVICES
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Devices:
 
     def count(self, kind: str) -> int:
         """Usable devices of a kind; there is always one CPU."""
-        return 1 if kind == "cpu" else int(getattr(self, kind))
+        return 1 if kind in ("cpu", "simulated") else int(getattr(self, kind))
 
 
 def possible_devices() -> Devices:
@@ -46,8 +46,8 @@ def resolve_device(device: str, devices: Devices) -> str:
     """
     if device == "auto":
         return next((kind for kind in ("cuda", "xpu", "mps") if devices.count(kind)), "cpu")
-    match = re.fullmatch(r"(cpu|mps|cuda|xpu)(?::(\d+))?", device)
-    if match is None or (match[2] and match[1] not in DEVICES_WITH_EVENTS):
+    match = re.fullmatch(r"(cpu|simulated|mps|cuda|xpu)(?::(\d+))?", device)
+    if match is None or (match[2] and match[1] not in NUMBERED_DEVICES):
         raise ValueError(f"device is {device}; expected {DEVICES}")
     kind, index = match[1], int(match[2] or 0)
     if index >= devices.count(kind):
@@ -62,4 +62,4 @@ def resolve_method(method: str, device: str) -> str:
     """The timing method: `auto` is event where the device has events, else wall."""
     if method != "auto":
         return method
-    return "event" if device.partition(":")[0] in DEVICES_WITH_EVENTS else "wall"
+    return "event" if device.partition(":")[0] in METHODS["event"] else "wall"

@@ -16,6 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from runner.contention import usable_cpus
+
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 _SECRET_KEYS = re.compile(
     r"^(\+*[\w.]*(?:uri|password|passwd|token|secret|api_key|apikey)[\w.]*=).+", re.I
@@ -46,19 +48,12 @@ def host_environment(folder: Path) -> dict[str, Any]:
         "torchvision": _version("torchvision"),
         "mlflow": _version("mlflow"),
         "runner": _version("runner"),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cpus": os.cpu_count(),
         "usable_cpus": usable_cpus(),
         "git_commit": _git(folder, "rev-parse", "HEAD"),
         "git_dirty": _dirty(folder),
     }
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def device_environment(device: str) -> dict[str, Any]:
@@ -108,7 +103,8 @@ def _version(package: str) -> str | None:
         return None  # run from a checkout that is not installed
 
 
-def _cpu_model() -> str | None:
+def cpu_model() -> str | None:
+    """The name of the CPU; None where the system does not tell."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

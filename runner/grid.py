@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -70,6 +71,33 @@ def _values(override: Override) -> list[str]:
 def points(axes: Sequence[Sequence[str]]) -> list[Point]:
     """All combinations, the last axis varying fastest."""
     return list(itertools.product(*axes))
+
+
+def with_repeats(axes: Sequence[list[str]], repeats: int) -> list[list[str]]:
+    """The axes with one more for `repeats` processes per trial, the first and slowest.
+
+    Raises UsageError when the processes are also named one by one.
+    """
+    if repeats <= 1:
+        return list(axes)
+    if any(axis[0].startswith("repeat=") for axis in axes):
+        raise UsageError(f"sweep.repeats is {repeats}, but repeat is given as well; give one")
+    return [[f"repeat={number}" for number in range(repeats)], *axes]
+
+
+def in_rounds(points: Sequence[Point], rounds: int, seed: int) -> list[Point]:
+    """The points, round after round, each in an order of its own that `seed` decides.
+
+    A drift of the machine then falls on all trials alike, and no trial always follows
+    the same neighbour.
+    """
+    size = len(points) // rounds
+    ordered = []
+    for number in range(rounds):
+        points_of_round = list(points[number * size : (number + 1) * size])
+        random.Random(f"{seed} {number}").shuffle(points_of_round)
+        ordered += points_of_round
+    return ordered
 
 
 def diagnosis(axes: Sequence[Sequence[str]], error: Exception) -> UsageError:

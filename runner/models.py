@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.error import URLError
@@ -14,6 +15,8 @@ import torch
 import torchvision
 
 from runner.trial import Model, Trial
+
+MOST_COPIES = 4096  # of small inputs in rotation
 
 
 class ModelError(Exception):
@@ -30,6 +33,24 @@ class Workload:
     def forward(self) -> object:
         """One forward pass; what it returns is the network's own output."""
         return self.network(*self.inputs)
+
+    def rotated(self, cache_bytes: int) -> Rotating:
+        """The same network on copies of its inputs, in turn, that exceed `cache_bytes` in all."""
+        one = sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(self.inputs))
+        copies = cache_bytes // max(one, 1) + 2
+        others = [tuple(map(_copy, self.inputs)) for _ in range(min(copies, MOST_COPIES) - 1)]
+        return Rotating(self.network, self.inputs, itertools.cycle([self.inputs, *others]))
+
+
+@dataclass(frozen=True)
+class Rotating(Workload):
+    """A workload whose every pass gets the next of its inputs."""
+
+    next_inputs: Iterator[tuple[Any, ...]]
+
+    def forward(self) -> object:
+        """One forward pass on the next inputs."""
+        return self.network(*next(self.next_inputs))
 
 
 def build(trial: Trial, device: torch.device) -> Workload:
@@ -146,6 +167,10 @@ def _filled(trial: Trial, shape: tuple[int, ...], unit: bool = False) -> torch.T
             return torch.ones(shape)
         case _:
             return torch.rand(shape) if unit else torch.randn(shape)
+
+
+def _copy(value: Any) -> Any:
+    return [item.clone() for item in value] if isinstance(value, list) else value.clone()
 
 
 def _to(device: torch.device, value: Any) -> Any:

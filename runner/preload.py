@@ -10,7 +10,9 @@ import gc
 import torch  # noqa: F401
 import torchvision  # noqa: F401
 
+import runner.contention
 import runner.environment
+import runner.gpu
 import runner.measure.loop
 import runner.models  # noqa: F401
 

@@ -29,10 +29,7 @@ from runner.devices import Devices, possible_devices
 from runner.environment import host_environment, redact, redacted_command
 from runner.record import Outcome, Record, save, trial_values, utc_now
 from runner.report.progress import SweepProgress
-from runner.report.table import methods_table, results_table
-from runner.statistics import summarize
 from runner.trial import Trial
-from runner.verdict import flags, verdict_of
 
 SWEEP_WIDE = ("sweep", "tracking", "output_dir", "isolation", "dry_run")
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -104,12 +101,13 @@ class Program:
         self._devices = Devices()
         self._trials: list[Trial] = []
 
-    def plan(self, configs: Sequence[DictConfig]) -> list[str] | None:
+    def plan(self, configs: Sequence[DictConfig], order_seed: int | None) -> list[str] | None:
         """Check every point and name its folder; None for a dry run.
 
+        `order_seed` has decided the order of the points, if they come in rounds.
         Raises UsageError with the problems of all points.
         """
-        self._config = configs[0]
+        self._config, self._order_seed = configs[0], order_seed
         self._devices = possible_devices()
         trials = self._checked(configs)
         asked_for_gpu = self._devices != Devices() and any(
@@ -196,6 +194,8 @@ class Program:
             with SweepProgress(self._console, len(self._trials)) as self._progress:
                 self._host = host_environment(self._folder) | {"command": self._command}
                 self._store, self._parent_id = self._open_tracking()
+                import runner.verdict  # noqa: F401  (scipy: now, while the forkserver loads torch)
+
                 yield
             if all(record.completed for record in self._records):
                 self.exit_code = OK
@@ -220,7 +220,9 @@ class Program:
             interrupt = pressed
             error = {"type": "KeyboardInterrupt", "message": "interrupted by the user", "trace": ""}
             outcome = Outcome("interrupted", error=error)
-        record = record_of(trial, str(cfg.sweep.id), outcome, self._host, started_at)
+        record = record_of(
+            trial, str(cfg.sweep.id), outcome, self._host, started_at, self._order_seed
+        )
         path = folder / "record.json"
         save(record, path)
         self._records.append(record)
@@ -266,13 +268,22 @@ class Program:
         records = self._records
         if not records:
             return
+        from runner.report.table import methods_table, processes_table, results_table
+
         methods = {record.trial["timing"]["method"] for record in records}
-        table = methods_table if "naive" in methods and len(records) > 1 else results_table
-        self._console.print(table(records))
-        if table is results_table:
-            for record in records:
-                for reason in record.reasons:
-                    self._tell(f"{record.title}: {reason['advice']}")
+        if any(record.repeat for record in records):
+            self._console.print(processes_table(records))
+        elif "naive" in methods and len(records) > 1:
+            self._console.print(methods_table(records))
+        else:
+            self._console.print(results_table(records))
+        if "naive" not in methods or len(records) == 1:
+            for line in dict.fromkeys(
+                f"{record.title}: {reason['advice']}"
+                for record in records
+                for reason in record.reasons
+            ):
+                self._tell(line)
         unfinished = [record for record in records if not record.completed]
         if unfinished:
             self._tell(
@@ -280,7 +291,10 @@ class Program:
                 f"error in {self._sweep_dir}/*/record.json, output in worker.log beside it"
             )
         models = [record.trial["model"] for record in records]
-        if any(model["weights"] is None and model["target"] is None for model in models):
+        if any(
+            model["weights"] is None and model["target"] is None and model["task"] != "simulated"
+            for model in models
+        ):
             self._tell(
                 "weights   random; model.weights=DEFAULT loads trained ones "
                 "(a detector's time depends on them)"
@@ -291,6 +305,12 @@ class Program:
             if command := tracking.ui_command(self._store):
                 self._tell(f"MLflow    {command}")
             self._tell(f"          {tracking.ui_link(self._store, str(self._config.sweep.id))}")
+            invalid = sum(record.verdict == "invalid" for record in records)
+            if invalid:
+                self._tell(
+                    f"          {invalid} invalid trial{'s' if invalid > 1 else ''} left out of "
+                    "that ranking; take the verdict out of its filter to see all"
+                )
 
     def _tell(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
@@ -299,21 +319,40 @@ class Program:
 def device_line(record: Record) -> str:
     """Where the trials ran, in one line."""
     environment, effective = record.environment, record.effective
+    if record.trial["device"] == "simulated":
+        return "simulated: a scripted clock, whose true time is known; nothing was really timed"
     if environment.get("gpu"):
         return f"{environment['gpu']}, driver {environment.get('gpu_driver') or 'unknown'}"
-    threads = f", {effective['threads']} threads" if "threads" in effective else ""
+    number = effective.get("threads")
+    threads = f", {number} thread{'s' if number > 1 else ''}" if number else ""
     cpu = environment.get("cpu") or "unknown CPU"
     return f"{record.trial['device']}: {cpu}{threads}, torch {environment['torch']}"
 
 
 def record_of(
-    trial: Trial, sweep_id: str, outcome: Outcome, host: dict[str, Any], started_at: str
+    trial: Trial,
+    sweep_id: str,
+    outcome: Outcome,
+    host: dict[str, Any],
+    started_at: str,
+    order_seed: int | None = None,
 ) -> Record:
     """Put together what is known of a trial that has just ended."""
-    summary, found = None, []
+    from runner.statistics.summary import summarize
+    from runner.verdict import flags, verdict_of
+
+    summary, found, verdict = None, [], None
     if outcome.status == "completed":
-        summary = summarize(outcome.latency_ms, trial.input.batch_size, outcome.warmup_ms)
+        synced_ms = outcome.series.get("synced_ms")
+        summary = summarize(
+            outcome.latency_ms,
+            trial.input.batch_size,
+            outcome.warmup_ms,
+            inner=outcome.effective.get("inner", 1),
+            pipelined_ms=synced_ms if trial.timing.method == "pipelined" else None,
+        )
         found = list(flags(trial, outcome, summary))
+        verdict = verdict_of(found)
     return Record(
         sweep_id=sweep_id,
         key=trial.key,
@@ -321,7 +360,7 @@ def record_of(
         title=trial.title,
         trial=trial_values(trial),
         status=outcome.status,
-        verdict=verdict_of(found),
+        verdict=verdict,
         reasons=[asdict(flag) for flag in found],
         effective=outcome.effective,
         warmup_ms=list(outcome.warmup_ms),
@@ -329,8 +368,9 @@ def record_of(
         series=outcome.series,
         summary=asdict(summary) if summary else {},
         environment=host | outcome.environment,
-        contention=None,
+        contention=outcome.contention,
         started_at=started_at,
         ended_at=utc_now(),
         error=outcome.error,
+        order_seed=order_seed,
     )

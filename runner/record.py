@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ class Outcome:
     """What came out of the process that ran a trial; milliseconds in run order.
 
     `series` holds what else was measured (hidden_device_ms, build_s, ...), `effective`
-    the settings that were really in force, `error` type, message and traceback.
+    the settings that were really in force, `contention` what was seen of others on the CPU
+    and the GPU, `error` type, message and traceback.
     """
 
     status: str
@@ -32,12 +33,16 @@ class Outcome:
     series: dict[str, float | None] = field(default_factory=dict)
     effective: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    contention: dict[str, Any] | None = None
     error: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class Record:
-    """One trial, once run. `trial` holds the configuration with every default filled in."""
+    """One trial, once run. `trial` holds the configuration with every default filled in.
+
+    `order_seed` decided the order of the trials within each round; null without rounds.
+    """
 
     sweep_id: str
     key: str
@@ -51,18 +56,39 @@ class Record:
     warmup_ms: list[float]
     latency_ms: list[float]
     series: dict[str, float | None]
-    summary: dict[str, float | None]
+    summary: dict[str, Any]
     environment: dict[str, Any]
     contention: dict[str, Any] | None
     started_at: str
     ended_at: str
     error: dict[str, str] | None
+    order_seed: int | None = None
     version: int = VERSION
 
     @property
     def completed(self) -> bool:
         """Whether the trial was timed to its end."""
         return self.status == "completed"
+
+    def half_width(self, figure: str = "p50") -> float | None:
+        """Half of a figure's 95 % interval, as a share of it; None where there is none."""
+        value, bounds = (
+            self.summary.get(f"{figure}_ms"),
+            self.summary.get("ci_ms", {}).get(figure),
+        )
+        return None if not value or bounds is None else float(bounds[1] - bounds[0]) / 2 / value
+
+    @property
+    def headline(self) -> str:
+        """The figures in a few words: `p50 12.34 ms +-0.5%, 81.03 FPS`."""
+        summary = self.summary
+        if summary.get("img_s") is not None:
+            return f"{summary['img_s']:.2f} images/s"
+        name = "p50" if summary.get("p50_ms") is not None else "mean"
+        text = f"{name} {summary[f'{name}_ms']:.4g} ms"
+        if (width := self.half_width(name)) is not None:
+            text += f" +-{width:.1%}"
+        return text if summary["fps"] is None else f"{text}, {summary['fps']:.2f} FPS"
 
 
 class UnreadableRecord(Exception):
@@ -92,10 +118,11 @@ def load(path: Path) -> Record:
     version = values.get("version") if isinstance(values, dict) else None
     if version != VERSION:
         raise UnreadableRecord(f"{path} is of version {version}; expected version {VERSION}")
-    known = {part.name for part in fields(Record)}
-    if missing := known - values.keys():
+    parts = fields(Record)
+    needed = {part.name for part in parts if part.default is MISSING}
+    if missing := needed - values.keys():
         raise UnreadableRecord(f"{path} lacks {', '.join(sorted(missing))}")
-    return Record(**{name: values[name] for name in known})
+    return Record(**{part.name: values[part.name] for part in parts if part.name in values})
 
 
 def trial_values(trial: Trial) -> dict[str, Any]:

@@ -35,8 +35,10 @@ METRICS = {  # metric in MLflow -> field of the record's summary; short, for the
     "lat_ms/p95": "p95_ms",
     "lat_ms/p99": "p99_ms",
     "lat_ms/std": "std_ms",
+    "lat_ms/mad": "mad_ms",
     "lat_ms/first": "first_ms",
     "thr/fps": "fps",
+    "thr/img_s": "img_s",
 }
 COLUMNS = {  # of the run table, from left to right -> width in pixels
     "metrics.`lat_ms/p50`": 105,
@@ -65,6 +67,14 @@ class Store:
     uri: str
     experiment_id: str
     embedded: bool
+
+
+def check_writable(store: Store) -> None:
+    """Write a tag that says when this was tried. Raises TrackingUnavailable."""
+    with _explained():
+        store.client.set_experiment_tag(
+            store.experiment_id, "runner.doctor", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        )
 
 
 def sqlite_uri(output_dir: Path) -> str:
@@ -181,7 +191,10 @@ def _has_view(store: Store, sweep_id: str) -> bool:
 
 
 def _trials_of(sweep_id: str) -> str:
-    return f'tags.`runner.kind` = "trial" and tags.`runner.sweep` = "{sweep_id}"'
+    return (
+        f'tags.`runner.kind` = "trial" and tags.`runner.sweep` = "{sweep_id}" '
+        'and tags.verdict != "invalid"'  # no rank for a number that is wrong
+    )
 
 
 def close_parent(store: Store, parent_id: str, status: str) -> None:
@@ -252,6 +265,9 @@ def metrics_of(record: Record) -> Iterable[tuple[str, float]]:
     for metric, name in METRICS.items():
         if (value := record.summary.get(name)) is not None:
             yield metric, value
+    if (bounds := record.summary.get("ci_ms", {}).get("p50")) is not None:
+        yield "lat_ms/p50_lo", bounds[0]
+        yield "lat_ms/p50_hi", bounds[1]
     for metric, name in (("mem/peak_mib", "peak_mib"), ("setup/build_s", "build_s")):
         if (value := record.series.get(name)) is not None:
             yield metric, value
@@ -268,6 +284,7 @@ def tags_of(record: Record) -> dict[str, str]:
         "status": record.status,
         "verdict": record.verdict or "not judged",
         "reasons": " ".join(reason["code"] for reason in record.reasons) or None,
+        "runner.order_seed": record.order_seed,
         "gpu": environment.get("gpu"),
         "driver": environment.get("gpu_driver"),
         "error": record.error and f"{record.error['type']}: {record.error['message']}",
@@ -279,9 +296,8 @@ def tags_of(record: Record) -> dict[str, str]:
 def _note(record: Record) -> str:
     if record.error:
         return f"**{record.status}**: {record.error['type']}: {record.error['message']}"[:TAG_LIMIT]
-    p50_ms, fps = record.summary["p50_ms"], record.summary["fps"]
-    advice = "".join(f"\n- {reason['advice']}" for reason in record.reasons)
-    return f"p50 **{p50_ms:.3f} ms**, {fps or 0:.2f} FPS (closed loop){advice}"[:TAG_LIMIT]
+    advice = "".join(f"\n- {reason['code']}: {reason['advice']}" for reason in record.reasons)
+    return f"**{record.headline}**, {record.verdict}{advice}"[:TAG_LIMIT]
 
 
 def _epoch_ms(iso: str) -> int:

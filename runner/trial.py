@@ -13,12 +13,31 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-TASKS = ("classification", "quantized", "segmentation", "detection", "video", "optical_flow")
+TASKS = (
+    "classification",
+    "quantized",
+    "segmentation",
+    "detection",
+    "video",
+    "optical_flow",
+    "simulated",
+)
 FILLS = ("randn", "zeros", "ones")
-METHODS = ("naive", "wall", "event")
+EVERYWHERE = ("cpu", "cuda", "xpu", "mps", "simulated")
+METHODS = {  # timing method -> kinds of devices that can do it
+    "naive": EVERYWHERE,
+    "wall": EVERYWHERE,
+    "event": ("cuda", "xpu", "simulated"),  # Apple's events are not reliable
+    "queued": ("cuda", "simulated"),  # torch can keep only CUDA devices busy
+    "pipelined": ("cuda", "xpu", "simulated"),
+    "graph": ("cuda", "simulated"),
+}
+UNBROKEN = ("naive", "pipelined")  # passes follow each other without a synchronization
+CACHES = ("warm", "flush", "rotate")
+VERDICTS = ("invalid", "suspect", "valid")  # the worst first
 ISOLATIONS = ("process", "none")
-DEVICES = "auto, cpu, cuda, cuda:N, mps, xpu or xpu:N"
-DEVICES_WITH_EVENTS = ("cuda", "xpu")
+DEVICES = "auto, cpu, cuda, cuda:N, mps, xpu, xpu:N or simulated"
+NUMBERED_DEVICES = ("cuda", "xpu")
 MIN_ITERATIONS_ON_A_BUDGET = 10  # fewer samples give no median worth printing
 
 
@@ -55,12 +74,20 @@ class Input:
 
 @dataclass(frozen=True)
 class Timing:
-    """How the forward pass is timed; counts are iterations, `max_seconds` a budget."""
+    """How the forward pass is timed; counts are iterations, `max_seconds` a budget.
+
+    An iteration is `inner` forward passes (None: as many as make it long enough to time).
+    With a `target`, the relative half-width of the median's interval at which to stop,
+    `iterations` is the most that are taken.
+    """
 
     method: str
     warmup: int
     iterations: int
     max_seconds: float | None
+    inner: int | None
+    target: float | None
+    cache: str
 
 
 @dataclass(frozen=True)
@@ -149,6 +176,7 @@ def _out_of_range(trial: Trial) -> Iterator[str]:
         ("input.frames", trial.input.frames, 1),
         ("timing.warmup", trial.timing.warmup, 0),
         ("timing.iterations", trial.timing.iterations, 1),
+        ("timing.inner", trial.timing.inner, 1),
         ("runtime.threads", trial.runtime.threads, 1),
         ("repeat", trial.repeat, 0),
         ("seed", trial.seed, 0),
@@ -158,8 +186,15 @@ def _out_of_range(trial: Trial) -> Iterator[str]:
     seconds = trial.timing.max_seconds
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         yield f"timing.max_seconds is {seconds}; expected seconds above 0, or null for no budget"
+    target = trial.timing.target
+    if target is not None and not 0 < target < 1:
+        yield (
+            f"timing.target is {target}; expected a share between 0 and 1, as in 0.01 for 1 %, "
+            "or null for a fixed count"
+        )
     for key, word, allowed in (
         ("timing.method", trial.timing.method, METHODS),
+        ("timing.cache", trial.timing.cache, CACHES),
         ("input.fill", trial.input.fill, FILLS),
         ("model.task", trial.model.task, TASKS),
     ):
@@ -186,16 +221,34 @@ def _unfit_size(trial: Trial) -> Iterator[str]:
 
 
 def _unfit_device(trial: Trial) -> Iterator[str]:
-    kind = trial.device.partition(":")[0]
-    if trial.timing.method == "event" and kind not in DEVICES_WITH_EVENTS:
+    kind, timing = trial.device.partition(":")[0], trial.timing
+    if kind not in METHODS.get(timing.method, EVERYWHERE):
+        allowed = ", ".join(METHODS[timing.method])
         yield (
-            f"timing.method=event needs a device with events ({', '.join(DEVICES_WITH_EVENTS)}), "
+            f"timing.method={timing.method} needs one of the devices {allowed}, "
             f"but the device is {trial.device}; use timing.method=wall"
+        )
+    if timing.cache == "flush" and timing.method in UNBROKEN:
+        yield (
+            f"timing.cache=flush would count the flushing itself with timing.method="
+            f"{timing.method}; use timing.method=wall or event, or timing.cache=rotate"
+        )
+    if timing.cache == "flush" and (timing.inner or 1) > 1:
+        yield "timing.cache=flush empties the cache once per sample; it needs timing.inner=1"
+    if timing.cache == "rotate" and timing.method == "graph":
+        yield (
+            "timing.cache=rotate changes the inputs, but timing.method=graph replays one; "
+            "use timing.cache=flush"
         )
     if trial.model.task == "quantized" and kind != "cpu":
         yield (
             f"model={trial.model.name} is an int8 model of the CPU, "
             f"but the device is {trial.device}; use device=cpu"
+        )
+    if (trial.model.task == "simulated") != (kind == "simulated"):
+        yield (
+            f"model={trial.model.name} can't run on device={trial.device}: a simulated device "
+            "takes no network, and model=simulated no other device; use both or neither"
         )
 
 

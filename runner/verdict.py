@@ -1,22 +1,44 @@
 """Is the number good? Flags are values with a code, a figure and an advice.
 
-Judged here so far is what a timing method and a missing warm-up do to a number;
-a trial without a flag is not called valid before its noise has been judged too.
+A trial is `valid` when everything that could make its number wrong was looked at and
+none of it was found. The rules and how far to trust them: docs/verdict.md.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from runner.record import Outcome
-from runner.statistics import Summary
-from runner.trial import Trial
+from runner.statistics.quantiles import half_width
+from runner.statistics.shape import FEWEST_FOR_SHAPE, Shape, look
+from runner.statistics.summary import Summary
+from runner.trial import VERDICTS, Trial
+
+NOISE_LIMIT = 0.02  # relative half-width of the median's interval, unless timing.target is set
+MOST_MORE = 20  # times the iterations, that are worth advising
+BIAS_LIMIT = 0.05  # of the mean by slow first passes: above, the number is invalid
+SUSPECT_SHARE, INVALID_SHARE = 0.01, 0.05  # of the threads' time, taken by others
+STEAL_TICK_MS = 10.0  # the kernel counts stolen time in these; fewer than two of them say nothing
+SLOW_CLOCK, CLOCK_RANGE = 0.75, 0.05
+SLOWDOWNS = {
+    0x08: "hardware slowdown",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "power brake",
+}
+POWER_CAP, SYNC_BOOST = 0x04, 0x10
+HARD_VIOLATIONS, SOFT_VIOLATIONS = ("thermal",), ("power", "sync_boost", "board_limit")
+SHORTEST_SAMPLE_MS = 0.1
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One thing wrong with a number: `level` is suspect or invalid."""
+    """One thing to know about a number: `level` is invalid, suspect or note."""
 
     code: str
     level: str
@@ -25,16 +47,49 @@ class Flag:
 
 
 def flags(trial: Trial, outcome: Outcome, summary: Summary) -> Iterator[Flag]:
-    """What is wrong with a completed trial's numbers."""
-    if trial.timing.method == "naive" and trial.device.partition(":")[0] != "cpu":
-        hidden_ms = outcome.series.get("hidden_device_ms")
-        yield Flag(
-            "NO_SYNC",
-            "invalid",
-            hidden_ms,
-            f"not synchronized: {hidden_ms or 0:.2f} ms of device work still ran when the last "
-            "call returned; use timing.method=event",
+    """Everything wrong with a completed trial's numbers, and what could not be looked at."""
+    yield from _unsynchronized(trial, outcome, summary)
+    yield from _unfinished(outcome)
+    yield from _unsteady(trial, outcome)
+    yield from _noisy(trial, outcome)
+    yield from _host_bound(trial, outcome)
+    if trial.device == "simulated":
+        return  # nothing can disturb a scripted clock
+    contention = outcome.contention or {}
+    yield from contended(contention.get("cpu") or {})
+    yield from _oversubscribed(outcome, contention.get("cpu") or {})
+    if trial.device.startswith("cuda"):
+        gpu = contention.get("gpu") or {}
+        yield from throttled(gpu)
+        yield from shared(gpu)
+
+
+def verdict_of(found: list[Flag]) -> str:
+    """The worst level of the flags; valid when there is none but notes."""
+    levels = {flag.level for flag in found} | {"valid"}
+    return next(level for level in VERDICTS if level in levels)
+
+
+def _unsynchronized(trial: Trial, outcome: Outcome, summary: Summary) -> Iterator[Flag]:
+    if trial.timing.method != "naive" or trial.device.partition(":")[0] == "cpu":
+        return
+    hidden_ms, synced_ms = (outcome.series.get(n) for n in ("hidden_device_ms", "synced_ms"))
+    bias = ""
+    if synced_ms and summary.mean_ms is not None:
+        bias = (
+            f"; a pass takes {synced_ms:.2f} ms by the synchronized clock, "
+            f"which makes this mean {summary.mean_ms / synced_ms - 1:+.0%} wrong"
         )
+    yield Flag(
+        "NO_SYNC",
+        "invalid",
+        hidden_ms,
+        f"not synchronized: {hidden_ms or 0:.2f} ms of device work still ran when the last "
+        f"call returned{bias}; use timing.method=event",
+    )
+
+
+def _unfinished(outcome: Outcome) -> Iterator[Flag]:
     if outcome.effective.get("finite") is False:
         yield Flag(
             "NOT_FINITE",
@@ -43,18 +98,230 @@ def flags(trial: Trial, outcome: Outcome, summary: Summary) -> Iterator[Flag]:
             "the output holds NaN or infinity, on which a device may be faster or slower than on "
             "real data; look at the network, its weights and input.fill",
         )
-    if trial.timing.warmup == 0:
-        bias = summary.mean_ms / summary.p50_ms - 1 if summary.p50_ms else 0.0
+    if outcome.effective.get("converged") is False:
+        n = len(outcome.latency_ms)
         yield Flag(
-            "NO_WARMUP",
+            "NOT_CONVERGED",
             "suspect",
-            summary.first_ms,
-            f"no warm-up: the first iteration took {summary.first_ms:.2f} ms against a median of "
-            f"{summary.p50_ms:.2f}, the mean is {bias:+.1%} off the median; raise timing.warmup",
+            n,
+            f"the cap came before timing.target, after {n} samples; raise timing.iterations or "
+            "timing.max_seconds, or make the machine quieter",
         )
 
 
-def verdict_of(found: list[Flag]) -> str | None:
-    """`invalid` or `suspect` by the worst flag; None, not judged, when there is none."""
-    levels = {flag.level for flag in found}
-    return next((level for level in ("invalid", "suspect") if level in levels), None)
+def _unsteady(trial: Trial, outcome: Outcome) -> Iterator[Flag]:
+    inner, warmup = outcome.effective.get("inner", 1), trial.timing.warmup
+    samples = list(outcome.latency_ms)
+    if inner == 1:  # otherwise the warm-up's single passes are another kind of sample
+        samples = [*outcome.warmup_ms, *samples]
+    skipped = len(samples) - len(outcome.latency_ms)
+    if warmup == 0:
+        yield _cold(outcome)
+    if trial.timing.method == "naive" and trial.device.partition(":")[0] != "cpu":
+        return  # its samples change when the launch queue is full, whatever the device does
+    shape = look(samples, skipped)
+    if shape.slow_start is not None:
+        yield _warmup_short(shape, warmup - skipped, inner)
+    if shape.drift is not None:
+        yield Flag(
+            "DRIFT",
+            "suspect",
+            shape.drift,
+            f"the time drifts by {shape.drift:+.1%} from the first sample to the last; let the "
+            "device reach its steady temperature and clocks, or lock the clocks",
+        )
+    if shape.modes is not None:
+        low_ms, high_ms, share = shape.modes.low_ms, shape.modes.high_ms, shape.modes.minority
+        yield Flag(
+            "BIMODAL",
+            "suspect",
+            share,
+            f"two clusters of times, {low_ms:.4g} and {high_ms:.4g} ms ({share:.0%} in the smaller "
+            "one): no single figure stands for both; look for changing clocks, another process "
+            "or inputs of two kinds",
+        )
+    if outcome.latency_ms and inner == 1 and np.median(outcome.latency_ms) < SHORTEST_SAMPLE_MS:
+        yield Flag(
+            "TOO_SHORT",
+            "suspect",
+            float(np.median(outcome.latency_ms)),
+            "a sample is shorter than 0.1 ms, of which the clock itself is a good part; "
+            "use timing.inner=100",
+        )
+
+
+def _cold(outcome: Outcome) -> Flag:
+    first_ms, median = outcome.latency_ms[0], float(np.median(outcome.latency_ms))
+    bias = float(np.mean(outcome.latency_ms)) / median - 1 if median else 0.0
+    return Flag(
+        "NO_WARMUP",
+        "invalid" if abs(bias) > BIAS_LIMIT else "suspect",
+        first_ms,
+        f"no warm-up: the first iteration took {first_ms:.2f} ms against a median of "
+        f"{median:.2f}, the mean is {bias:+.1%} off the median; raise timing.warmup",
+    )
+
+
+def _warmup_short(shape: Shape, passes_before: int, inner: int) -> Flag:
+    assert shape.slow_start is not None
+    enough = passes_before + shape.slow_start.enough * inner
+    bias = shape.slow_start.bias
+    return Flag(
+        "WARMUP_SHORT",
+        "invalid" if abs(bias) > BIAS_LIMIT else "suspect",
+        enough,
+        f"the times had not settled when the warm-up ended, which puts {bias:+.1%} on the mean; "
+        f"timing.warmup={enough} would have sufficed",
+    )
+
+
+def _noisy(trial: Trial, outcome: Outcome) -> Iterator[Flag]:
+    n = len(outcome.latency_ms)
+    if n < FEWEST_FOR_SHAPE:
+        yield Flag(
+            "FEW_SAMPLES",
+            "suspect",
+            n,
+            f"{n} samples can't show a drift or two modes; take timing.iterations="
+            f"{FEWEST_FOR_SHAPE} or more",
+        )
+    limit = trial.timing.target or NOISE_LIMIT
+    width = half_width(outcome.latency_ms)
+    if width is None and n >= FEWEST_FOR_SHAPE:
+        yield Flag(
+            "NOISY",
+            "suspect",
+            None,
+            "the samples depend on each other too strongly to bound their median; "
+            "raise timing.iterations, or make the machine quieter",
+        )
+    elif width is not None and width > limit:
+        needed = math.ceil(n * (width / limit) ** 2)
+        more = f"about timing.iterations={needed} would do, or " if needed < MOST_MORE * n else ""
+        yield Flag(
+            "NOISY",
+            "suspect",
+            width,
+            f"the median is known to +-{width:.1%} only (limit {limit:.1%}); "
+            f"{more}make the machine quieter",
+        )
+
+
+def _host_bound(trial: Trial, outcome: Outcome) -> Iterator[Flag]:
+    names = ("enqueue_ms", "event_ms", "queued_ms")
+    enqueue_ms, event_ms, queued_ms = (outcome.series.get(name) for name in names)
+    if not queued_ms or enqueue_ms is None or event_ms is None:
+        return
+    if enqueue_ms / queued_ms > 0.8 or event_ms / queued_ms > 1.05:
+        yield Flag(
+            "HOST_BOUND",
+            # the gaps are in the number of one isolated request, and belong there
+            "suspect" if trial.timing.method in ("event", "wall") else "note",
+            enqueue_ms / queued_ms,
+            f"the device waits for the host: a pass is launched in {enqueue_ms:.3g} ms and runs "
+            f"for {queued_ms:.3g}; the number says as much of the CPU as of the GPU. "
+            "timing.method=queued gives the device's share, a larger batch or "
+            "timing.method=graph removes the gaps",
+        )
+
+
+def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
+    """What others took of the CPUs, by the report of a CpuWatch."""
+    causes = {
+        "run_queue_wait": "waiting for a CPU that others used",
+        "steal": "stolen by the hypervisor",
+        "throttled": "stopped by the cgroup's CPU quota",
+    }
+    shares = {name: cpu.get(f"{name}_share") for name in causes}
+    if (cpu.get("steal_ms") or 0) < 2 * STEAL_TICK_MS and shares["steal"] is not None:
+        shares["steal"] = 0.0
+    if shares["run_queue_wait"] is None:
+        reason = cpu.get("unknown", {}).get("run_queue_wait", "not read")
+        yield Flag(
+            "NOT_CHECKED",
+            "suspect",
+            None,
+            f"whether others used the CPU can't be seen here ({reason}); time on Linux, "
+            "or make sure that nothing else runs",
+        )
+    worst = max(shares, key=lambda name: shares[name] or 0.0)
+    share = shares[worst] or 0.0
+    if share > SUSPECT_SHARE:
+        yield Flag(
+            "CPU_CONTENDED",
+            "invalid" if share > INVALID_SHARE else "suspect",
+            share,
+            f"{share:.1%} of the threads' time was spent {causes[worst]}; stop what else runs "
+            "on this machine (top shows it), or use fewer runtime.threads",
+        )
+
+
+def _oversubscribed(outcome: Outcome, cpu: dict[str, Any]) -> Iterator[Flag]:
+    threads, usable = outcome.effective.get("threads"), cpu.get("usable_cpus")
+    if threads and usable and threads > usable:
+        yield Flag(
+            "OVERSUBSCRIBED",
+            "suspect",
+            threads,
+            f"{threads} threads on {usable} usable CPU{'s' if usable > 1 else ''}: they wait for "
+            f"each other at every step; use runtime.threads={usable}",
+        )
+
+
+def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
+    """What held a GPU back, by the report of a GpuWatch."""
+    clocks, fastest = gpu.get("sm_clock_mhz"), gpu.get("max_sm_clock_mhz")
+    reasons, violation_ns = gpu.get("event_reasons"), gpu.get("violation_ns") or {}
+    if reasons is None or not clocks or not fastest:
+        told = gpu.get("unknown") or {}
+        why = "; ".join(f"{name}: {reason}" for name, reason in told.items()) or "NVML not read"
+        yield Flag(
+            "NOT_CHECKED",
+            "suspect",
+            None,
+            f"whether the GPU was throttled can't be seen here ({why}); "
+            "time where NVML works to make sure",
+        )
+    hard = [name for bit, name in SLOWDOWNS.items() if (reasons or 0) & bit]
+    hard += [f"{name} limit" for name in HARD_VIOLATIONS if (violation_ns.get(name) or 0) > 0]
+    soft = [
+        name
+        for bit, name in ((POWER_CAP, "power cap"), (SYNC_BOOST, "sync boost"))
+        if (reasons or 0) & bit
+    ]
+    soft += [f"{name} limit" for name in SOFT_VIOLATIONS if (violation_ns.get(name) or 0) > 0]
+    share = None
+    if clocks and fastest:
+        share = min(clocks) / fastest
+        if share < SLOW_CLOCK:
+            hard.append(f"SM clock down to {min(clocks)} of {fastest} MHz")
+        elif (max(clocks) - min(clocks)) / max(clocks) > CLOCK_RANGE:
+            soft.append(f"SM clock between {min(clocks)} and {max(clocks)} MHz")
+    if hard or soft:
+        yield Flag(
+            "THROTTLED",
+            "invalid" if hard else "suspect",
+            share,
+            f"the GPU ran below its speed ({', '.join(hard + soft)}); cool it, raise its power "
+            "limit or lock its clocks, and warm up longer",
+        )
+
+
+def shared(gpu: dict[str, Any]) -> Iterator[Flag]:
+    """Who else computes on a GPU, by the report of a GpuWatch."""
+    pids = gpu.get("foreign_pids")
+    if pids is None:
+        reason = (gpu.get("unknown") or {}).get("foreign_pids", "not read")
+        yield Flag(
+            "FOREIGN_PROCESS",
+            "note",
+            None,
+            f"unknown whether other processes use the GPU ({reason}); nvidia-smi on the host shows",
+        )
+    elif pids:
+        yield Flag(
+            "FOREIGN_PROCESS",
+            "suspect",
+            len(pids),
+            f"other processes compute on this GPU ({', '.join(map(str, pids[:5]))}); stop them",
+        )

@@ -29,6 +29,23 @@ class Sleep(torch.nn.Module):
         time.sleep(0.05)
         return x
 
+class SlowStart(torch.nn.Module):
+    """Its first 30 calls take twice as long as the others."""
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+    def forward(self, x):
+        time.sleep(0.02 if self.calls < 30 else 0.01)
+        self.calls += 1
+        return x
+
+class Multiplies(torch.nn.Module):
+    """Computes without a pause."""
+    def forward(self, x):
+        for _ in range(20):
+            x = x @ x
+        return x.clamp(-1, 1)
+
 class Checks(torch.nn.Module):
     """Fails unless it is in eval mode, in inference mode, in a process without MLflow or Hydra."""
     def forward(self, x):
@@ -116,7 +133,9 @@ def make_trial(**changes: Any) -> Trial:
     trial = Trial(
         model=Model("resnet18"),
         input=Input((64, 64), batch_size=1, frames=16, fill="randn"),
-        timing=Timing("wall", warmup=2, iterations=4, max_seconds=None),
+        timing=Timing(
+            "wall", warmup=2, iterations=4, max_seconds=None, inner=None, target=None, cache="warm"
+        ),
         runtime=Runtime(threads=1, cudnn_benchmark=False),
         device="cpu",
         repeat=0,

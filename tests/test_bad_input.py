@@ -56,7 +56,7 @@ CASES = [
     ("timing.max_seconds=nan", "timing.max_seconds is nan; expected seconds above 0"),
     ("timing.max_seconds=-1", "timing.max_seconds is -1.0; expected seconds above 0"),
     ("timing.method=evnt", "timing.method is evnt; expected one of naive, wall, event"),
-    ("timing.method=event device=cpu", "needs a device with events (cuda, xpu)"),
+    ("timing.method=event device=cpu", "needs one of the devices cuda, xpu, simulated"),
     ("device=cuda:77", "device=cuda:77 was asked for, but torch sees"),
     ("device=tpu", "device is tpu; expected auto, cpu, cuda, cuda:N"),
     ("runtime.threads=0", "runtime.threads is 0; expected a whole number of at least 1"),

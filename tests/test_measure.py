@@ -7,20 +7,183 @@ import gc
 import pytest
 import torch
 
-from runner.measure.device import TorchDevice
-from runner.measure.loop import measure
+from runner.measure.device import MeasureError, TorchDevice
+from runner.measure.loop import BLOCKS, launch_cost, measure
 from runner.measure.methods import METHODS
 from runner.measure.simulated import SimulatedDevice
-from runner.trial import METHODS as NAMES
+from runner.trial import METHODS as DEVICES_OF
 from runner.trial import Timing
 
 
-def timing(method: str, warmup: int = 0, iterations: int = 20, max_seconds=None) -> Timing:
-    return Timing(method, warmup, iterations, max_seconds)
+def timing(method: str, warmup: int = 0, iterations: int = 20, max_seconds=None, **changes):
+    values = {"inner": None, "target": None, "cache": "warm"} | changes
+    return Timing(method, warmup, iterations, max_seconds, **values)
 
 
 def test_every_method_a_user_can_ask_for_exists():
-    assert tuple(METHODS) == NAMES
+    assert list(METHODS) == list(DEVICES_OF)
+    for name, method in METHODS.items():  # each says which question it answers
+        assert "?" in method.__doc__.partition("\n")[0], name
+
+
+def test_all_methods_side_by_side_each_exact():
+    """10 kernels, launched within 5 ms, that run for 40 ms."""
+    expected = {
+        "naive": 5.0,  # the launches only
+        "wall": 40.5,  # the first launch, then the device is always behind
+        "event": 40.5,
+        "queued": 40.0,  # the kernels only
+        "pipelined": 40.0,
+        "graph": 40.0,
+    }
+    for method, latency_ms in expected.items():
+        device = SimulatedDevice(enqueue_ms=5, kernel_ms=40, launches=10)
+        measured = measure(device.forward, device, timing(method, warmup=2))
+        assert measured.latency_ms[1:] == pytest.approx((latency_ms,) * 19), method
+    assert device.latency_ms == 40.5
+
+
+def test_a_device_that_waits_for_the_host_shows_in_event_and_not_in_queued():
+    device = SimulatedDevice(enqueue_ms=40, kernel_ms=10, launches=10)
+    for method, latency_ms in (("event", 41.0), ("queued", 10.0), ("graph", 10.0)):
+        measured = measure(device.forward, device, timing(method, warmup=5))
+        assert measured.latency_ms == pytest.approx((latency_ms,) * 20), method
+
+
+@pytest.mark.parametrize(
+    ("enqueue_ms", "kernel_ms", "bound"), [(40, 10, True), (5, 40, False), (38, 40, True)]
+)
+def test_the_launch_cost_tells_a_host_bound_network_from_a_device_bound_one(
+    enqueue_ms, kernel_ms, bound
+):
+    device = SimulatedDevice(enqueue_ms=enqueue_ms, kernel_ms=kernel_ms, launches=10)
+    cost = launch_cost(device.forward, device)
+    assert cost.enqueue_ms == pytest.approx(enqueue_ms)
+    assert cost.queued_ms == pytest.approx(kernel_ms)
+    host_bound = cost.enqueue_ms / cost.queued_ms > 0.8 or cost.event_ms / cost.queued_ms > 1.05
+    assert host_bound is bound
+
+
+def test_a_drained_backlog_is_discarded_and_taken_again():
+    device = SimulatedDevice(enqueue_ms=20, kernel_ms=30, launches=10, cold_ms=2000)
+    measured = measure(device.forward, device, timing("queued", iterations=30))
+    assert measured.latency_ms == pytest.approx((30.0,) * 30)
+    assert measured.discarded > 0
+    assert device.host_ms < 8000  # the cold launch did not set the spin for the rest
+
+
+def test_a_pass_longer_than_the_launch_queue_can_not_be_queued():
+    device = SimulatedDevice(enqueue_ms=20, kernel_ms=30, launches=100, queue_length=50)
+    with pytest.raises(MeasureError, match="more kernels than the launch queue holds"):
+        measure(device.forward, device, timing("queued"))
+
+
+def test_pipelined_and_naive_know_the_time_by_the_synced_clock():
+    device = SimulatedDevice(enqueue_ms=1, kernel_ms=7)
+    measured = measure(device.forward, device, timing("pipelined", warmup=3, iterations=50))
+    assert measured.synced_ms == pytest.approx((50 * 7 + 1) / 50)
+    measured = measure(device.forward, device, timing("naive", iterations=50))
+    assert measured.latency_ms == pytest.approx((1.0,) * 50)  # hides 6 of 7 ms
+    assert measured.synced_ms == pytest.approx((50 * 7 + 1) / 50)
+    assert measure(device.forward, device, timing("event")).synced_ms is None
+
+
+def test_short_passes_are_timed_several_at_a_time():
+    device = SimulatedDevice(enqueue_ms=0.004, kernel_ms=0.016)
+    measured = measure(device.forward, device, timing("event", warmup=10))
+    assert measured.inner == 5
+    assert measured.latency_ms == pytest.approx(((0.004 + 5 * 0.016) / 5,) * 20)
+    assert device.passes == 10 + 20 * 5
+    assert measure(device.forward, device, timing("event", inner=3)).inner == 3
+    assert measure(device.forward, device, timing("event", warmup=0)).inner == 1  # none to tell
+
+
+@pytest.mark.parametrize("method", ["wall", "event", "queued", "graph"])
+def test_a_flushed_cache_is_flushed_before_every_sample_and_outside_it(method):
+    device = SimulatedDevice(enqueue_ms=0, kernel_ms=10, cache_miss_ms=3)
+    measured = measure(device.forward, device, timing(method, warmup=2, cache="flush"))
+    assert measured.latency_ms == pytest.approx((13.0,) * 20)
+
+
+def test_drift_throttling_and_slow_first_passes_show():
+    device = SimulatedDevice(enqueue_ms=0, kernel_ms=10, drift=0.01)
+    assert measure(device.forward, device, timing("event")).latency_ms[-1] == pytest.approx(11.9)
+    device = SimulatedDevice(enqueue_ms=0, kernel_ms=10, throttle_after_ms=100, throttle_factor=1.5)
+    measured = measure(device.forward, device, timing("event"))
+    assert (measured.latency_ms[9], measured.latency_ms[10]) == pytest.approx((10, 15))
+    device = SimulatedDevice(enqueue_ms=0, kernel_ms=10, slow_passes=3, slow_factor=2)
+    measured = measure(device.forward, device, timing("event", warmup=2))
+    assert measured.warmup_ms == pytest.approx((20, 20))
+    assert measured.latency_ms[:2] == pytest.approx((20, 10))
+
+
+def test_the_machine_is_looked_at_between_blocks_and_never_inside_a_sample():
+    device = SimulatedDevice(enqueue_ms=1, kernel_ms=9)
+    seen: list[float] = []
+
+    def look() -> None:
+        seen.append(device.host_ms)
+        device.host_ms += 1000  # as slow as can be
+
+    measured = measure(device.forward, device, timing("event", 5, 50), between_blocks=look)
+    assert len(seen) == BLOCKS + 1
+    assert measured.latency_ms == pytest.approx((10.0,) * 50)
+    seen.clear()
+    measure(device.forward, device, timing("pipelined", 5, 50), between_blocks=look)
+    assert len(seen) == 2
+
+
+def test_an_adaptive_run_stops_at_its_target_and_looks_ever_more_seldom():
+    device = SimulatedDevice(enqueue_ms=0, kernel_ms=50)
+    looks: list[int] = []
+
+    def enough(samples) -> bool:
+        looks.append(len(samples))
+        return len(samples) >= 60
+
+    measured = measure(device.forward, device, timing("event", 0, 1000, target=0.01), enough=enough)
+    assert looks == [30, 38, 48, 60]
+    assert measured.converged is True
+    assert len(measured.latency_ms) == 60
+
+
+def test_an_adaptive_run_takes_a_second_at_least_and_ends_at_its_caps():
+    device = SimulatedDevice(enqueue_ms=0, kernel_ms=2)
+    measured = measure(
+        device.forward, device, timing("event", 0, 10**6, target=0.01), enough=lambda _: True
+    )
+    assert 500 <= len(measured.latency_ms) <= 700
+    capped = timing("event", 0, 40, target=0.01)
+    measured = measure(device.forward, device, capped, enough=lambda _: False)
+    assert (measured.converged, len(measured.latency_ms)) == (False, 40)
+    capped = timing("event", 0, 10**6, 3.0, target=0.01)
+    measured = measure(device.forward, device, capped, enough=lambda _: False)
+    assert measured.converged is False
+    assert len(measured.latency_ms) == 1500
+
+
+def test_the_loop_allocates_nothing_that_grows_but_the_samples():
+    import tracemalloc
+
+    device = SimulatedDevice(enqueue_ms=0, kernel_ms=1)
+    peaks = {}
+    for iterations in (1000, 3000):
+        tracemalloc.start()
+        measured = measure(device.forward, device, timing("event", iterations=iterations))
+        peaks[iterations] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        del measured
+    # a float of 24 bytes in two lists and a tuple, and lists grow ahead of their need
+    assert (peaks[3000] - peaks[1000]) / 2000 < 100
+
+
+def test_graphs_and_busy_devices_are_refused_on_a_cpu():
+    cpu = TorchDevice(torch.device("cpu"))
+    with pytest.raises(MeasureError, match="no graphs"):
+        cpu.capture(lambda: None)
+    with pytest.raises(MeasureError, match="kept busy"):
+        cpu.occupy(1.0)
+    cpu.flush_cache()
 
 
 @pytest.mark.parametrize("method", ["wall", "event"])

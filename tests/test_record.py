@@ -15,11 +15,22 @@ def make_record(**changes):
 
 
 def test_a_record_comes_back_as_it_was_written_to_the_last_digit(tmp_path):
-    record = make_record()
+    outcome = Outcome("completed", latency_ms=(0.1, 1 / 3) * 20)
+    record = record_of(make_trial(), "night", outcome, {}, "2026-01-01")
+    assert record.summary["ci_ms"]["p50"] == [0.1, 1 / 3]
     save(record, tmp_path / "record.json")
     assert load(tmp_path / "record.json") == record
     assert load(tmp_path / "record.json").latency_ms[1] == 1 / 3
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_a_record_from_before_a_field_existed_is_still_read(tmp_path):
+    path = tmp_path / "record.json"
+    save(make_record(), path)
+    values = json.loads(path.read_text())
+    del values["order_seed"]
+    path.write_text(json.dumps(values))
+    assert load(path).order_seed is None
 
 
 def test_a_failed_write_leaves_the_old_record_alone(tmp_path):

@@ -10,7 +10,7 @@ from test_record import make_record
 from runner.program import record_of
 from runner.record import Outcome
 from runner.report.progress import SweepProgress, duration
-from runner.report.table import methods_table, results_table
+from runner.report.table import methods_table, processes_table, results_table
 
 
 def printed(renderable) -> str:
@@ -24,8 +24,17 @@ def record_with(method: str, warmup: int, device: str = "cpu", hidden_ms: float 
     outcome = Outcome(
         "completed",
         warmup_ms=(50.0,) * warmup,
-        latency_ms=(30.0, 10.0, 10.0),
-        series={"hidden_device_ms": hidden_ms},
+        latency_ms=(*([] if warmup else [30.0]), *[10.0] * 50),
+        series={"hidden_device_ms": hidden_ms, "synced_ms": 20.0},
+        contention={
+            "cpu": {"run_queue_wait_share": 0.0, "steal_share": 0.0, "throttled_share": 0.0},
+            "gpu": {
+                "sm_clock_mhz": [1980],
+                "max_sm_clock_mhz": 1980,
+                "event_reasons": 0,
+                "foreign_pids": [],
+            },
+        },
     )
     return record_of(trial, "s", outcome, {}, "2026-01-01")
 
@@ -43,7 +52,7 @@ def test_the_table_names_each_trial_and_its_figures():
         "p50 ms",
         "mean ms",
         "FPS",
-        "status",
+        "verdict",
     ):
         assert word in text
     assert "0.217" in text  # the median of 0.1 and 1/3
@@ -64,12 +73,26 @@ def test_the_articles_table_says_what_is_wrong_with_each_row_on_a_gpu():
     assert "no warm-up" in text
     assert "nothing: warm and synchronized" in text
     assert "cold start ms" in text
+    assert "invalid" in text
     assert "40.00" in text  # 50 ms for the first warm-up against a median of 10
 
 
 def test_the_articles_table_is_honest_about_a_cpu():
     text = printed(methods_table([record_with("naive", 20), record_with("wall", 20)]))
-    assert "nothing on a CPU" in text
+    assert "as a method nothing on a CPU" in text
+
+
+def test_processes_of_one_trial_share_a_row():
+    records = [
+        replace(record_with("wall", 2), repeat=number, latency_ms=[ms] * 50)
+        for number, ms in enumerate((9.9, 10.0, 10.1))
+    ]
+    text = printed(processes_table([*records, replace(records[0], repeat=3, status="failed")]))
+    assert "3 of 4" in text
+    assert "10.00" in text
+    assert "9.75 to 10.25" in text  # t with two degrees of freedom: +-4.3 * 1 % / sqrt(3)
+    assert "1.0" in text
+    assert "failed, valid" in text
 
 
 def test_a_log_gets_one_plain_line_per_trial():
@@ -79,7 +102,9 @@ def test_a_log_gets_one_plain_line_per_trial():
         progress.phase("build", None)
         progress.phase("timed", 12.0)
         progress.done(make_record())
-    assert console.file.getvalue() == ("[1/1] resnet18 64px b1 w2 wall: p50 0.22 ms, 4615.38 FPS\n")
+    assert console.file.getvalue() == (
+        "[1/1] resnet18 64px b1 w2 wall: p50 0.2167 ms, 4615.38 FPS: suspect\n"
+    )
 
 
 def test_a_terminal_shows_trial_phase_and_remaining_time():

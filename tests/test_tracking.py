@@ -95,7 +95,9 @@ def test_a_sweep_has_a_saved_view_with_columns_and_the_link_opens_it(store):
     view = json.loads(tags["mlflow.sharedViewState.seen"])
     state = json.loads(view["state"])
     assert view["name"] == "smoke seen"
-    assert state["searchFilter"].endswith('tags.`runner.sweep` = "seen"')
+    assert state["searchFilter"].endswith(
+        'tags.`runner.sweep` = "seen" and tags.verdict != "invalid"'
+    )
     assert "metrics.`lat_ms/p50`" in state["selectedColumns"]
     link = tracking.ui_link(store, "seen")
     assert "viewStateShareKey=seen" in link

@@ -62,7 +62,7 @@ def test_other_sizes_are_refused_with_what_is_expected(value):
         ({"timing": {"iterations": 0}}, "timing.iterations is 0; expected a whole number of at l"),
         ({"timing": {"max_seconds": float("nan")}}, "timing.max_seconds is nan; expected seconds"),
         ({"timing": {"method": "evnt"}}, "timing.method is evnt; expected one of naive, wall, ev"),
-        ({"timing": {"method": "event"}}, "timing.method=event needs a device with events"),
+        ({"timing": {"method": "event"}}, "timing.method=event needs one of the devices"),
         ({"model": {"min_size": 75}}, "input.size is 64; resnet18 takes at least 75 pixels"),
         ({"model": {"max_size": 32}}, "input.size is 64; resnet18 takes at most 32 pixels"),
         (
@@ -74,6 +74,32 @@ def test_other_sizes_are_refused_with_what_is_expected(value):
             "input.size is [64, 96]; resnet18 takes square inputs only",
         ),
         ({"model": {"task": "quantized"}, "device": "cuda"}, "model=resnet18 is an int8 model"),
+        ({"model": {"task": "simulated"}}, "model=resnet18 can't run on device=cpu"),
+        ({"device": "simulated"}, "model=resnet18 can't run on device=simulated"),
+        (
+            {"timing": {"method": "queued"}},
+            "timing.method=queued needs one of the devices",
+        ),
+        (
+            {"timing": {"method": "graph"}, "device": "xpu"},
+            "timing.method=graph needs one of",
+        ),
+        ({"timing": {"inner": 0}}, "timing.inner is 0; expected a whole number of at least 1"),
+        ({"timing": {"target": 1.5}}, "timing.target is 1.5; expected a share between 0 and 1"),
+        ({"timing": {"target": float("nan")}}, "timing.target is nan; expected a share between"),
+        (
+            {"timing": {"cache": "cold"}},
+            "timing.cache is cold; expected one of warm, flush",
+        ),
+        ({"timing": {"cache": "flush", "inner": 2}}, "timing.cache=flush empties the cache once"),
+        (
+            {"timing": {"cache": "flush", "method": "naive"}},
+            "timing.cache=flush would count the flushing itself with timing.method=naive",
+        ),
+        (
+            {"timing": {"cache": "rotate", "method": "graph"}, "device": "cuda"},
+            "timing.cache=rotate changes the inputs, but timing.method=graph replays one",
+        ),
     ],
 )
 def test_what_can_not_work_is_said_with_the_way_out(change, sentence):

@@ -1,21 +1,68 @@
+"""Each flag: raised when it should, silent when not, with a figure and a way out."""
+
 from __future__ import annotations
 
+import numpy as np
+import pytest
 from conftest import make_trial
 
 from runner.record import Outcome
-from runner.statistics import summarize
+from runner.statistics.summary import summarize
 from runner.verdict import flags, verdict_of
 
+QUIET = {
+    "run_queue_wait_share": 0.0,
+    "steal_share": 0.0,
+    "steal_ms": 0.0,
+    "throttled_share": 0.0,
+    "usable_cpus": 2,
+}
+COOL = {
+    "sm_clock_mhz": [1980, 1980],
+    "max_sm_clock_mhz": 1980,
+    "event_reasons": 0x1,  # idle, when it was read between blocks
+    "violation_ns": {"power": 0, "thermal": 0, "sync_boost": None},
+    "foreign_pids": [],
+    "unknown": {"sync_boost_violation": "Not Supported"},
+}
+CLEAN = tuple(10.0 + 0.01 * value for value in np.random.default_rng(0).standard_normal(100))
 
-def judged(trial, latency_ms=(10.0, 2.0, 2.0), **series):
-    outcome = Outcome("completed", latency_ms=latency_ms, series=series)
-    return list(flags(trial, outcome, summarize(latency_ms, 1)))
+
+def judged(trial=None, latency_ms=CLEAN, cpu=None, gpu=None, effective=None, **series):
+    trial = trial or make_trial()
+    warmup_ms = (10.0,) * trial.timing.warmup
+    outcome = Outcome(
+        "completed",
+        warmup_ms=warmup_ms,
+        latency_ms=latency_ms,
+        series=series,
+        effective={"threads": 2, "finite": True} | (effective or {}),
+        contention={"cpu": QUIET | (cpu or {}), "gpu": gpu and COOL | gpu},
+    )
+    return list(flags(trial, outcome, summarize(latency_ms, 1, warmup_ms)))
 
 
-def test_naive_is_invalid_on_an_asynchronous_device_and_the_hidden_work_is_named():
-    found = judged(make_trial(timing={"method": "naive"}, device="cuda"), hidden_device_ms=140.0)
-    assert [(flag.code, flag.figure) for flag in found] == [("NO_SYNC", 140.0)]
-    assert "140.00 ms of device work still ran" in found[0].advice
+def only(found, code, level):
+    assert [(flag.code, flag.level) for flag in found] == [(code, level)]
+    return found[0]
+
+
+def on_gpu(method="event", **changes):
+    return make_trial(device="cuda", timing={"method": method} | changes)
+
+
+def test_a_clean_trial_is_valid():
+    assert judged() == []
+    assert judged(on_gpu(), gpu={"event_reasons": 0x1}) == []
+    assert verdict_of([]) == "valid"
+
+
+def test_naive_is_invalid_on_an_asynchronous_device_and_says_how_wrong():
+    found = judged(on_gpu("naive"), gpu=COOL, hidden_device_ms=140.0, synced_ms=20.0)
+    flag = only(found, "NO_SYNC", "invalid")
+    assert flag.figure == 140.0
+    assert "140.00 ms of device work still ran" in flag.advice
+    assert "-50% wrong" in flag.advice
     assert verdict_of(found) == "invalid"
 
 
@@ -23,18 +70,136 @@ def test_naive_is_not_flagged_on_a_cpu_where_calls_are_synchronous():
     assert judged(make_trial(timing={"method": "naive"})) == []
 
 
-def test_no_warm_up_is_suspect_and_says_by_how_much():
-    found = judged(make_trial(timing={"warmup": 0}))
-    assert [flag.code for flag in found] == ["NO_WARMUP"]
-    assert "the first iteration took 10.00 ms against a median of 2.00" in found[0].advice
-    assert verdict_of(found) == "suspect"
+def test_no_warm_up_says_by_how_much():
+    cold = (1000.0, *CLEAN)
+    flag = only(judged(make_trial(timing={"warmup": 0}), cold), "NO_WARMUP", "invalid")
+    assert "the first iteration took 1000.00 ms against a median of 10.00" in flag.advice
+    only(judged(make_trial(timing={"warmup": 0})), "NO_WARMUP", "suspect")
+
+
+def test_a_short_warm_up_names_the_one_that_would_have_sufficed():
+    slow = tuple(20.0 if index < 10 else value for index, value in enumerate(CLEAN))
+    trial = make_trial(timing={"warmup": 20})
+    outcome = Outcome(
+        "completed", warmup_ms=(20.0,) * 20, latency_ms=slow, contention={"cpu": QUIET}
+    )
+    found = list(flags(trial, outcome, summarize(slow, 1)))
+    flag = only(found, "WARMUP_SHORT", "invalid")  # the mean is 10 % off
+    assert flag.figure == 30
+    assert "timing.warmup=30 would have sufficed" in flag.advice
+
+
+def test_a_short_warm_up_counts_passes_where_a_sample_is_several():
+    slow = tuple(20.0 if index < 10 else value for index, value in enumerate(CLEAN))
+    found = judged(make_trial(timing={"warmup": 20}), slow, effective={"inner": 4})
+    assert next(flag for flag in found if flag.code == "WARMUP_SHORT").figure == 20 + 10 * 4
+
+
+def test_drift_and_two_modes_are_suspect():
+    found = {flag.code: flag for flag in judged(latency_ms=tuple(np.linspace(10, 10.6, 100)))}
+    assert 0.02 < found["DRIFT"].figure < 0.06
+    assert found["DRIFT"].level == "suspect"
+    assert "WARMUP_SHORT" not in found
+    split = tuple(value * (1.1 if index % 3 else 1) for index, value in enumerate(CLEAN))
+    found = {flag.code: flag for flag in judged(latency_ms=split)}
+    assert "and 11 ms (34% in the smaller one)" in found["BIMODAL"].advice
+
+
+def test_noise_names_the_iterations_that_would_do():
+    noisy = tuple(10 + 2 * np.random.default_rng(1).standard_normal(100))
+    flag = only(judged(latency_ms=noisy), "NOISY", "suspect")
+    assert flag.figure > 0.02
+    assert "timing.iterations=" in flag.advice
+    assert judged(make_trial(timing={"target": 0.2}), noisy) == []  # as good as asked for
+
+
+def test_few_samples_can_not_be_valid():
+    only(judged(latency_ms=CLEAN[:39]), "FEW_SAMPLES", "suspect")
+
+
+def test_a_capped_adaptive_run_is_suspect():
+    only(judged(effective={"converged": False}), "NOT_CONVERGED", "suspect")
 
 
 def test_an_output_that_is_not_finite_is_suspect():
-    outcome = Outcome("completed", latency_ms=(1.0,), effective={"finite": False})
-    found = list(flags(make_trial(), outcome, summarize((1.0,), 1)))
-    assert [flag.code for flag in found] == ["NOT_FINITE"]
+    only(judged(effective={"finite": False}), "NOT_FINITE", "suspect")
 
 
-def test_without_a_flag_a_trial_is_not_judged_rather_than_valid():
-    assert verdict_of([]) is None
+def test_a_sample_below_the_resolution_is_suspect():
+    short = tuple(value / 1000 for value in CLEAN)
+    only(judged(make_trial(timing={"warmup": 0, "inner": 1}), short)[1:], "TOO_SHORT", "suspect")
+
+
+@pytest.mark.parametrize(
+    ("enqueue_ms", "event_ms", "queued_ms", "bound"),
+    [(1.0, 10.1, 10.0, False), (8.5, 10.1, 10.0, True), (1.0, 10.6, 10.0, True)],
+)
+def test_a_device_that_waits_for_the_host(enqueue_ms, event_ms, queued_ms, bound):
+    series = {"enqueue_ms": enqueue_ms, "event_ms": event_ms, "queued_ms": queued_ms}
+    found = judged(on_gpu(), gpu=COOL, **series)
+    assert [flag.code for flag in found] == ["HOST_BOUND"] * bound
+    queued = judged(on_gpu("queued"), gpu=COOL, **series)
+    assert verdict_of(queued) == "valid"  # its number has no gaps in it
+
+
+@pytest.mark.parametrize(
+    ("cpu", "level", "words"),
+    [
+        ({"run_queue_wait_share": 0.02}, "suspect", "2.0% of the threads' time was spent waiting"),
+        ({"run_queue_wait_share": 0.2}, "invalid", "20.0%"),
+        ({"steal_share": 0.1, "steal_ms": 200.0}, "invalid", "stolen by the hypervisor"),
+        ({"throttled_share": 0.3}, "invalid", "stopped by the cgroup's CPU quota"),
+    ],
+)
+def test_time_that_others_took(cpu, level, words):
+    assert words in only(judged(cpu=cpu), "CPU_CONTENDED", level).advice
+
+
+def test_a_single_tick_of_stolen_time_is_below_the_kernels_resolution():
+    assert judged(cpu={"steal_share": 0.1, "steal_ms": 10.0}) == []
+
+
+def test_what_can_not_be_seen_is_not_clean():
+    unknown = {"run_queue_wait_share": None, "unknown": {"run_queue_wait": "no schedstat"}}
+    assert "no schedstat" in only(judged(cpu=unknown), "NOT_CHECKED", "suspect").advice
+    blind = {"event_reasons": None, "unknown": {"nvml": "driver not loaded"}}
+    assert "driver not loaded" in only(judged(on_gpu(), gpu=blind), "NOT_CHECKED", "suspect").advice
+    found = judged(on_gpu(), gpu={"foreign_pids": None, "unknown": {"foreign_pids": "container"}})
+    assert "unknown whether" in only(found, "FOREIGN_PROCESS", "note").advice
+    assert verdict_of(found) == "valid"
+
+
+def test_more_threads_than_cpus():
+    flag = only(judged(effective={"threads": 8}), "OVERSUBSCRIBED", "suspect")
+    assert "8 threads on 2 usable CPUs" in flag.advice
+    assert "runtime.threads=2" in flag.advice
+
+
+@pytest.mark.parametrize(
+    ("gpu", "level", "words"),
+    [
+        ({"event_reasons": 0x08}, "invalid", "hardware slowdown"),
+        ({"event_reasons": 0x20}, "invalid", "software thermal slowdown"),
+        ({"event_reasons": 0x40}, "invalid", "hardware thermal slowdown"),
+        ({"event_reasons": 0x80}, "invalid", "power brake"),
+        ({"event_reasons": 0x04}, "suspect", "power cap"),
+        ({"event_reasons": 0x10}, "suspect", "sync boost"),
+        ({"violation_ns": {"thermal": 5}}, "invalid", "thermal limit"),
+        ({"violation_ns": {"power": 5}}, "suspect", "power limit"),
+        ({"sm_clock_mhz": [1980, 1400]}, "invalid", "SM clock down to 1400 of 1980 MHz"),
+        ({"sm_clock_mhz": [1980, 1800]}, "suspect", "SM clock between 1800 and 1980 MHz"),
+    ],
+)
+def test_a_gpu_below_its_speed(gpu, level, words):
+    assert words in only(judged(on_gpu(), gpu=gpu), "THROTTLED", level).advice
+
+
+def test_others_on_the_gpu_are_suspect():
+    flag = only(judged(on_gpu(), gpu={"foreign_pids": [17]}), "FOREIGN_PROCESS", "suspect")
+    assert "17" in flag.advice
+
+
+def test_a_simulated_device_is_disturbed_by_nobody():
+    trial = make_trial(model={"task": "simulated"}, device="simulated")
+    outcome = Outcome("completed", warmup_ms=(10.0, 10.0), latency_ms=(10.0,) * 100)
+    assert list(flags(trial, outcome, summarize([10.0] * 100, 1))) == []

@@ -1,41 +1,98 @@
 """A simulated asynchronous device with a scripted clock: exact, and proof against any load.
 
-The host enqueues a kernel (`enqueue_ms`) and goes on; the device works the kernels
-off one by one. `synchronize` moves the host's clock to the end of the queue.
+The host launches kernels and goes on; the device works them off one by one. It is what
+the timing methods are proven on, and what `sweep=demo` runs on, where the true time is known.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 
 class SimulatedDevice:
-    """A device whose kernels take exactly `kernel_ms`, `cold_ms` more for the first one.
+    """A device on which one forward pass is `launches` kernels of `kernel_ms` in all.
 
-    At most `queue_length` kernels are in flight: a launch into a full queue blocks
-    the host until the oldest one is done, as CUDA's does.
+    The host needs `enqueue_ms` to launch them, and `cold_ms` more in the first pass, when
+    kernels are loaded and algorithms chosen. At most `queue_length` kernels are in flight:
+    a launch into a full queue blocks the host until the oldest one is done, as CUDA's does.
+    The kernels of the first `slow_passes` passes take `slow_factor` times as long; each pass
+    takes `drift` (a share of kernel_ms) longer than the one before; once the device has worked
+    for `throttle_after_ms` it is `throttle_factor` times slower; after a flush of the cache
+    a pass takes `cache_miss_ms` more. A replayed graph costs the host `graph_enqueue_ms`.
+    Raises ValueError for a cost below zero or less than one kernel.
     """
 
     def __init__(
-        self, *, enqueue_ms: float, kernel_ms: float, cold_ms: float = 0.0, queue_length: int = 1024
+        self,
+        *,
+        enqueue_ms: float,
+        kernel_ms: float,
+        launches: int = 1,
+        queue_length: int = 1024,
+        cold_ms: float = 0.0,
+        slow_passes: int = 0,
+        slow_factor: float = 1.0,
+        drift: float = 0.0,
+        throttle_after_ms: float = float("inf"),
+        throttle_factor: float = 1.0,
+        cache_miss_ms: float = 0.0,
+        graph_enqueue_ms: float = 0.0,
     ) -> None:
+        costs = (enqueue_ms, kernel_ms, cold_ms, slow_factor, throttle_factor, cache_miss_ms)
+        if launches < 1 or queue_length < 1:
+            raise ValueError("launches and queue_length must be at least 1")
+        if not all(math.isfinite(cost) and cost >= 0 for cost in (*costs, graph_enqueue_ms)):
+            raise ValueError("every cost must be a number of at least 0")
         self.host_ms = 0.0
-        self._enqueue_ms = enqueue_ms
-        self._kernel_ms = kernel_ms
-        self._cold_ms = cold_ms
-        self._queue_length = queue_length
-        self._ends_ms: deque[float] = deque()
         self.idle_at_ms = 0.0
+        self.passes = 0
+        self._enqueue_ms, self._kernel_ms, self._launches = enqueue_ms, kernel_ms, launches
+        self._queue_length = queue_length
+        self._cold_ms = cold_ms
+        self._slow_passes, self._slow_factor = slow_passes, slow_factor
+        self._drift = drift
+        self._throttle_after_ms, self._throttle_factor = throttle_after_ms, throttle_factor
+        self._cache_miss_ms, self._missing_ms = cache_miss_ms, 0.0
+        self._graph_enqueue_ms = graph_enqueue_ms
+        self._worked_ms = 0.0
+        self._ends_ms: deque[float] = deque()
+
+    @property
+    def latency_ms(self) -> float:
+        """What one isolated, warm pass takes from its first launch to its last kernel's end."""
+        first_ms = self._enqueue_ms / self._launches
+        kernel_ms = self._kernel_ms / self._launches
+        slower_ms = max(first_ms, kernel_ms)
+        return first_ms + slower_ms * (self._launches - 1) + kernel_ms
 
     def forward(self) -> None:
-        """Launch one kernel."""
+        """Launch the kernels of one pass."""
+        self.host_ms += self._cold_ms
+        self._cold_ms = 0.0
+        self._run(self._enqueue_ms, self._launches)
+
+    def _run(self, enqueue_ms: float, launches: int) -> None:
+        work_ms = self._kernel_ms * (1 + self._drift * self.passes)
+        if self.passes < self._slow_passes:
+            work_ms *= self._slow_factor
+        if self._worked_ms >= self._throttle_after_ms:
+            work_ms *= self._throttle_factor
+        work_ms += self._missing_ms
+        self._missing_ms = 0.0
+        self.passes += 1
+        self._worked_ms += work_ms
+        for _ in range(launches):
+            self._launch(enqueue_ms / launches, work_ms / launches)
+
+    def _launch(self, enqueue_ms: float, work_ms: float) -> None:
         while self._ends_ms and self._ends_ms[0] <= self.host_ms:
             self._ends_ms.popleft()
         if len(self._ends_ms) >= self._queue_length:
             self.host_ms = self._ends_ms.popleft()
-        self.host_ms += self._enqueue_ms
-        work_ms, self._cold_ms = self._kernel_ms + self._cold_ms, 0.0
+        self.host_ms += enqueue_ms
         self.idle_at_ms = max(self.host_ms, self.idle_at_ms) + work_ms
         self._ends_ms.append(self.idle_at_ms)
 
@@ -50,6 +107,21 @@ class SimulatedDevice:
     def event(self) -> SimulatedEvent:
         """A mark on this device's time line."""
         return SimulatedEvent(self)
+
+    def occupy(self, busy_ms: float) -> None:
+        """Give the device `busy_ms` of idle work."""
+        self._launch(0.0, busy_ms)
+
+    def capture(self, forward: Callable[[], object]) -> Callable[[], object]:
+        """One launch for the whole pass, whatever `forward` would have launched."""
+        for _ in range(3):
+            forward()
+        self.synchronize()
+        return lambda: self._run(self._graph_enqueue_ms, 1)
+
+    def flush_cache(self) -> None:
+        """The next pass finds nothing in the cache."""
+        self._missing_ms = self._cache_miss_ms
 
     def selected(self) -> AbstractContextManager[object]:
         """Nothing to select: there is one simulated device."""
@@ -66,6 +138,10 @@ class SimulatedEvent:
     def record(self) -> None:
         """Mark the end of the work queued so far."""
         self.at_ms = max(self._device.host_ms, self._device.idle_at_ms)
+
+    def query(self) -> bool:
+        """Whether the mark is passed."""
+        return self.at_ms <= self._device.host_ms
 
     def synchronize(self) -> None:
         """Wait until the mark is passed."""

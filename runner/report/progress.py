@@ -72,7 +72,7 @@ class SweepProgress:
         self._spent_s = time.monotonic() - self._began
         prefix = f"[{self._number}/{self._total}] {record.title}: "
         if record.completed:
-            text = f"p50 {record.summary['p50_ms']:.2f} ms, {record.summary['fps'] or 0:.2f} FPS"
+            text = f"{record.headline}: {record.verdict}"
         else:
             error = record.error or {"type": record.status, "message": ""}
             text = f"{record.status}: {error['type']}: {error['message'] or 'no message'}"

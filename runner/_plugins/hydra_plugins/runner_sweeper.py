@@ -5,6 +5,7 @@ Hydra finds it because `runner._plugins` is on sys.path and in PYTHONPATH.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ class RunnerSweeper(Sweeper):
     """Hands the composed grid to the program (the task function) before it launches a point.
 
     Needs of the task function, besides being callable with a configuration:
-    `plan(configs)`, which refuses or gives each point's folder (None: don't run), and
+    `plan(configs, order_seed)`, which refuses or gives each point's folder (None: don't run), and
     `session()`, the context in which points are run.
     """
 
@@ -40,14 +41,20 @@ class RunnerSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep that `arguments` and the params of a sweep file span."""
         str(self._master.hydra.sweep.dir)  # settles the time in it, before the points copy it
-        axes = grid.axes(self._params, arguments)
-        points = grid.points(axes)
+        settings = self._master.sweep
+        axes = grid.with_repeats(grid.axes(self._params, arguments), settings.repeats)
+        points, order_seed = grid.points(axes), None
+        if axes and axes[0][0].startswith("repeat=") and len(axes[0]) > 1:
+            order_seed = settings.order_seed
+            if order_seed is None:
+                order_seed = zlib.crc32(str(settings.id).encode())  # the same when it goes on
+            points = grid.in_rounds(points, len(axes[0]), order_seed)
         loader = ComposedOnce(self._context.config_loader.get_search_path())
         try:
             configs = [loader.compose(self._master, point) for point in points]
         except (HydraException, OmegaConfBaseException) as error:
             raise grid.diagnosis(axes, error) from error
-        folders = self._program.plan(configs)
+        folders = self._program.plan(configs, order_seed)
         if folders is None:
             return []
         for config, folder in zip(configs, folders, strict=True):

@@ -1,0 +1,115 @@
+"""How often each flag finds what was planted, and how often it is a false alarm.
+
+    python benchmarks/flags.py             2000 series for each cell, about a minute
+    python benchmarks/flags.py --series 100
+
+Seeded: the same figures on every machine. n = 220 samples, the first 20 the warm-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+
+from runner.statistics.quantiles import half_width, interval
+from runner.statistics.shape import look
+
+N, WARMUP, MEDIAN_MS = 220, 20, 10.0
+Generator = np.random.Generator
+
+
+def autoregressive(random: Generator, n: int, phi: float) -> np.ndarray:
+    """Normal noise of variance 1 whose neighbours correlate by `phi`."""
+    noise = random.standard_normal(n + 50)
+    for index in range(1, len(noise)):
+        noise[index] = phi * noise[index - 1] + np.sqrt(1 - phi**2) * noise[index]
+    return noise[50:]
+
+
+def spiked(random: Generator, values: np.ndarray, share: float, height: float) -> np.ndarray:
+    """Some samples longer by an exponential of mean `height`."""
+    hit = random.random(len(values)) < share
+    return values * (1 + hit * random.exponential(height, len(values)))
+
+
+MACHINES: dict[str, Callable[[Generator, int], np.ndarray]] = {
+    "quiet": lambda r, n: MEDIAN_MS * np.exp(0.003 * r.standard_normal(n)),
+    "typical": lambda r, n: spiked(r, MEDIAN_MS * np.exp(0.01 * r.standard_normal(n)), 0.02, 0.3),
+    "VM": lambda r, n: spiked(r, MEDIAN_MS * np.exp(0.02 * autoregressive(r, n, 0.4)), 0.05, 0.3),
+    "jittery": lambda r, n: spiked(r, MEDIAN_MS * np.exp(0.003 * r.standard_normal(n)), 0.25, 0.1),
+    "hostile": lambda r, n: spiked(
+        r, MEDIAN_MS * np.exp(0.05 * autoregressive(r, n, 0.6)), 0.10, 1.0
+    ),
+}
+
+
+def slow_by_half(random: Generator, samples: np.ndarray) -> np.ndarray:
+    return samples * np.where(np.arange(len(samples)) < 40, 1.5, 1.0)
+
+
+def drifting(random: Generator, samples: np.ndarray) -> np.ndarray:
+    return samples * np.linspace(1, 1.05, len(samples))
+
+
+def two_modes(random: Generator, samples: np.ndarray) -> np.ndarray:
+    return samples * np.where(random.random(len(samples)) < 0.3, 1.1, 1.0)
+
+
+PLANTED: dict[str, Callable[[Generator, np.ndarray], np.ndarray]] = {
+    "nothing": lambda random, samples: samples,
+    "first 40 slower by half": slow_by_half,
+    "5 % drift": drifting,
+    "30 % of samples 10 % longer": two_modes,
+}
+FLAGS = ("WARMUP_SHORT", "DRIFT", "BIMODAL", "NOISY")
+
+
+def flags(samples: np.ndarray) -> tuple[bool, ...]:
+    """Which of FLAGS the program would raise."""
+    shape = look(samples, WARMUP)
+    found = (shape.slow_start, shape.drift, shape.modes)
+    return (*(part is not None for part in found), (half_width(samples[WARMUP:]) or 1) > 0.02)
+
+
+def rates(series: int, seed: int = 0) -> dict[tuple[str, str], dict[str, float]]:
+    """(planted, machine) -> share of series in which each flag is raised."""
+    random = np.random.default_rng(seed)
+    found = {}
+    for planted, plant in PLANTED.items():
+        for machine, noise in MACHINES.items():
+            raised = dict.fromkeys(FLAGS, 0)
+            for _ in range(series):
+                samples = plant(random, noise(random, N))
+                for name, flag in zip(FLAGS, flags(samples), strict=True):
+                    raised[name] += flag
+            found[planted, machine] = {name: count / series for name, count in raised.items()}
+    return found
+
+
+def coverage(series: int, phi: float, n: int = 100, seed: int = 0) -> float:
+    """How often the median's 95 % interval holds the true median."""
+    random = np.random.default_rng(seed)
+    held = 0
+    for _ in range(series):
+        bounds = interval(autoregressive(random, n, phi), 0.5)
+        held += bounds is not None and bounds[0] <= 0 <= bounds[1]
+    return held / series
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--series", type=int, default=2000, help="for each cell")
+    series = parser.parse_args().series
+    print("| planted | machine | " + " | ".join(FLAGS) + " |")
+    print("|---" * (2 + len(FLAGS)) + "|")
+    for (planted, machine), shares in rates(series).items():
+        cells = " | ".join(f"{100 * share:.1f} %" for share in shares.values())
+        print(f"| {planted} | {machine} | {cells} |")
+    for phi in (0.0, 0.6, 0.9):
+        print(f"median's 95 % interval, n = 100, AR({phi}): {100 * coverage(series, phi):.1f} %")
+
+
+if __name__ == "__main__":
+    main()

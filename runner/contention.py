@@ -1,0 +1,226 @@
+"""What others take from this process, as far as it can be seen without root.
+
+Standard library only. Whatever this system does not tell is null, with the reason in
+`unknown`, and never taken for quiet.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+PROC, SYS = Path("/proc"), Path("/sys")
+T = TypeVar("T")
+
+
+def affinity() -> list[int]:
+    """Numbers of the CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def usable_cpus(proc: Path = PROC, sys: Path = SYS) -> int:
+    """CPUs worth of time that this process may use, by affinity and cgroup quota."""
+    quota = cgroup_cpus(proc, sys)
+    allowed = len(affinity())
+    return allowed if quota is None else max(1, min(allowed, math.floor(quota)))
+
+
+def cgroup_cpus(proc: Path = PROC, sys: Path = SYS) -> float | None:
+    """The tightest CPU quota of this process's cgroups, in CPUs; None where there is none."""
+    quotas = []
+    for folder in _cgroups(proc, sys):
+        try:
+            if (folder / "cpu.max").is_file():
+                limit, period = (folder / "cpu.max").read_text().split()
+            else:
+                limit = (folder / "cpu.cfs_quota_us").read_text().strip()
+                period = (folder / "cpu.cfs_period_us").read_text()
+        except (OSError, ValueError):
+            continue  # the root has no quota
+        if limit not in ("max", "-1"):
+            quotas.append(int(limit) / int(period))
+    return min(quotas, default=None)
+
+
+def _cgroups(proc: Path, sys: Path) -> list[Path]:
+    """The CPU cgroup of this process and those above it, of version 2 or 1."""
+    try:
+        lines = (proc / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    folders = []
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = sys / "fs/cgroup" / controllers
+        inside = root / name.lstrip("/")
+        folders += [inside, *(above for above in inside.parents if above.is_relative_to(root))]
+    # in a container the name may be the host's, and only the root be mounted
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def governor(sys: Path = SYS) -> str | None:
+    """The frequency governors of the allowed CPUs; None where the system does not tell."""
+    found = set()
+    for cpu in affinity():
+        try:
+            path = sys / f"devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor"
+            found.add(path.read_text().strip())
+        except OSError:
+            return None
+    return " ".join(sorted(found)) or None
+
+
+def turbo(sys: Path = SYS) -> bool | None:
+    """Whether the CPUs may exceed their nominal frequency; None where it is not told."""
+    for name, on in (("intel_pstate/no_turbo", "0"), ("cpufreq/boost", "1")):
+        try:
+            return (sys / "devices/system/cpu" / name).read_text().strip() == on
+        except OSError:
+            continue
+    return None
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Counters at one moment; a counter that can't be read is None."""
+
+    at_ns: int
+    wait_ns: dict[str, int] | None
+    steal_ms: float | None
+    pressure_ms: float | None
+    throttled_ms: float | None
+
+
+class CpuWatch:
+    """Reads the scheduler's counters at each `look`, to be called between timed intervals.
+
+    `threads` compute at once in this process; waits are shares of their time.
+    """
+
+    def __init__(self, threads: int, proc: Path = PROC, sys: Path = SYS) -> None:
+        self._threads = threads
+        self._proc, self._sys = proc, sys
+        self._cpus = {f"cpu{number}" for number in affinity()}
+        self._cgroup = next(iter(_cgroups(proc, sys)), None)
+        self._unknown: dict[str, str] = {}
+        self._readings: list[_Reading] = []
+
+    def look(self) -> None:
+        """Take one reading; a block lies between two."""
+        self._readings.append(
+            _Reading(
+                time.perf_counter_ns(),
+                self._read("run_queue_wait", self._waits_ns),
+                self._read("steal", self._steal_ms),
+                self._read("pressure", self._pressure_ms),
+                self._read("throttled", self._throttled_ms),
+            )
+        )
+
+    def _read(self, name: str, counter: Callable[[], T]) -> T | None:
+        try:
+            return counter()
+        except (OSError, ValueError, IndexError, StopIteration) as error:
+            self._unknown[name] = f"{type(error).__name__}: {error}"
+            return None
+
+    def _waits_ns(self) -> dict[str, int]:
+        """Time each thread was ready to run and did not; field 2 of schedstat."""
+        waits = {}
+        for task in (self._proc / "self/task").iterdir():
+            try:
+                waits[task.name] = int((task / "schedstat").read_text().split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                if not (self._proc / "self/schedstat").exists():
+                    raise
+                continue  # the thread has ended
+        return waits
+
+    def _steal_ms(self) -> float:
+        """Time in which the hypervisor ran others on the allowed CPUs."""
+        lines = (line.split() for line in (self._proc / "stat").read_text().splitlines())
+        ticks = sum(int(words[8]) for words in lines if words and words[0] in self._cpus)
+        return ticks * 1000 / os.sysconf("SC_CLK_TCK")
+
+    def _pressure_ms(self) -> float:
+        """Time in which some task of the machine waited for a CPU."""
+        some = (self._proc / "pressure/cpu").read_text().splitlines()[0]
+        return int(some.rpartition("total=")[2]) / 1000
+
+    def _throttled_ms(self) -> float:
+        """Time in which the cgroup had used up its quota."""
+        if self._cgroup is None:
+            raise OSError("no cgroup with a CPU controller")
+        words = (self._cgroup / "cpu.stat").read_text().split()
+        values = dict(zip(words[::2], words[1::2], strict=True))
+        if "throttled_usec" in values:
+            return int(values["throttled_usec"]) / 1000
+        return int(values.get("throttled_time", "0")) / 1e6
+
+    def report(self) -> dict[str, Any]:
+        """What happened between the first and the last look: milliseconds, and shares.
+
+        Shares are of the wall time of `threads` threads (pressure: of the wall time).
+        Raises ValueError after fewer than two looks.
+        """
+        if len(self._readings) < 2:
+            raise ValueError("two looks make a block")
+        whole = self._between(self._readings[0], self._readings[-1])
+        blocks = [
+            self._between(before, after)["run_queue_wait_share"]
+            for before, after in zip(self._readings, self._readings[1:], strict=False)
+        ]
+        settings = {"governor": governor(self._sys), "turbo": turbo(self._sys)}
+        untold = {
+            name: "no cpufreq below /sys, as in a virtual machine"
+            for name, value in settings.items()
+            if value is None
+        }
+        return (
+            whole
+            | settings
+            | {
+                "threads": self._threads,
+                "run_queue_wait_share_by_block": blocks,
+                "affinity": affinity(),
+                "cgroup_cpus": cgroup_cpus(self._proc, self._sys),
+                "unknown": self._unknown | untold,
+            }
+        )
+
+    def _between(self, before: _Reading, after: _Reading) -> dict[str, Any]:
+        wall_ms = (after.at_ns - before.at_ns) / 1e6
+        wait_ms = None
+        if before.wait_ns is not None and after.wait_ns is not None:
+            known = before.wait_ns
+            wait_ms = sum(ns - known.get(task, 0) for task, ns in after.wait_ns.items()) / 1e6
+
+        def passed(name: str) -> float | None:
+            first, last = getattr(before, name), getattr(after, name)
+            return None if first is None or last is None else float(last - first)
+
+        lost = {
+            "run_queue_wait": wait_ms,
+            "steal": passed("steal_ms"),
+            "throttled": passed("throttled_ms"),
+        }
+        shares = {
+            f"{name}_share": None if ms is None else ms / (wall_ms * self._threads)
+            for name, ms in lost.items()
+        }
+        pressure_ms = passed("pressure_ms")
+        return {
+            "wall_ms": wall_ms,
+            **{f"{name}_ms": ms for name, ms in lost.items()},
+            **shares,
+            "pressure_share": None if pressure_ms is None else pressure_ms / wall_ms,
+        }

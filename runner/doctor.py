@@ -1,0 +1,283 @@
+"""What this machine can measure, and what will spoil it: `python -m runner.doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from runner import contention, tracking
+from runner.devices import Devices, possible_devices
+from runner.environment import cpu_model, redact
+from runner.gpu import GpuWatch
+from runner.trial import METHODS
+from runner.verdict import Flag, contended, shared, throttled
+
+LEVELS = {"note": "ok", "suspect": "warning", "invalid": "problem"}
+STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+PROBE_SECONDS = 2.0
+LEAST_ROOM, LITTLE_ROOM = 100 * 2**20, 2**30  # bytes
+BUSY = 0.25  # of the CPUs, by the load average
+SLOW_CLOCK_US = 1.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: `level` is ok, warning or problem; `remedy` is empty when ok."""
+
+    name: str
+    level: str
+    found: str
+    remedy: str = ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Look at everything; 0 when nothing makes measuring impossible or wrong, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="python -m runner.doctor",
+        description="Says what this machine can measure and what will spoil it. Exit code 1 when "
+        "there is a problem, 0 otherwise.",
+    )
+    parser.add_argument("--json", action="store_true", help="print the checks as JSON")
+    parser.add_argument(
+        "--output-dir", type=Path, default=Path("outputs"), help="as output_dir (outputs)"
+    )
+    parser.add_argument("--tracking-uri", help="as tracking.uri (the SQLite file in output_dir)")
+    options = parser.parse_args(arguments)
+    console = Console(highlight=False)
+    checks = []
+    for check in look(options.output_dir, options.tracking_uri):
+        checks.append(check)
+        if not options.json:
+            remedy = f"; {check.remedy}" if check.remedy else ""
+            console.print(f"{check.level:8}", style=STYLES[check.level], end="")
+            console.print(f"{check.name:10} {check.found}{remedy}", markup=False, soft_wrap=True)
+    if options.json:
+        print(json.dumps({"checks": [asdict(check) for check in checks]}, indent=1))
+    return int(any(check.level == "problem" for check in checks))
+
+
+def look(output_dir: Path, uri: str | None) -> Iterator[Check]:
+    """All checks, the quick ones first; takes some seconds, two of them at full load."""
+    yield _load()  # before this program makes any
+    yield from _cpu()
+    yield _frequency()
+    yield _clock()
+    yield _room(output_dir)
+    try:
+        import torch
+        import torchvision
+    except ImportError as error:
+        yield Check("torch", "problem", f"can't be imported: {error}", "pip install it")
+        return
+    yield Check(
+        "torch",
+        "ok",
+        f"torch {torch.__version__}, torchvision {torchvision.__version__}, "
+        f"Python {sys.version.split()[0]}",
+    )
+    yield _devices()
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        yield from _gpu(index)
+    yield _threads()
+    yield from _probe()
+    yield _store(output_dir, uri)
+
+
+def _load() -> Check:
+    load, cpus = os.getloadavg()[0], contention.usable_cpus()
+    found = f"load average {load:.2f} on {cpus} usable CPU{'s' if cpus > 1 else ''}"
+    if load > BUSY * cpus:
+        return Check("load", "warning", found, "something else runs here: top shows it")
+    return Check("load", "ok", found)
+
+
+def _cpu() -> Iterator[Check]:
+    allowed, there = contention.affinity(), os.cpu_count() or 1
+    yield Check(
+        "CPU", "ok", f"{cpu_model() or 'unknown'}, {len(allowed)} of {there} CPUs by affinity"
+    )
+    quota = contention.cgroup_cpus()
+    if quota is not None and quota < len(allowed):
+        yield Check(
+            "quota",
+            "warning",
+            f"the cgroup allows {quota:g} CPUs' worth of time",
+            "threads are stopped when it is used up: pin whole CPUs instead (a cpuset)",
+        )
+    else:
+        yield Check("quota", "ok", "no CPU quota below the affinity")
+
+
+def _frequency() -> Check:
+    governor, turbo = contention.governor(), contention.turbo()
+    if governor is None and turbo is None:
+        return Check(
+            "frequency",
+            "warning",
+            "governor and turbo unknown (no cpufreq below /sys, as in a virtual machine)",
+            "look on the host",
+        )
+    words = {True: "on", False: "off", None: "unknown"}[turbo]
+    found = f"governor {governor or 'unknown'}, turbo {words}"
+    if governor != "performance":
+        return Check("frequency", "warning", found, "sudo cpupower frequency-set -g performance")
+    if turbo is not False:
+        return Check(
+            "frequency", "warning", found, "clocks fall as the CPU heats: switch turbo off (BIOS)"
+        )
+    return Check("frequency", "ok", found)
+
+
+def _clock() -> Check:
+    calls = 10_000
+    began = time.perf_counter_ns()
+    for _ in range(calls):
+        time.perf_counter_ns()
+    cost_us = (time.perf_counter_ns() - began) / calls / 1000
+    found = f"reading the host clock takes {cost_us:.2f} us"
+    if cost_us > SLOW_CLOCK_US:
+        return Check("clock", "warning", found, "choose the tsc clock source of the kernel")
+    return Check("clock", "ok", found)
+
+
+def _room(output_dir: Path) -> Check:
+    if output_dir.exists() and not output_dir.is_dir():
+        return Check("disk", "problem", f"{output_dir} is no folder", "give another output_dir")
+    folder = _existing(output_dir)
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 2**30:.1f} GiB free for {output_dir}"
+    if not os.access(folder, os.W_OK):
+        return Check("disk", "problem", f"{folder} can't be written", "give another output_dir")
+    if free < LITTLE_ROOM:
+        level = "problem" if free < LEAST_ROOM else "warning"
+        return Check("disk", level, found, "make room, or give another output_dir")
+    return Check("disk", "ok", found)
+
+
+def _existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    absolute = path.absolute()
+    return next(folder for folder in (absolute, *absolute.parents) if folder.is_dir())
+
+
+def _devices() -> Check:
+    import torch
+
+    kinds = [
+        kind
+        for kind, usable in (
+            ("cuda", torch.cuda.is_available()),
+            ("xpu", torch.xpu.is_available()),
+            ("mps", torch.backends.mps.is_available()),
+        )
+        if usable
+    ]
+    default = kinds[0] if kinds else "cpu"
+    methods = ", ".join(name for name, able in METHODS.items() if default in able)
+    if kinds:
+        return Check("device", "ok", f"{', '.join(kinds)}; timing methods there: {methods}")
+    if possible_devices() != Devices() and sys.platform != "darwin":
+        return Check(
+            "device",
+            "problem",
+            "there are device files of a GPU driver, but torch can use no GPU",
+            "see nvidia-smi, and whether torch was built for this driver",
+        )
+    return Check("device", "ok", f"no GPU here: cpu can be timed ({methods})")
+
+
+def _gpu(index: int) -> Iterator[Check]:
+    """Clocks and other processes, read while the GPU works."""
+    import torch
+
+    device = torch.device("cuda", index)
+    properties = torch.cuda.get_device_properties(device)
+    uuid = getattr(properties, "uuid", None)
+    name = f"cuda:{index}"
+    watch = GpuWatch(None if uuid is None else str(uuid))
+    with torch.cuda.device(device):
+        square = torch.randn(4096, 4096, device=device)
+        for _ in range(3):
+            for _ in range(50):
+                square @ square
+            watch.look()
+            torch.cuda.synchronize()
+    report = watch.report()
+    watch.close()
+    clocks = report["sm_clock_mhz"]
+    speed = f", {max(clocks)} of {report['max_sm_clock_mhz']} MHz" if clocks else ""
+    yield Check(name, "ok", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB{speed}")
+    yield from (_of_flag(name, flag) for flag in (*throttled(report), *shared(report)))
+
+
+def _of_flag(name: str, flag: Flag) -> Check:
+    found, _, remedy = flag.advice.partition("; ")
+    return Check(name, LEVELS[flag.level], f"{flag.code}: {found}", remedy)
+
+
+def _threads() -> Check:
+    import torch
+
+    threads, cpus = torch.get_num_threads(), contention.usable_cpus()
+    found = f"torch would take {threads} on {cpus} usable CPUs"
+    if threads > cpus:
+        return Check(
+            "threads", "warning", found, f"trials take {cpus} unless runtime.threads is given"
+        )
+    return Check("threads", "ok", found)
+
+
+def _probe() -> Iterator[Check]:
+    """Compute on all usable CPUs for two seconds, and see what others take of it."""
+    import torch
+
+    threads = contention.usable_cpus()
+    torch.set_num_threads(threads)
+    square = torch.randn(512, 512)
+    square @ square  # starts the threads
+    watch = contention.CpuWatch(threads)
+    until = time.perf_counter() + PROBE_SECONDS
+    watch.look()
+    while time.perf_counter() < until:
+        square @ square
+    watch.look()
+    report = watch.report()
+    flags = list(contended(report))
+    yield from (_of_flag("contention", flag) for flag in flags)
+    if not flags:
+        shares = {n: report[f"{n}_share"] for n in ("run_queue_wait", "steal", "pressure")}
+        told = ", ".join(f"{n.replace('_', ' ')} {_percent(v)}" for n, v in shares.items())
+        yield Check("contention", "ok", f"{PROBE_SECONDS:.0f} s on {threads} threads: {told}")
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{share:.1%}"
+
+
+def _store(output_dir: Path, uri: str | None) -> Check:
+    where = redact(uri) if uri else f"{output_dir / 'mlflow.db'}"
+    if uri is None and not (output_dir / "mlflow.db").exists():
+        return Check("MLflow", "ok", f"{where} will be made by the first run")
+    try:
+        tracking.check_writable(tracking.open_store(uri, "runner", output_dir))
+    except tracking.TrackingUnavailable as reason:
+        return Check(
+            "MLflow",
+            "problem",
+            f"{where}: {reason}",
+            "start the server or mend the store; tracking=off measures without it",
+        )
+    return Check("MLflow", "ok", f"{where} can be written")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Quantiles with intervals that know of the dependence between successive samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+INDEPENDENT = 1.05  # below this correlation time the exact binomial ranks are used
+TAILS = (0.90, 0.95, 0.99)  # bounded from above at 95 %; the others from both sides
+
+
+def samples_needed(q: float) -> int:
+    """Fewest independent samples whose largest bounds the quantile: 1 - q^n >= 0.95.
+
+    29 for a p90, 59 for a p95, 299 for a p99. Source: order statistics.
+    """
+    return math.ceil(math.log(1 - CONFIDENCE) / math.log(q))
+
+
+def correlation_time(values: Sequence[float] | np.ndarray) -> float:
+    """Samples that one independent sample is worth: 1 + 2 * the sum of autocorrelations.
+
+    Summed in pairs while a pair is positive (Geyer's initial positive sequence); 1 for
+    independent, constant or fewer than four values, never below.
+    """
+    centred = np.asarray(values, dtype=float)
+    n = len(centred)
+    centred = centred - centred.mean()
+    power = float(centred @ centred)
+    if n < 4 or power <= 0:
+        return 1.0
+    spectrum = np.fft.rfft(centred, 2 * n)
+    correlations = np.fft.irfft(spectrum * spectrum.conj())[: n // 2 * 2] / power
+    pairs = correlations.reshape(-1, 2).sum(axis=1)
+    ends = np.flatnonzero(pairs <= 0)
+    positive = pairs[: ends[0] if len(ends) else len(pairs)]
+    tau = 2 * positive.sum() - 1
+    return float(min(max(tau, 1.0), n))
+
+
+def ranks(n: int, q: float, tau: float = 1.0) -> tuple[int, int]:
+    """Ranks (from 1) of the sorted samples between which the quantile lies; may fall outside 1..n.
+
+    Exact binomial ranks for independent samples (n = 100, q = 0.5: 40 and 61), Student's t over
+    the n / tau independent ones otherwise. 95 % from both sides; a tail quantile has 95 % on
+    each side.
+    """
+    outside = 1 - CONFIDENCE if q in TAILS else (1 - CONFIDENCE) / 2
+    if tau <= INDEPENDENT:
+        lower, upper = stats.binom.ppf([outside, 1 - outside], n, q)
+        return int(lower), int(upper) + 1
+    wide = stats.t.ppf(1 - outside, max(n / tau - 1, 1))  # tau itself is an estimate
+    half = wide * math.sqrt(n * q * (1 - q) * tau)
+    return math.floor(n * q - half), math.ceil(n * q + half) + 1
+
+
+def interval(samples: Sequence[float] | np.ndarray, q: float) -> tuple[float, float] | None:
+    """The 95 % interval of a quantile, in the samples' unit; None if they can't bound it.
+
+    `samples` in run order. Source: order statistics; dependence by the correlation time of
+    the indicator 1{x <= quantile}.
+    """
+    values = np.asarray(samples, dtype=float)
+    below = values <= np.quantile(values, q)
+    lower, upper = ranks(len(values), q, correlation_time(below))
+    if lower < 1 or upper > len(values):
+        return None
+    ordered = np.sort(values)
+    return float(ordered[lower - 1]), float(ordered[upper - 1])
+
+
+def half_width(samples: Sequence[float] | np.ndarray) -> float | None:
+    """Half of the median's 95 % interval, as a share of the median; None if there is none."""
+    bounds = interval(samples, 0.5)
+    median = float(np.median(samples))
+    return None if bounds is None or median <= 0 else (bounds[1] - bounds[0]) / 2 / median
+
+
+def mean_interval(samples: Sequence[float] | np.ndarray) -> tuple[float, float] | None:
+    """The 95 % interval of the mean, by t over the independent samples there are."""
+    values = np.asarray(samples, dtype=float)
+    independent = len(values) / correlation_time(values)
+    if independent < 3:
+        return None
+    error = values.std(ddof=1) / math.sqrt(independent)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, independent - 1) * error)
+    return float(values.mean()) - half, float(values.mean()) + half

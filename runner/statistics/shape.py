@@ -1,0 +1,164 @@
+"""What is not noise in a series of samples: a slow start, a drift, two modes.
+
+The rules and their limits (how often each is found, how often it is a false alarm) are in
+docs/verdict.md; benchmarks/flags.py measures them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CLIPPED = 0.9
+FAR = 5.0  # standard deviations, by the median absolute deviation
+FEWEST_FOR_SHAPE = 40  # samples: below, nothing is said about drift and modes
+BATCHES = 20
+
+
+@dataclass(frozen=True)
+class SlowStart:
+    """The warm-up was too short: `enough` passes would have sufficed.
+
+    `bias` is what the slow passes do to the mean of the timed part, as a share.
+    """
+
+    enough: int
+    bias: float
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Two clusters: their centres in milliseconds, and the share of the smaller one."""
+
+    low_ms: float
+    high_ms: float
+    minority: float
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is not noise, None where there is nothing; `drift` as a share of the median."""
+
+    slow_start: SlowStart | None
+    drift: float | None
+    modes: Modes | None
+
+
+def spread(values: np.ndarray) -> float:
+    """A standard deviation that outliers don't move: 1.4826 * the median absolute deviation."""
+    return float(stats.median_abs_deviation(values, scale="normal"))
+
+
+def outliers(samples: Sequence[float] | np.ndarray) -> int:
+    """How many samples lie more than 5 robust standard deviations from the median."""
+    values = np.asarray(samples, dtype=float)
+    return int((abs(values - np.median(values)) > FAR * spread(values)).sum())
+
+
+def steady_from(samples: Sequence[float] | np.ndarray) -> int:
+    """Index at which a series has settled: MSER's truncation point, at most half the series.
+
+    argmin over d <= n/2 of Var(x[d:]) / (n - d), after samples above the median + 5 robust
+    standard deviations of the second half were clipped. Source: White, 1997.
+    """
+    values = np.asarray(samples, dtype=float)
+    n = len(values)
+    second = values[n // 2 :]
+    far = max(np.median(second) + FAR * spread(second), np.quantile(second, CLIPPED))
+    clipped = np.minimum(values, far) if far > np.median(second) else values
+    centred = clipped - clipped[n // 2 :].mean()
+    left = np.arange(n, 0, -1)  # samples that are left from each index on
+    sums = np.cumsum(centred[::-1])[::-1]
+    squares = np.cumsum(centred[::-1] ** 2)[::-1]
+    variances = squares / left - (sums / left) ** 2
+    return int(np.argmin((variances / left)[: n // 2 + 1]))
+
+
+def slow_start(samples: Sequence[float] | np.ndarray, warmup: int) -> SlowStart | None:
+    """Whether the first timed samples are still part of the warm-up.
+
+    `samples` are the warm-up's and the timed ones. Raised when the series settles more
+    than two samples after the warm-up's end and the medians before and after that point
+    differ by more than 2 %.
+    """
+    values = np.asarray(samples, dtype=float)
+    if len(values) - warmup < 5:
+        return None
+    settled = steady_from(values)
+    if settled <= warmup + 2:
+        return None
+    early, steady = values[warmup:settled], values[settled:]
+    median = np.median(steady)
+    if abs(np.median(early) - median) <= 0.02 * median:
+        return None
+    enough = settled  # MSER overshoots a little: back to the last sample that is not like the rest
+    while enough > warmup + 1 and abs(values[enough - 1] - median) <= 3 * spread(steady):
+        enough -= 1
+    return SlowStart(enough, float(values[warmup:].mean() / steady.mean() - 1))
+
+
+def drift(samples: Sequence[float] | np.ndarray) -> float | None:
+    """The change from the first to the last sample, as a share of the median; None for none.
+
+    Theil-Sen's slope over 20 batch medians, when it is above 2 % in all and Mann-Kendall's
+    test calls it a trend (two-sided p < 0.005).
+    """
+    values = np.asarray(samples, dtype=float)
+    if len(values) < FEWEST_FOR_SHAPE:
+        return None
+    medians = np.array([np.median(batch) for batch in np.array_split(values, BATCHES)])
+    middle = np.median(medians)
+    if middle <= 0 or np.ptp(medians) == 0:
+        return None
+    trend = stats.kendalltau(np.arange(BATCHES), medians)
+    change = float(stats.theilslopes(medians).slope * (BATCHES - 1) / middle)
+    return change if abs(change) > 0.02 and trend.pvalue < 0.005 else None
+
+
+def modes(samples: Sequence[float] | np.ndarray) -> Modes | None:
+    """Two clusters where the samples are not one, else None.
+
+    The split of the sorted samples (1st to 99th percentile) with the least variance within,
+    each side more than a tenth; two modes when the sides' medians lie 4 robust standard
+    deviations and 3 % apart, with fewer samples half-way than at the upper one. Sources: Otsu, 1979; Ashman, 1994.
+    """
+    ordered = np.sort(np.asarray(samples, dtype=float))
+    n = len(ordered)
+    if n < FEWEST_FOR_SHAPE:
+        return None
+    ordered = ordered[n // 100 : n - n // 100]
+    n = len(ordered)
+    count = np.arange(1, n)
+    sums = np.cumsum(ordered - ordered.mean())[:-1]
+    explained = sums**2 / count + sums**2 / (n - count)  # variance that is not within the sides
+    explained[np.minimum(count, n - count) <= 0.1 * n] = -1
+    split = int(np.argmax(explained)) + 1
+    low, high = ordered[:split], ordered[split:]
+    low_ms, high_ms = float(np.median(low)), float(np.median(high))
+    within = np.sqrt((spread(low) ** 2 + spread(high) ** 2) / 2)
+    gap_ms = high_ms - low_ms
+    if gap_ms <= max(4.0 * within, 0.03 * low_ms):
+        return None
+    # a long tail has no dip before its far end: as wide a window there must hold twice as many
+    between = abs(ordered - (low_ms + high_ms) / 2) <= gap_ms / 6
+    at_the_end = abs(ordered - high_ms) <= gap_ms / 6
+    if 2 * between.sum() > at_the_end.sum():
+        return None
+    return Modes(low_ms, high_ms, min(len(low), len(high)) / n)
+
+
+def look(samples: Sequence[float] | np.ndarray, warmup: int) -> Shape:
+    """All three: drift and modes are looked for where the series has settled.
+
+    A series that still drifts there has no slow start; more warm-up would not help it.
+    """
+    values = np.asarray(samples, dtype=float)
+    slow = slow_start(values, warmup)
+    rest = values[slow.enough if slow else warmup :]
+    change = drift(rest)
+    if slow and change is not None:
+        slow, rest = None, values[warmup:]
+    return Shape(slow, change, modes(rest))

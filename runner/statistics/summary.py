@@ -1,0 +1,123 @@
+"""The summary of one trial's samples: every figure with its interval, or null and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from runner.statistics.quantiles import (
+    TAILS,
+    correlation_time,
+    interval,
+    mean_interval,
+    samples_needed,
+)
+from runner.statistics.shape import outliers, spread
+
+QUANTILES = {"p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+SPREADS = ("std_ms", "mad_ms", "cv")
+NO_LATENCY = "pipelined passes overlap: their times are no latency, see img_s"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the samples of one trial say, in milliseconds; null where they can't say it.
+
+    `ci_ms` holds the 95 % interval of each quantile and of the mean, within this process;
+    `why_null` the reason for everything that is null. `fps` is closed-loop, as in the article:
+    1000 * batch size / mean latency; `img_s` the throughput of passes that follow each other
+    without waiting. `first_ms` is the very first call, warm-up included, `cold_start_ms` what
+    it cost beyond the median. `outliers` are counted, never deleted. `inner` passes made one
+    sample. `tau` is the number of samples that one independent sample is worth.
+    """
+
+    n: int
+    inner: int
+    min_ms: float | None
+    p25_ms: float | None
+    p50_ms: float | None
+    p75_ms: float | None
+    p90_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+    mean_ms: float | None
+    std_ms: float | None
+    mad_ms: float | None
+    cv: float | None
+    tau: float
+    outliers: int
+    first_ms: float
+    cold_start_ms: float
+    fps: float | None
+    img_s: float | None
+    ci_ms: dict[str, list[float] | None] = field(default_factory=dict)
+    why_null: dict[str, str] = field(default_factory=dict)
+
+
+def summarize(
+    latency_ms: Sequence[float],
+    batch_size: int,
+    warmup_ms: Sequence[float] = (),
+    *,
+    inner: int = 1,
+    pipelined_ms: float | None = None,
+) -> Summary:
+    """Summarize timed samples in run order; `warmup_ms` only tells which call came first.
+
+    With `inner` passes per sample there are no quantiles, as a sample is a mean already.
+    `pipelined_ms`, the time for a pass by the synced clock, says that the samples overlap and
+    are no latencies. Raises ValueError without samples.
+    """
+    if not len(latency_ms):
+        raise ValueError("no samples to summarize")
+    values = np.asarray(latency_ms, dtype=float)
+    n, median, mean = len(values), float(np.median(values)), float(values.mean())
+    first_ms = float((*warmup_ms[:1], *latency_ms[:1])[0])
+    figures: dict[str, float | None] = {
+        "min_ms": float(values.min()),
+        "max_ms": float(values.max()),
+        "mean_ms": mean,
+        "std_ms": float(values.std(ddof=1)) if n > 1 else None,
+        "mad_ms": spread(values) if n > 1 else None,
+        "cv": float(values.std(ddof=1)) / mean if n > 1 and mean > 0 else None,
+        "fps": 1000 * batch_size / mean if mean > 0 else None,
+        "img_s": 1000 * batch_size / pipelined_ms if pipelined_ms else None,
+    }
+    why_null = {} if n > 1 else dict.fromkeys(SPREADS, "one sample has no spread")
+    if not pipelined_ms:
+        why_null["img_s"] = "measured by timing.method=pipelined"
+    intervals = {"mean": mean_interval(values)}
+    for name, q in QUANTILES.items():
+        if q in TAILS and n < samples_needed(q):
+            figures[f"{name}_ms"] = None
+            why_null[f"{name}_ms"] = f"{n} samples; a {name} needs {samples_needed(q)}"
+        else:
+            figures[f"{name}_ms"] = float(np.quantile(values, q))
+            intervals[name] = interval(values, q)
+    if inner > 1:
+        taken = ["min_ms", *(f"{name}_ms" for name in QUANTILES), "max_ms", *SPREADS]
+        figures |= dict.fromkeys(taken, None)
+        why_null |= dict.fromkeys(taken, f"a sample is the mean of {inner} passes; see mean_ms")
+        intervals = {"mean": intervals["mean"]}
+    if pipelined_ms:
+        taken = [name for name in figures if name != "img_s"]
+        figures |= dict.fromkeys(taken, None)
+        why_null |= dict.fromkeys(taken, NO_LATENCY)
+        intervals = {}
+    for name, bounds in intervals.items():
+        if bounds is None:
+            why_null[f"ci_ms.{name}"] = "too few independent samples to bound it"
+    return Summary(
+        n=n,
+        inner=inner,
+        tau=correlation_time(values),
+        outliers=outliers(values),
+        first_ms=first_ms,
+        cold_start_ms=first_ms - median,
+        ci_ms={name: list(bounds) if bounds else None for name, bounds in intervals.items()},
+        why_null=why_null,
+        **figures,
+    )

@@ -1,0 +1,117 @@
+"""The doctor: one line for each check, a remedy for each warning, an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from conftest import ROOT
+
+from runner import contention, doctor
+from runner.doctor import Check
+
+
+def run_doctor(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "runner.doctor", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+def test_the_doctor_looks_at_everything_and_says_so_as_json(tmp_path):
+    done = run_doctor(tmp_path, "--json")
+    assert done.stderr == ""
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert {
+        "load", "CPU", "quota", "frequency", "clock", "disk", "torch", "device", "threads",
+        "contention", "MLflow",
+    } <= checks.keys()  # fmt: skip
+    for check in checks.values():
+        assert check["level"] in ("ok", "warning", "problem")
+        assert (check["level"] == "ok") == (not check["remedy"]), check
+    problems = [check for check in checks.values() if check["level"] == "problem"]
+    assert done.returncode == bool(problems)
+    assert list(tmp_path.iterdir()) == []  # it leaves nothing behind
+
+
+def test_an_unreachable_store_is_a_problem_without_its_secret(tmp_path):
+    done = run_doctor(tmp_path, "--tracking-uri", "http://me:hunter2@127.0.0.1:9")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if "MLflow" in line]
+    assert line.startswith("problem")
+    assert "tracking=off measures without it" in line
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_a_wrong_option_exits_2(tmp_path):
+    assert run_doctor(tmp_path, "--jsno").returncode == 2
+
+
+def test_a_busy_machine_is_a_warning(monkeypatch):
+    monkeypatch.setattr(contention, "usable_cpus", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (1.5, 0, 0))
+    assert doctor._load().level == "warning"
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0, 0))
+    assert doctor._load().level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("governor", "turbo", "level", "words"),
+    [
+        ("performance", False, "ok", ""),
+        ("powersave", False, "warning", "frequency-set -g performance"),
+        ("performance", True, "warning", "switch turbo off"),
+        (None, None, "warning", "look on the host"),
+    ],
+)
+def test_clocks_that_move(monkeypatch, governor, turbo, level, words):
+    monkeypatch.setattr(contention, "governor", lambda: governor)
+    monkeypatch.setattr(contention, "turbo", lambda: turbo)
+    found = doctor._frequency()
+    assert (found.level, words in found.remedy) == (level, True)
+
+
+def test_a_quota_below_the_affinity_is_a_warning(monkeypatch):
+    monkeypatch.setattr(contention, "cgroup_cpus", lambda: 0.5)
+    assert [check.level for check in doctor._cpu()] == ["ok", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("free", "level"), [(10 * 2**30, "ok"), (500 * 2**20, "warning"), (2**20, "problem")]
+)
+def test_room_on_the_disk(monkeypatch, tmp_path, free, level):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    assert doctor._room(tmp_path / "not" / "yet").level == level
+
+
+def test_an_output_dir_that_is_a_file_is_a_problem(tmp_path):
+    (tmp_path / "outputs").write_text("")
+    assert doctor._room(tmp_path / "outputs").level == "problem"
+
+
+def test_contention_is_a_problem_and_its_remedy_stands_apart(monkeypatch):
+    report = {"run_queue_wait_share": 0.3, "steal_share": 0.0, "throttled_share": None}
+    monkeypatch.setattr(doctor, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(contention.CpuWatch, "report", lambda self: report)
+    (found,) = doctor._probe()
+    assert found.level == "problem"
+    assert found.found.startswith("CPU_CONTENDED: 30.0% of the threads' time")
+    assert found.remedy.startswith("stop what else runs")
+
+
+def test_problems_make_the_exit_code(monkeypatch, capsys):
+    checks = [Check("one", "ok", "fine"), Check("two", "problem", "broken", "mend it")]
+    monkeypatch.setattr(doctor, "look", lambda output_dir, uri: iter(checks))
+    assert doctor.main([]) == 1
+    assert "problem two        broken; mend it" in capsys.readouterr().out
+    monkeypatch.setattr(doctor, "look", lambda output_dir, uri: iter(checks[:1]))
+    assert doctor.main([]) == 0

@@ -1,0 +1,190 @@
+"""Can the number be believed? Through the whole program, with networks whose time is known."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+CUSTOM = ("model=custom", "tracking=off")
+
+
+def codes(record):
+    return {reason["code"] for reason in record.reasons}
+
+
+def test_a_module_that_sleeps_50_ms_takes_50_ms(program):
+    for attempt in range(3):  # a busy host wakes a sleeper late
+        ran = program(
+            *CUSTOM,
+            "model.target=networks.Sleep",
+            "input.size=8",
+            "timing.iterations=40",
+            f"sweep.id=attempt{attempt}",
+        )
+        assert ran.code == 0, ran.out + ran.err
+        record = ran.records()[-1]
+        if record.summary["p50_ms"] == pytest.approx(50, rel=0.01):
+            break
+    else:
+        pytest.fail(f"reported {record.summary['p50_ms']} ms for 50")
+    low, high = record.summary["ci_ms"]["p50"]
+    assert low <= record.summary["p50_ms"] <= high
+    assert "WARMUP_SHORT" not in codes(record)
+    assert record.contention["cpu"]["threads"] >= 1
+    assert len(record.contention["cpu"]["run_queue_wait_share_by_block"]) == 10
+
+
+def test_a_slow_start_is_flagged_with_the_warm_up_that_would_have_sufficed(program):
+    ran = program(
+        *CUSTOM, "model.target=networks.SlowStart", "input.size=8", "timing.iterations=60"
+    )
+    (record,) = ran.records()
+    assert record.verdict == "invalid"
+    (flag,) = [reason for reason in record.reasons if reason["code"] == "WARMUP_SHORT"]
+    enough = flag["figure"]
+    assert 30 <= enough <= 36  # noise at its end may look like part of it
+    assert f"timing.warmup={enough} would have sufficed" in flag["advice"]
+    assert flag["advice"] in ran.out
+    assert "invalid: WARMUP_SHORT" in ran.out
+    again = program(
+        *CUSTOM,
+        "model.target=networks.SlowStart",
+        "input.size=8",
+        "timing.iterations=60",
+        f"timing.warmup={enough}",
+        "sweep.id=enough",
+    )
+    assert "WARMUP_SHORT" not in codes(again.records()[-1])
+
+
+@contextlib.contextmanager
+def spinning(number):
+    neighbours = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)
+    ]
+    try:
+        yield
+    finally:
+        for neighbour in neighbours:
+            neighbour.kill()
+            neighbour.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_spinning_neighbours_are_seen_and_alone_there_is_no_contention(program):
+    def contended(name):
+        ran = program(
+            *CUSTOM,
+            "model.target=networks.Multiplies",
+            "input.size=128",
+            "timing.warmup=5",
+            "timing.iterations=60",
+            f"sweep.id={name}",
+        )
+        assert ran.code == 0, ran.out + ran.err
+        record = next(record for record in ran.records() if record.sweep_id == name)
+        return "CPU_CONTENDED" in codes(record)
+
+    import os
+
+    with spinning(2 * len(os.sched_getaffinity(0))):
+        assert contended("crowded")
+    # what else the machine runs may disturb one attempt, not three
+    assert not all(contended(f"alone{attempt}") for attempt in range(3))
+
+
+def test_the_demo_shows_the_articles_rows_against_the_true_time(program):
+    ran = program("sweep=demo", "tracking=off")
+    assert ran.code == 0, ran.out + ran.err
+    cold, warm, event = ran.records()
+    assert cold.verdict == warm.verdict == "invalid"
+    assert event.verdict == "valid"
+    assert event.summary["p50_ms"] == pytest.approx(event.series["true_ms"], abs=1e-3)
+    assert cold.summary["mean_ms"] > 1.2 * event.series["true_ms"]
+    assert warm.summary["mean_ms"] < 0.95 * event.series["true_ms"]
+    for text in ("true ms", "nothing: warm and synchronized", "not synchronized", "scripted clock"):
+        assert text in ran.out
+
+
+def test_all_methods_run_on_the_simulated_device(program):
+    methods = ("naive", "wall", "event", "queued", "pipelined", "graph")
+    ran = program("model=simulated", f"timing.method={','.join(methods)}", "tracking=off")
+    assert ran.code == 0, ran.out + ran.err
+    found = {record.trial["timing"]["method"]: record for record in ran.records()}
+    assert tuple(found) == methods
+    assert found["queued"].summary["p50_ms"] == pytest.approx(46.0)
+    assert found["graph"].summary["p50_ms"] == pytest.approx(46.02, abs=0.05)
+    assert found["pipelined"].summary["img_s"] == pytest.approx(1000 / 46, rel=0.01)
+    assert found["pipelined"].summary["p50_ms"] is None
+    assert {name for name, record in found.items() if record.verdict != "valid"} == {"naive"}
+
+
+def test_adaptive_timing_stops_when_the_median_is_known(program):
+    ran = program(
+        *CUSTOM,
+        "model.target=networks.Sleep",
+        "input.size=8",
+        "timing=adaptive",
+        "timing.warmup=5",
+        "timing.target=0.01",
+    )
+    (record,) = ran.records()
+    assert record.effective["converged"] is True
+    assert 30 <= record.summary["n"] < 200
+
+
+@pytest.mark.parametrize("cache", ["flush", "rotate"])
+def test_cold_caches_can_be_timed_on_a_cpu(program, cache):
+    ran = program(
+        *CUSTOM,
+        "model.target=networks.Identity",
+        "input.size=64",
+        f"timing.cache={cache}",
+        "timing.warmup=2",
+        "timing.iterations=10",
+    )
+    assert ran.code == 0, ran.out + ran.err
+    (record,) = ran.records()
+    assert record.trial["timing"]["cache"] == cache
+    assert (record.effective["inner"] == 1) == (cache == "flush")
+
+
+def test_repeats_are_shuffled_rounds_with_a_recorded_seed(program):
+    def order(name, *arguments):
+        ran = program(
+            *CUSTOM,
+            "model.target=networks.Identity",
+            "input.size=range(8,13)",
+            "timing=quick",
+            "sweep.repeats=3",
+            f"sweep.id={name}",
+            *arguments,
+        )
+        assert ran.code == 0, ran.out + ran.err
+        records = [record for record in ran.records() if record.sweep_id == name]
+        assert [record.repeat for record in records] == [0] * 5 + [1] * 5 + [2] * 5
+        (seed,) = {record.order_seed for record in records}
+        assert "processes" in ran.out
+        assert "spread %" in ran.out
+        return seed, [record.trial["input"]["size"][0] for record in records]
+
+    seed, sizes = order("first")
+    assert sizes[:5] != sizes[5:10] or sizes[:5] != sizes[10:]
+    assert sorted(sizes[:5]) == sorted(sizes[10:]) == [8, 9, 10, 11, 12]
+    assert order("second", f"sweep.order_seed={seed}") == (seed, sizes)
+    assert order("third")[0] != seed
+
+
+def test_every_null_of_a_record_has_its_reason(program):
+    ran = program(*CUSTOM, "model.target=networks.Multiplies", "input.size=64", "timing=quick")
+    (record,) = ran.records()
+    nulls = {name for name, value in record.summary.items() if value is None}
+    assert nulls <= record.summary["why_null"].keys()
+    cpu = record.contention["cpu"]
+    for name in ("run_queue_wait", "steal", "pressure", "throttled"):
+        assert (cpu[f"{name}_share"] is None) == (name in cpu["unknown"])
+    json.dumps(record.contention, allow_nan=False)
