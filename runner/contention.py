@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,6 +88,16 @@ def turbo(sys: Path = SYS) -> bool | None:
         except OSError:
             continue
     return None
+
+
+def virtual_machine(proc: Path = PROC) -> bool | None:
+    """Whether a hypervisor runs this system, by the CPU's flags; None where it is not told."""
+    try:
+        text = (proc / "cpuinfo").read_text()
+    except OSError:
+        return None
+    flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
+    return None if flags is None else "hypervisor" in flags[1].split()
 
 
 @dataclass(frozen=True)
@@ -192,6 +203,7 @@ class CpuWatch:
                 "threads": self._threads,
                 "run_queue_wait_share_by_block": blocks,
                 "affinity": affinity(),
+                "virtual_machine": virtual_machine(self._proc),
                 "cgroup_cpus": cgroup_cpus(self._proc, self._sys),
                 "unknown": self._unknown | untold,
             }

@@ -19,7 +19,7 @@ from runner.devices import Devices, possible_devices
 from runner.environment import cpu_model, redact
 from runner.gpu import GpuWatch
 from runner.trial import METHODS
-from runner.verdict import Flag, contended, shared, throttled
+from runner.verdict import Flag, contended, shared, throttled, virtual
 
 LEVELS = {"note": "ok", "suspect": "warning", "invalid": "problem"}
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -69,6 +69,7 @@ def look(output_dir: Path, uri: str | None) -> Iterator[Check]:
     """All checks, the quick ones first; takes some seconds, two of them at full load."""
     yield _load()  # before this program makes any
     yield from _cpu()
+    yield from _virtual()
     yield _frequency()
     yield _clock()
     yield _room(output_dir)
@@ -115,6 +116,12 @@ def _cpu() -> Iterator[Check]:
         )
     else:
         yield Check("quota", "ok", "no CPU quota below the affinity")
+
+
+def _virtual() -> Iterator[Check]:
+    for flag in virtual({"virtual_machine": contention.virtual_machine()}):
+        found, _, remedy = flag.advice.partition("; ")
+        yield Check("machine", "warning", found, remedy)
 
 
 def _frequency() -> Check:

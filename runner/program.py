@@ -278,10 +278,11 @@ class Program:
         else:
             self._console.print(results_table(records))
         if "naive" not in methods or len(records) == 1:
+            reasons = [(record, reason) for record in records for reason in record.reasons]
+            reasons.sort(key=lambda pair: pair[1]["level"] == "note")  # the notes last, and once
             for line in dict.fromkeys(
-                f"{record.title}: {reason['advice']}"
-                for record in records
-                for reason in record.reasons
+                f"{'note' if reason['level'] == 'note' else record.title}: {reason['advice']}"
+                for record, reason in reasons
             ):
                 self._tell(line)
         unfinished = [record for record in records if not record.completed]

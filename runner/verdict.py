@@ -58,6 +58,8 @@ def flags(trial: Trial, outcome: Outcome, summary: Summary) -> Iterator[Flag]:
     contention = outcome.contention or {}
     yield from contended(contention.get("cpu") or {})
     yield from _oversubscribed(outcome, contention.get("cpu") or {})
+    if trial.device == "cpu":
+        yield from virtual(contention.get("cpu") or {})
     if trial.device.startswith("cuda"):
         gpu = contention.get("gpu") or {}
         yield from throttled(gpu)
@@ -253,6 +255,18 @@ def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
             share,
             f"{share:.1%} of the threads' time was spent {causes[worst]}; stop what else runs "
             "on this machine (top shows it), or use fewer runtime.threads",
+        )
+
+
+def virtual(cpu: dict[str, Any]) -> Iterator[Flag]:
+    """Whether neighbours may slow the CPU without a trace, by the report of a CpuWatch."""
+    if cpu.get("virtual_machine"):
+        yield Flag(
+            "VIRTUAL_MACHINE",
+            "note",
+            None,
+            "this is a virtual machine, where neighbours on the same cores may slow everything "
+            "for minutes without a trace; take sweep.repeats=5, and repeat it at another hour",
         )
 
 

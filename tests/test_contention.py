@@ -89,6 +89,16 @@ def test_quota_pressure_governor_and_turbo(system, monkeypatch):
     assert (report["governor"], report["turbo"]) == ("powersave", True)
 
 
+@pytest.mark.parametrize(
+    ("text", "virtual"),
+    [("flags\t\t: fpu hypervisor sse\n", True), ("flags\t\t: fpu sse\n", False), ("x\n", None)],
+)
+def test_a_hypervisor_shows_in_the_cpus_flags(tmp_path, text, virtual):
+    write(tmp_path / "cpuinfo", text)
+    assert contention.virtual_machine(tmp_path) is virtual
+    assert contention.virtual_machine(tmp_path / "nowhere") is None
+
+
 def test_what_is_missing_is_null_with_the_reason(system, monkeypatch):
     proc, _ = system
     for name in ("stat", "pressure/cpu", "self/task/7/schedstat", "self/schedstat"):

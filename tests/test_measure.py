@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import statistics
 
 import pytest
 import torch
+from torch.utils.benchmark import Timer
 
 from runner.measure.device import MeasureError, TorchDevice
 from runner.measure.loop import BLOCKS, launch_cost, measure
@@ -86,6 +88,17 @@ def test_pipelined_and_naive_know_the_time_by_the_synced_clock():
     assert measured.latency_ms == pytest.approx((1.0,) * 50)  # hides 6 of 7 ms
     assert measured.synced_ms == pytest.approx((50 * 7 + 1) / 50)
     assert measure(device.forward, device, timing("event")).synced_ms is None
+
+
+def test_the_synced_clock_stands_still_between_the_blocks_of_an_adaptive_run():
+    device = SimulatedDevice(enqueue_ms=0, kernel_ms=50)
+
+    def look() -> None:
+        device.host_ms += 1000
+
+    timed = timing("pipelined", iterations=50, target=0.01)
+    measured = measure(device.forward, device, timed, between_blocks=look)
+    assert measured.synced_ms == pytest.approx(50)
 
 
 def test_short_passes_are_timed_several_at_a_time():
@@ -272,3 +285,29 @@ def test_a_cpu_is_timed_by_the_host_clock_and_has_no_events():
     assert len(measure(lambda: None, device, timing("wall")).latency_ms) == 20
     with pytest.raises(TypeError, match=r"timing\.method=wall"):
         device.event()
+
+
+def test_wall_agrees_with_the_timer_of_torch():
+    """In turn, with the same threads; a median of ratios stands short disturbances."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    value = torch.randn(256, 256)
+    cpu, calls = TorchDevice(torch.device("cpu")), 20
+
+    def forward() -> None:
+        for _ in range(4):
+            value @ value
+
+    timer = Timer("forward()", globals={"forward": forward}, num_threads=1)
+    try:
+        for _attempt in range(3):
+            ratios = []
+            for _ in range(25):
+                measured = measure(forward, cpu, timing("wall", 1, calls)).latency_ms
+                ratios.append(statistics.fmean(measured) / (timer.timeit(calls).mean * 1000))
+            ratio = statistics.median(ratios)
+            if abs(ratio - 1) <= 0.02:
+                return
+    finally:
+        torch.set_num_threads(threads)
+    pytest.fail(f"wall is {ratio:.3f} of what torch.utils.benchmark.Timer says")

@@ -169,6 +169,13 @@ def test_what_can_not_be_seen_is_not_clean():
     assert verdict_of(found) == "valid"
 
 
+def test_a_virtual_machine_is_a_note_for_numbers_of_its_cpu():
+    found = judged(cpu={"virtual_machine": True})
+    assert "sweep.repeats=5" in only(found, "VIRTUAL_MACHINE", "note").advice
+    assert verdict_of(found) == "valid"
+    assert judged(on_gpu(), gpu=COOL, cpu={"virtual_machine": True}) == []
+
+
 def test_more_threads_than_cpus():
     flag = only(judged(effective={"threads": 8}), "OVERSUBSCRIBED", "suspect")
     assert "8 threads on 2 usable CPUs" in flag.advice

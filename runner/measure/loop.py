@@ -92,13 +92,15 @@ def measure(
         began_ns = device.now_ns()
         deadline_ns = began_ns + (timing.max_seconds or math.inf) * 1e9
         latency_ms: list[float] = []
+        synced_ns = 0
         converged = None if timing.target is None else False
         for stop in _block_ends(timing):
-            done = len(latency_ms)
+            done, block_began_ns = len(latency_ms), device.now_ns()
             latency_ms += take(stop - done, deadline_ns, MIN_ITERATIONS_ON_A_BUDGET - done)
             returned_ns = device.now_ns()
             device.synchronize()
             ended_ns = device.now_ns()
+            synced_ns += ended_ns - block_began_ns
             between_blocks()
             if timing.target is not None and (ended_ns - began_ns) / 1e9 >= LEAST_SECONDS:
                 converged = enough(latency_ms)
@@ -110,7 +112,7 @@ def measure(
         tuple(sample / inner for sample in latency_ms),
         inner,
         (ended_ns - returned_ns) / 1e6,
-        (ended_ns - began_ns) / 1e6 / calls if timing.method in UNBROKEN else None,
+        synced_ns / 1e6 / calls if timing.method in UNBROKEN else None,
         getattr(take, "discarded", 0) - discarded_before,
         converged,
     )

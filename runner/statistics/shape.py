@@ -123,7 +123,8 @@ def modes(samples: Sequence[float] | np.ndarray) -> Modes | None:
 
     The split of the sorted samples (1st to 99th percentile) with the least variance within,
     each side more than a tenth; two modes when the sides' medians lie 4 robust standard
-    deviations and 3 % apart, with fewer samples half-way than at the upper one. Sources: Otsu, 1979; Ashman, 1994.
+    deviations and 3 % apart, with fewer samples half-way than at the upper one.
+    Sources: Otsu, 1979; Ashman, 1994.
     """
     ordered = np.sort(np.asarray(samples, dtype=float))
     n = len(ordered)
