@@ -9,7 +9,8 @@ The way through, and the file for each step:
       trial.py         what one trial is; its identity; what it can't be
       devices.py       which devices there are; what `auto` means
       program.py       one sweep from its points to its table: the only file that sees everything
-      worker.py        one trial in one fresh process
+      worker.py        a fresh process for each trial
+      execution.py     what is done in it: build, warm up, time, look
         models.py        the network and its inputs
         measure/         clocks, timing methods, the loop, a simulated device
         contention.py, gpu.py   what disturbed it: the scheduler's counters, NVML
@@ -17,5 +18,6 @@ The way through, and the file for each step:
       record.py        what came out, as one JSON file
       statistics/, verdict.py   what the samples say, and what is wrong with them
       tracking.py      the record as an MLflow run
-      report/          progress and tables
+      report/          progress, tables and what is said below them
+      doctor.py        what this machine can measure: python -m runner.doctor
 """

@@ -268,40 +268,13 @@ class Program:
         records = self._records
         if not records:
             return
-        from runner.report.table import methods_table, processes_table, results_table
+        # scipy comes with them
+        from runner.report.closing import closing_lines
+        from runner.report.table import table_of
 
-        methods = {record.trial["timing"]["method"] for record in records}
-        if any(record.repeat for record in records):
-            self._console.print(processes_table(records))
-        elif "naive" in methods and len(records) > 1:
-            self._console.print(methods_table(records))
-        else:
-            self._console.print(results_table(records))
-        if "naive" not in methods or len(records) == 1:
-            reasons = [(record, reason) for record in records for reason in record.reasons]
-            reasons.sort(key=lambda pair: pair[1]["level"] == "note")  # the notes last, and once
-            for line in dict.fromkeys(
-                f"{'note' if reason['level'] == 'note' else record.title}: {reason['advice']}"
-                for record, reason in reasons
-            ):
-                self._tell(line)
-        unfinished = [record for record in records if not record.completed]
-        if unfinished:
-            self._tell(
-                f"{len(unfinished)} of {len(self._trials)} trials not completed; why: "
-                f"error in {self._sweep_dir}/*/record.json, output in worker.log beside it"
-            )
-        models = [record.trial["model"] for record in records]
-        if any(
-            model["weights"] is None and model["target"] is None and model["task"] != "simulated"
-            for model in models
-        ):
-            self._tell(
-                "weights   random; model.weights=DEFAULT loads trained ones "
-                "(a detector's time depends on them)"
-            )
-        self._tell(f"device    {device_line(max(records, key=lambda record: record.completed))}")
-        self._tell(f"records   {self._sweep_dir}/")
+        self._console.print(table_of(records))
+        for line in closing_lines(records, len(self._trials), self._sweep_dir):
+            self._tell(line)
         if self._store is not None:
             if command := tracking.ui_command(self._store):
                 self._tell(f"MLflow    {command}")
@@ -315,19 +288,6 @@ class Program:
 
     def _tell(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
-
-
-def device_line(record: Record) -> str:
-    """Where the trials ran, in one line."""
-    environment, effective = record.environment, record.effective
-    if record.trial["device"] == "simulated":
-        return "simulated: a scripted clock, whose true time is known; nothing was really timed"
-    if environment.get("gpu"):
-        return f"{environment['gpu']}, driver {environment.get('gpu_driver') or 'unknown'}"
-    number = effective.get("threads")
-    threads = f", {number} thread{'s' if number > 1 else ''}" if number else ""
-    cpu = environment.get("cpu") or "unknown CPU"
-    return f"{record.trial['device']}: {cpu}{threads}, torch {environment['torch']}"
 
 
 def record_of(

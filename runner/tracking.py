@@ -44,8 +44,9 @@ COLUMNS = {  # of the run table, from left to right -> width in pixels
     "metrics.`lat_ms/p50`": 105,
     "metrics.`lat_ms/mean`": 95,
     "metrics.`thr/fps`": 85,
-    "tags.`verdict`": 90,
-    "params.`model`": 150,
+    "tags.`verdict`": 80,
+    "tags.`reasons`": 150,
+    "params.`model`": 140,
     "params.`input.size`": 90,
     "params.`input.batch_size`": 120,
     "params.`timing.method`": 115,
@@ -283,7 +284,10 @@ def tags_of(record: Record) -> dict[str, str]:
         "runner.repeat": record.repeat,
         "status": record.status,
         "verdict": record.verdict or "not judged",
-        "reasons": " ".join(reason["code"] for reason in record.reasons) or None,
+        "reasons": " ".join(
+            reason["code"] for reason in record.reasons if reason["level"] != "note"
+        )
+        or None,
         "runner.order_seed": record.order_seed,
         "gpu": environment.get("gpu"),
         "driver": environment.get("gpu_driver"),

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "models": {"trial", "torch", "torchvision"},
     "environment": {"contention", "torch"},
     "preload": {"contention", "environment", "gpu", "measure", "models", "torch", "torchvision"},
-    "worker": {
+    "execution": {
         "contention",
         "devices",
         "environment",
@@ -39,6 +39,7 @@ MAY_IMPORT = {
         "trial",
         "torch",
     },
+    "worker": {"execution", "record", "trial"},
     "tracking": {"environment", "record", "mlflow"},
     "report": {"record", "report", "statistics", "trial"},
     "doctor": {

@@ -17,6 +17,24 @@ SETTINGS = ("model", "size", "batch", "warm-up", "method")
 TEXT = ("model", "method", "verdict")
 
 
+def shows_methods(records: Sequence[Record]) -> bool:
+    """Whether the ways of timing are what is compared."""
+    methods = {record.trial["timing"]["method"] for record in records}
+    return "naive" in methods and len(records) > 1 and not shows_processes(records)
+
+
+def shows_processes(records: Sequence[Record]) -> bool:
+    """Whether there are several processes of a trial."""
+    return any(record.repeat for record in records)
+
+
+def table_of(records: Sequence[Record]) -> Table:
+    """The table that suits the sweep."""
+    if shows_processes(records):
+        return processes_table(records)
+    return methods_table(records) if shows_methods(records) else results_table(records)
+
+
 def results_table(records: Sequence[Record]) -> Table:
     """One row per trial, in the order they ran; +- is half the 95 % interval of the median."""
     table = _table(*SETTINGS, "p50 ms", "+- %", "mean ms", "FPS", "verdict")
