@@ -8,11 +8,17 @@ from __future__ import annotations
 
 def main() -> None:
     """Run what the command line asks for and exit: 0, 1 failed, 2 usage, 130 interrupted."""
+    import signal
     import sys
 
-    from runner.program import run_command
+    try:
+        from runner.program import run_command
 
-    sys.exit(run_command())
+        code = run_command()
+    except KeyboardInterrupt:  # pressed again, or before there was anything to end
+        code = 130
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: nothing is left to interrupt
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -167,6 +168,8 @@ def trial_of(cfg: DictConfig, devices: Devices, folder: Path) -> Trial:
         found.append(f"isolation is {cfg.isolation}; expected one of {', '.join(ISOLATIONS)}")
     found += _model_problems(cfg.model, folder)
     found += _tracking_problems(cfg.tracking)
+    if not str(cfg.output_dir).strip():
+        found.append("output_dir is empty; expected a folder, as in output_dir=outputs")
     if not re.fullmatch(r"\w[\w.-]*", str(cfg.sweep.id)):
         found.append(
             f"sweep.id is {str(cfg.sweep.id)!r}; expected letters, digits, '_', '-' and '.', "
@@ -212,6 +215,10 @@ def _model_problems(model: DictConfig, folder: Path) -> Iterator[str]:
         yield f"model.name is {model.name}, which is no model; choose one by model=NAME"
     elif not named and (problem := target_problem(model.target, folder)):
         yield problem
+    try:
+        json.dumps(_plain(model.kwargs), allow_nan=False)
+    except ValueError:
+        yield f"model.kwargs are {_plain(model.kwargs)}; expected finite numbers only"
     if model.task == "simulated":
         try:
             SimulatedDevice(**_plain(model.kwargs))
@@ -287,6 +294,8 @@ def explain(error: Exception, override: str) -> str:
     """One sentence for what Hydra or OmegaConf has against `override`."""
     name, _, value = override.lstrip("+~").partition("=")
     if not isinstance(error, (ConfigCompositionException, OmegaConfBaseException)):
+        if (Path(CONF_DIR) / "model" / f"{override}.yaml").is_file():
+            return f"{override!r} is no key=value; did you mean model={override}?"
         reason = str(error).partition("\nSee ")[0].strip().splitlines()[-1]
         return (
             f"{override!r} can't be read ({reason}); expected key=value, "

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -61,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.print(f"{check.level:8}", style=STYLES[check.level], end="")
             console.print(f"{check.name:10} {check.found}{remedy}", markup=False, soft_wrap=True)
     if options.json:
-        print(json.dumps({"checks": [asdict(check) for check in checks]}, indent=1))
+        worst = max((check.level for check in checks), key=list(STYLES).index)
+        print(json.dumps({"worst": worst, "checks": [asdict(check) for check in checks]}, indent=1))
     return int(any(check.level == "problem" for check in checks))
 
 
@@ -162,8 +164,12 @@ def _room(output_dir: Path) -> Check:
     folder = _existing(output_dir)
     free = shutil.disk_usage(folder).free
     found = f"{free / 2**30:.1f} GiB free for {output_dir}"
-    if not os.access(folder, os.W_OK):
-        return Check("disk", "problem", f"{folder} can't be written", "give another output_dir")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        found = f"{folder} can't be written ({error.strerror})"
+        return Check("disk", "problem", found, "give another output_dir")
     if free < LITTLE_ROOM:
         level = "problem" if free < LEAST_ROOM else "warning"
         return Check("disk", level, found, "make room, or give another output_dir")

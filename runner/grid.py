@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from runner.config import CONF_DIR, UsageError, explain, trial_of
 from runner.devices import possible_devices
 
+MOST_TRIALS = 20_000  # the grid is checked as a whole before the first one
 Point = tuple[str, ...]
 
 
@@ -55,6 +57,8 @@ def _values(override: Override) -> list[str]:
         raise UsageError(f"{override.input_line!r} names no key; expected key=value")
     if override.is_delete():
         raise UsageError(f"{override.input_line} takes a key away, but every key is needed")
+    if override.value() is None and (Path(CONF_DIR) / override.key_or_group).is_dir():
+        raise UsageError(f"{override.input_line} names nothing; expected one of its files' names")
     if not override.is_sweep_override():
         return [f"{key}={override.get_value_element_as_str()}"]
     if not override.is_discrete_sweep():
@@ -62,14 +66,22 @@ def _values(override: Override) -> list[str]:
             f"{override.input_line} spans no finite grid; expected values with commas, "
             "range(start,stop,step) or choice(a,b)"
         )
-    values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    try:
+        values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    except ValueError as error:  # a range with a step of 0
+        raise UsageError(f"{override.input_line} spans no grid ({error})") from error
     if not values:
         raise UsageError(f"{override.input_line} is empty; give at least one value")
     return values
 
 
 def points(axes: Sequence[Sequence[str]]) -> list[Point]:
-    """All combinations, the last axis varying fastest."""
+    """All combinations, the last axis varying fastest. Raises UsageError for too many."""
+    if (count := math.prod(map(len, axes))) > MOST_TRIALS:
+        raise UsageError(
+            f"this sweep spans {count} trials; expected at most {MOST_TRIALS}: split it, or give "
+            "fewer values"
+        )
     return list(itertools.product(*axes))
 
 
@@ -80,6 +92,8 @@ def with_repeats(axes: Sequence[list[str]], repeats: int) -> list[list[str]]:
     """
     if repeats <= 1:
         return list(axes)
+    if repeats > MOST_TRIALS:
+        raise UsageError(f"sweep.repeats is {repeats}; expected at most {MOST_TRIALS}")
     if any(axis[0].startswith("repeat=") for axis in axes):
         raise UsageError(f"sweep.repeats is {repeats}, but repeat is given as well; give one")
     return [[f"repeat={number}" for number in range(repeats)], *axes]

@@ -29,7 +29,7 @@ from runner.devices import Devices, possible_devices
 from runner.environment import host_environment, redact, redacted_command
 from runner.record import Outcome, Record, save, trial_values, utc_now
 from runner.report.progress import SweepProgress
-from runner.trial import Trial
+from runner.trial import Trial, varied
 
 SWEEP_WIDE = ("sweep", "tracking", "output_dir", "isolation", "dry_run")
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -138,6 +138,11 @@ class Program:
                 raise UsageError(*inspection.problems)
             trials = self._checked(configs)
         self._trials = trials
+        differing = varied([trial_values(trial) for trial in trials])
+        self._titles = {
+            trial.folder: " ".join([trial.title, *(f"{k}={v}" for k, v in settings.items())])
+            for trial, settings in zip(trials, differing, strict=True)
+        }
         if self._config.dry_run:
             self._list(trials)
             return None
@@ -151,6 +156,11 @@ class Program:
                 trials.append(trial_of(config, self._devices, self._folder))
             except UsageError as error:
                 sentences += error.sentences
+        if configs[0].get("isolation") == "none" and any(trial.repeat for trial in trials):
+            sentences.append(
+                "isolation=none runs everything in this process, but repeats stand for processes; "
+                "leave isolation or the repeats out"
+            )
         for name in SWEEP_WIDE:
             if any(config.get(name) != configs[0].get(name) for config in configs):
                 sentences.append(f"{name} is swept over, but holds for a whole sweep; give one")
@@ -172,7 +182,8 @@ class Program:
     def _list(self, trials: Sequence[Trial]) -> None:
         for number, trial in enumerate(trials, 1):
             self._console.print(
-                f"{number:4}  {trial.folder}  {trial.title} on {trial.device}", soft_wrap=True
+                f"{number:4}  {trial.folder}  {self._titles[trial.folder]} on {trial.device}",
+                soft_wrap=True,
             )
         plural = "s" if len(trials) > 1 else ""
         self._console.print(f"{len(trials)} trial{plural}; a dry run: nothing was run")
@@ -201,6 +212,7 @@ class Program:
                 self.exit_code = OK
         except KeyboardInterrupt:
             self.exit_code = INTERRUPTED
+            raise
         finally:
             self._close_tracking()
             self._report()
@@ -211,7 +223,8 @@ class Program:
         folder = Path(HydraConfig.get().runtime.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         timing = trial.timing
-        self._progress.trial(trial.title, f"{timing.warmup} warm-ups, {timing.iterations} timed")
+        title = self._titles[trial.folder]
+        self._progress.trial(title, f"{timing.warmup} warm-ups, {timing.iterations} timed")
         started_at = utc_now()
         interrupt: KeyboardInterrupt | None = None
         try:
@@ -221,7 +234,7 @@ class Program:
             error = {"type": "KeyboardInterrupt", "message": "interrupted by the user", "trace": ""}
             outcome = Outcome("interrupted", error=error)
         record = record_of(
-            trial, str(cfg.sweep.id), outcome, self._host, started_at, self._order_seed
+            trial, title, str(cfg.sweep.id), outcome, self._host, started_at, self._order_seed
         )
         path = folder / "record.json"
         save(record, path)
@@ -240,6 +253,10 @@ class Program:
         settings = self._config.tracking
         if settings.kind == "off":
             return None, None
+        if settings.kind == "sqlite" and os.environ.get("MLFLOW_TRACKING_URI"):
+            self._tell(
+                "warning: MLFLOW_TRACKING_URI is set, but tracking=sqlite; tracking=server uses it"
+            )
         try:
             store = tracking.open_store(settings.uri, settings.experiment, self._output_dir)
             if len(self._trials) == 1:
@@ -292,6 +309,7 @@ class Program:
 
 def record_of(
     trial: Trial,
+    title: str,
     sweep_id: str,
     outcome: Outcome,
     host: dict[str, Any],
@@ -312,13 +330,13 @@ def record_of(
             inner=outcome.effective.get("inner", 1),
             pipelined_ms=synced_ms if trial.timing.method == "pipelined" else None,
         )
-        found = list(flags(trial, outcome, summary))
+        found = flags(trial, outcome, summary)
         verdict = verdict_of(found)
     return Record(
         sweep_id=sweep_id,
         key=trial.key,
         repeat=trial.repeat,
-        title=trial.title,
+        title=title,
         trial=trial_values(trial),
         status=outcome.status,
         verdict=verdict,

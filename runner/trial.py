@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ METHODS = {  # timing method -> kinds of devices that can do it
 }
 UNBROKEN = ("naive", "pipelined")  # passes follow each other without a synchronization
 CACHES = ("warm", "flush", "rotate")
+IN_TITLE = ("size", "batch_size", "warmup", "method")
+MOST_ITERATIONS, MOST_INNER = 10_000_000, 1_000_000  # beyond, a trial takes days or all memory
+MOST_THREADS, MOST_SEED = 1024, 2**63 - 1
+LEVELS = ("invalid", "suspect", "note")  # of what is found about a number, the worst first
 VERDICTS = ("invalid", "suspect", "valid")  # the worst first
 ISOLATIONS = ("process", "none")
 DEVICES = "auto, cpu, cuda, cuda:N, mps, xpu, xpu:N or simulated"
@@ -145,6 +149,27 @@ class Trial:
         return str(height) if height == width else f"{height}x{width}"
 
 
+def varied(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """For each trial, as a dictionary, the settings that differ and that its title does not name.
+
+    By the last word of their keys: `{"cache": "flush"}`.
+    """
+    flat = [dict(_settings(trial)) for trial in trials]
+    names = dict.fromkeys(name for settings in flat for name in settings)
+    differ = [name for name in names if len({settings.get(name) for settings in flat}) > 1]
+    return [{name: settings.get(name, "-") for name in differ} for settings in flat]
+
+
+def _settings(trial: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    model = trial["model"]
+    values = {"weights": model["weights"], **model["kwargs"]}
+    values |= trial["input"] | trial["timing"] | trial["runtime"]
+    values |= {"device": trial["device"], "seed": trial["seed"]}
+    for name, value in values.items():
+        if name not in IN_TITLE:
+            yield name, _shown(value)
+
+
 def size_of(value: object) -> tuple[int, int]:
     """(height, width) of an `input.size`: a whole number, or a list of two.
 
@@ -171,18 +196,20 @@ def problems(trial: Trial) -> Iterator[str]:
 
 
 def _out_of_range(trial: Trial) -> Iterator[str]:
-    for key, value, least in (
-        ("input.batch_size", trial.input.batch_size, 1),
-        ("input.frames", trial.input.frames, 1),
-        ("timing.warmup", trial.timing.warmup, 0),
-        ("timing.iterations", trial.timing.iterations, 1),
-        ("timing.inner", trial.timing.inner, 1),
-        ("runtime.threads", trial.runtime.threads, 1),
-        ("repeat", trial.repeat, 0),
-        ("seed", trial.seed, 0),
+    for key, value, least, most in (
+        ("input.batch_size", trial.input.batch_size, 1, math.inf),
+        ("input.frames", trial.input.frames, 1, math.inf),
+        ("timing.warmup", trial.timing.warmup, 0, MOST_ITERATIONS),
+        ("timing.iterations", trial.timing.iterations, 1, MOST_ITERATIONS),
+        ("timing.inner", trial.timing.inner, 1, MOST_INNER),
+        ("runtime.threads", trial.runtime.threads, 1, MOST_THREADS),
+        ("repeat", trial.repeat, 0, math.inf),
+        ("seed", trial.seed, 0, MOST_SEED),
     ):
         if value is not None and value < least:
             yield f"{key} is {value}; expected a whole number of at least {least}"
+        elif value is not None and value > most:
+            yield f"{key} is {value}; expected a whole number of at most {most}"
     seconds = trial.timing.max_seconds
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         yield f"timing.max_seconds is {seconds}; expected seconds above 0, or null for no budget"

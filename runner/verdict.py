@@ -15,9 +15,9 @@ import numpy as np
 
 from runner.record import Outcome
 from runner.statistics.quantiles import half_width
-from runner.statistics.shape import FEWEST_FOR_SHAPE, Shape, look
+from runner.statistics.shape import FEWEST_FOR_SHAPE, Modes, Shape, look
 from runner.statistics.summary import Summary
-from runner.trial import VERDICTS, Trial
+from runner.trial import LEVELS, VERDICTS, Trial
 
 NOISE_LIMIT = 0.02  # relative half-width of the median's interval, unless timing.target is set
 MOST_MORE = 20  # times the iterations, that are worth advising
@@ -34,6 +34,7 @@ SLOWDOWNS = {
 POWER_CAP, SYNC_BOOST = 0x04, 0x10
 HARD_VIOLATIONS, SOFT_VIOLATIONS = ("thermal",), ("power", "sync_boost", "board_limit")
 SHORTEST_SAMPLE_MS = 0.1
+WIDENING = ("WARMUP_SHORT", "DRIFT", "BIMODAL")  # also the median's interval
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,15 @@ class Flag:
     advice: str
 
 
-def flags(trial: Trial, outcome: Outcome, summary: Summary) -> Iterator[Flag]:
-    """Everything wrong with a completed trial's numbers, and what could not be looked at."""
+def flags(trial: Trial, outcome: Outcome, summary: Summary) -> list[Flag]:
+    """What is wrong with a completed trial's numbers or could not be looked at, the worst first."""
+    found = list(_flags(trial, outcome, summary))
+    if any(flag.code in WIDENING for flag in found):  # the cause is told, and its remedy is another
+        found = [flag for flag in found if flag.code != "NOISY"]
+    return sorted(found, key=lambda flag: LEVELS.index(flag.level))
+
+
+def _flags(trial: Trial, outcome: Outcome, summary: Summary) -> Iterator[Flag]:
     yield from _unsynchronized(trial, outcome, summary)
     yield from _unfinished(outcome)
     yield from _unsteady(trial, outcome)
@@ -75,12 +83,13 @@ def verdict_of(found: list[Flag]) -> str:
 def _unsynchronized(trial: Trial, outcome: Outcome, summary: Summary) -> Iterator[Flag]:
     if trial.timing.method != "naive" or trial.device.partition(":")[0] == "cpu":
         return
-    hidden_ms, synced_ms = (outcome.series.get(n) for n in ("hidden_device_ms", "synced_ms"))
-    bias = ""
-    if synced_ms and summary.mean_ms is not None:
+    hidden_ms, bias = outcome.series.get("hidden_device_ms"), ""
+    # the clock around the whole timed part contains the cold start, if there was no warm-up
+    true_ms = outcome.series.get("synced_ms" if trial.timing.warmup else "event_ms")
+    if true_ms and summary.mean_ms is not None:
         bias = (
-            f"; a pass takes {synced_ms:.2f} ms by the synchronized clock, "
-            f"which makes this mean {summary.mean_ms / synced_ms - 1:+.0%} wrong"
+            f"; a warm pass takes {true_ms:.2f} ms, "
+            f"which makes this mean {summary.mean_ms / true_ms - 1:+.0%} wrong"
         )
     yield Flag(
         "NO_SYNC",
@@ -133,15 +142,8 @@ def _unsteady(trial: Trial, outcome: Outcome) -> Iterator[Flag]:
             "device reach its steady temperature and clocks, or lock the clocks",
         )
     if shape.modes is not None:
-        low_ms, high_ms, share = shape.modes.low_ms, shape.modes.high_ms, shape.modes.minority
-        yield Flag(
-            "BIMODAL",
-            "suspect",
-            share,
-            f"two clusters of times, {low_ms:.4g} and {high_ms:.4g} ms ({share:.0%} in the smaller "
-            "one): no single figure stands for both; look for changing clocks, another process "
-            "or inputs of two kinds",
-        )
+        settled = shape.slow_start.enough - skipped if shape.slow_start else 0
+        yield Flag("BIMODAL", "suspect", shape.modes.minority, _two_times(shape.modes, settled))
     if outcome.latency_ms and inner == 1 and np.median(outcome.latency_ms) < SHORTEST_SAMPLE_MS:
         yield Flag(
             "TOO_SHORT",
@@ -150,6 +152,24 @@ def _unsteady(trial: Trial, outcome: Outcome) -> Iterator[Flag]:
             "a sample is shorter than 0.1 ms, of which the clock itself is a good part; "
             "use timing.inner=100",
         )
+
+
+def _two_times(modes: Modes, settled: int) -> str:
+    """What two clusters mean, by their order in time after so many timed samples."""
+    low_ms, high_ms, share = modes.low_ms, modes.high_ms, modes.minority
+    found = (
+        f"two clusters of times, {low_ms:.4g} and {high_ms:.4g} ms ({share:.0%} in the smaller "
+        "one): no single figure stands for both; "
+    )
+    if modes.changed_at is None:
+        return found + "look for changing clocks, another process or inputs of two kinds"
+    since = f"{found}from timed sample {settled + modes.changed_at + 1} on it was the "
+    if modes.slower_later:
+        return (
+            f"{since}slower one: the clocks fell or another process came; look at temperature and "
+            "clocks, and measure again"
+        )
+    return f"{since}faster one: warm up beyond it, unless that is when another process ended"
 
 
 def _cold(outcome: Outcome) -> Flag:
@@ -189,7 +209,7 @@ def _noisy(trial: Trial, outcome: Outcome) -> Iterator[Flag]:
         )
     limit = trial.timing.target or NOISE_LIMIT
     width = half_width(outcome.latency_ms)
-    if width is None and n >= FEWEST_FOR_SHAPE:
+    if width is None:
         yield Flag(
             "NOISY",
             "suspect",
@@ -198,7 +218,7 @@ def _noisy(trial: Trial, outcome: Outcome) -> Iterator[Flag]:
             "raise timing.iterations, or make the machine quieter",
         )
     elif width is not None and width > limit:
-        needed = math.ceil(n * (width / limit) ** 2)
+        needed = max(math.ceil(n * (width / limit) ** 2), FEWEST_FOR_SHAPE)
         more = f"about timing.iterations={needed} would do, or " if needed < MOST_MORE * n else ""
         yield Flag(
             "NOISY",
@@ -214,14 +234,20 @@ def _host_bound(trial: Trial, outcome: Outcome) -> Iterator[Flag]:
     enqueue_ms, event_ms, queued_ms = (outcome.series.get(name) for name in names)
     if not queued_ms or enqueue_ms is None or event_ms is None:
         return
-    if enqueue_ms / queued_ms > 0.8 or event_ms / queued_ms > 1.05:
+    launch, gaps = enqueue_ms / queued_ms, event_ms / queued_ms
+    if launch > 0.8 or gaps > 1.05:
+        seen = (
+            f"is launched in {enqueue_ms:.3g} ms and runs for {queued_ms:.3g}"
+            if launch > 0.8
+            else f"takes {event_ms:.3g} ms alone and {queued_ms:.3g} behind other work"
+        )
         yield Flag(
             "HOST_BOUND",
             # the gaps are in the number of one isolated request, and belong there
             "suspect" if trial.timing.method in ("event", "wall") else "note",
-            enqueue_ms / queued_ms,
-            f"the device waits for the host: a pass is launched in {enqueue_ms:.3g} ms and runs "
-            f"for {queued_ms:.3g}; the number says as much of the CPU as of the GPU. "
+            launch,
+            f"the device waits for the host: a pass {seen}; "
+            "the number says as much of the CPU as of the GPU. "
             "timing.method=queued gives the device's share, a larger batch or "
             "timing.method=graph removes the gaps",
         )

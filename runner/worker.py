@@ -25,10 +25,17 @@ PRELOAD = ["runner.preload"]
 
 
 def start() -> None:
-    """Start loading torch in the forkserver; returns at once."""
+    """Start loading torch in the forkserver; returns at once.
+
+    Its own SIGINT handling begins only after the imports; a Ctrl-C before is the parent's too.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    forkserver.ensure_running()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what a new program inherits
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def inspect(models: Sequence[Model], isolation: str) -> Inspection:
@@ -66,8 +73,8 @@ class WorkerDied(Exception):
 def _in_fresh_process(
     task: Callable[[Any, Announce], Any], argument: object, log: Path | None, announce: Announce
 ) -> Any:
+    start()  # unless it runs already
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(
         target=_serve, args=(task, argument, sender, log, os.getcwd()), daemon=True

@@ -242,6 +242,25 @@ def test_ctrl_c_keeps_what_was_done_and_exits_130(tmp_path):
     assert sorted(statuses) == ["completed", "interrupted"]
 
 
+@pytest.mark.parametrize("seconds", [0.1, 0.6, 2.0, 4.0])
+def test_ctrl_c_before_the_first_trial_is_no_crash(tmp_path, seconds):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runner", "model=resnet50", "timing.iterations=2000"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT)  # the latter: before Python itself was up
+    assert "runner" not in err
+
+
 def test_a_dry_run_lists_the_trials_and_leaves_nothing(program):
     ran = program("sweep=smoke", "dry_run=true")
     assert ran.code == 0

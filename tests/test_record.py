@@ -11,12 +11,19 @@ from runner.record import Outcome, UnreadableRecord, load, save
 
 def make_record(**changes):
     outcome = Outcome("completed", warmup_ms=(9.0,), latency_ms=(0.1, 1 / 3), **changes)
-    return record_of(make_trial(), "night", outcome, {"host": "here", "torch": "2"}, "2026-01-01")
+    return record_of(
+        make_trial(),
+        make_trial().title,
+        "night",
+        outcome,
+        {"host": "here", "torch": "2"},
+        "2026-01-01",
+    )
 
 
 def test_a_record_comes_back_as_it_was_written_to_the_last_digit(tmp_path):
     outcome = Outcome("completed", latency_ms=(0.1, 1 / 3) * 20)
-    record = record_of(make_trial(), "night", outcome, {}, "2026-01-01")
+    record = record_of(make_trial(), make_trial().title, "night", outcome, {}, "2026-01-01")
     assert record.summary["ci_ms"]["p50"] == [0.1, 1 / 3]
     save(record, tmp_path / "record.json")
     assert load(tmp_path / "record.json") == record
@@ -66,6 +73,8 @@ def test_unknown_figures_are_null_and_not_zero(tmp_path):
 
 def test_a_failed_trial_has_no_summary():
     error = {"type": "RuntimeError", "message": "no", "trace": ""}
-    record = record_of(make_trial(), "night", Outcome("failed", error=error), {}, "2026-01-01")
+    record = record_of(
+        make_trial(), make_trial().title, "night", Outcome("failed", error=error), {}, "2026-01-01"
+    )
     assert record.summary == {}
     assert not record.completed

@@ -8,7 +8,8 @@ from rich.console import Console
 from test_record import make_record
 
 from runner.program import record_of
-from runner.record import Outcome
+from runner.record import Outcome, trial_values
+from runner.report.closing import advice
 from runner.report.progress import SweepProgress, duration
 from runner.report.table import methods_table, processes_table, results_table
 
@@ -36,7 +37,7 @@ def record_with(method: str, warmup: int, device: str = "cpu", hidden_ms: float 
             },
         },
     )
-    return record_of(trial, "s", outcome, {}, "2026-01-01")
+    return record_of(trial, trial.title, "s", outcome, {}, "2026-01-01")
 
 
 def test_the_table_names_each_trial_and_its_figures():
@@ -124,3 +125,34 @@ def test_a_terminal_shows_trial_phase_and_remaining_time():
 
 def test_durations_read_as_a_person_says_them():
     assert [duration(s) for s in (0.2, 8.4, 180, 9000)] == ["1 s", "8 s", "3 min", "2.5 h"]
+
+
+def test_settings_that_differ_have_a_column():
+    records = [
+        replace(make_record(), trial=trial_values(make_trial(timing={"cache": cache})))
+        for cache in ("warm", "flush")
+    ]
+    assert "cache" in printed(results_table(records))
+    assert "cache" not in printed(results_table(records[:1]))
+
+
+def test_advice_that_holds_for_several_is_given_once():
+    noisy = {"code": "NOISY", "level": "suspect", "figure": 0.1, "advice": "make it quieter"}
+    vm = {"code": "VIRTUAL_MACHINE", "level": "note", "figure": None, "advice": "take care"}
+    records = [
+        replace(make_record(), key=f"k{n}", title=f"t{n}", reasons=[noisy, vm]) for n in range(3)
+    ]
+    assert advice(records) == ["3 trials: make it quieter", "note: take care"]
+    assert advice([*records[:2], replace(records[2], reasons=[])]) == [
+        "t0, t1: make it quieter",
+        "note: t0, t1: take care",
+    ]
+
+
+def test_the_worst_process_speaks_for_its_trial():
+    def noisy(figure):
+        return [{"code": "NOISY", "level": "suspect", "figure": figure, "advice": f"{figure}"}]
+
+    records = [replace(make_record(), repeat=n, reasons=noisy(n)) for n in (1, 3, 2)]
+    records.append(replace(make_record(), repeat=0, reasons=[]))
+    assert advice(records) == [f"{records[0].title} (3 of 4): 3"]

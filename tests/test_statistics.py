@@ -211,3 +211,35 @@ def test_processes_are_combined_by_their_log_medians():
         combine([10.0, 0.0])
     with pytest.raises(ValueError, match="above 0"):
         combine([])
+
+
+def test_differences_that_no_clock_tells_are_none():
+    rounding = 46.0 + 1e-11 * np.repeat([0, 1, -1, 1], 10)
+    assert interval(rounding, 0.5) is not None
+    values = np.concatenate([np.full(90, 69.0), 46.05 + 1e-11 * np.arange(330) % 3e-11])
+    assert slow_start(values, 20).enough == 90
+
+
+@pytest.mark.parametrize("timed", [200, 300, 400, 600, 1000])
+def test_more_samples_do_not_hide_a_slow_start(timed):
+    rng = np.random.default_rng(timed)
+    values = np.where(np.arange(timed + 20) < 90, 69.0, 46.0)
+    assert slow_start(values, 20).enough == 90
+    noisy = values + 0.3 * rng.standard_normal(timed + 20)
+    assert 90 <= slow_start(noisy, 20).enough <= 110  # a stray sample behind the end may count
+
+
+def test_what_becomes_slower_asks_for_no_longer_warm_up():
+    rng = np.random.default_rng(1)
+    values = np.where(np.arange(120) < 50, 46.0, 64.0) + 0.1 * rng.standard_normal(120)
+    shape = look(values, 20)
+    assert shape.slow_start is None
+    assert shape.drift == pytest.approx(64 / 46 - 1, rel=0.1)
+    assert (shape.modes.changed_at, shape.modes.slower_later) == (30, True)
+
+
+def test_two_times_that_alternate_have_no_change():
+    rng = np.random.default_rng(2)
+    values = np.where(rng.random(200) < 0.3, 11.0, 10.0) + 0.01 * rng.standard_normal(200)
+    assert modes(values).changed_at is None
+    assert modes(np.sort(values)[::-1]).slower_later is False

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from conftest import make_trial
 
-from runner.trial import problems, size_of
+from runner.record import trial_values
+from runner.trial import problems, size_of, varied
 
 
 def test_the_key_is_the_same_in_every_repeat_and_folder_is_not():
@@ -109,3 +110,12 @@ def test_what_can_not_work_is_said_with_the_way_out(change, sentence):
 
 def test_a_good_trial_has_no_problems():
     assert list(problems(make_trial())) == []
+
+
+def test_what_a_sweep_varies_beyond_the_title_is_named():
+    trials = [make_trial(timing={"cache": cache}) for cache in ("warm", "flush")]
+    values = [trial_values(trial) for trial in trials]
+    assert varied(values) == [{"cache": "warm"}, {"cache": "flush"}]
+    assert varied(values[:1]) == [{}]
+    kwargs = [make_trial(model={"kwargs": kwargs}) for kwargs in ({}, {"width": 7})]
+    assert varied([trial_values(trial) for trial in kwargs]) == [{"width": "-"}, {"width": "7"}]

@@ -210,3 +210,36 @@ def test_a_simulated_device_is_disturbed_by_nobody():
     trial = make_trial(model={"task": "simulated"}, device="simulated")
     outcome = Outcome("completed", warmup_ms=(10.0, 10.0), latency_ms=(10.0,) * 100)
     assert list(flags(trial, outcome, summarize([10.0] * 100, 1))) == []
+
+
+def test_the_cause_of_noise_silences_it_and_the_worst_comes_first():
+    slow = (12.0,) * 30 + CLEAN[:70]
+    found = judged(
+        make_trial(timing={"warmup": 20}),
+        latency_ms=slow,
+        cpu={"steal_share": 0.02, "steal_ms": 50.0},
+    )
+    assert [(flag.code, flag.level) for flag in found] == [
+        ("WARMUP_SHORT", "invalid"),
+        ("CPU_CONTENDED", "suspect"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [(14.0, "it was the slower one: the clocks fell"), (7.0, "it was the faster one: warm up")],
+)
+def test_a_single_change_of_speed_is_told_with_its_place(after, words):
+    changed = CLEAN[:70] + tuple(after / 10 * value for value in CLEAN[:40])
+    found = judged(latency_ms=changed)
+    told = next(flag for flag in found if flag.code == "BIMODAL").advice
+    assert "from timed sample 71 on" in told
+    assert words in told
+
+
+def test_a_cold_naive_trial_is_compared_with_a_warm_pass():
+    cold = (1500.0,) + (43.0,) * 99
+    trial = on_gpu("naive", warmup=0)
+    found = judged(trial, latency_ms=cold, gpu={"event_reasons": 1}, synced_ms=61.0, event_ms=46.0)
+    told = next(flag for flag in found if flag.code == "NO_SYNC").advice
+    assert "a warm pass takes 46.00 ms, which makes this mean +25% wrong" in told

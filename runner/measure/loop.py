@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from runner.measure.device import Device
-from runner.measure.methods import METHODS, Forward, Sampler, event, queued
+from runner.measure.methods import METHODS, Forward, event, queued
 from runner.trial import MIN_ITERATIONS_ON_A_BUDGET, UNBROKEN, Timing
 
 BLOCKS = 10  # of the timed part; between them the machine is looked at
@@ -130,20 +130,16 @@ def launch_cost(forward: Forward, device: Device) -> LaunchCost:
         forward()
         enqueue_ms.append((device.now_ns() - start_ns) / 1e6)
 
+    event_ms: list[float] = []
+    queued_ms: list[float] = []
     with device.selected(), no_garbage_collection():
         device.synchronize()
-        event_ms = _probed(event(launched, device, _nothing), device)
-        on_empty_queue_ms = statistics.median(enqueue_ms)
-        queued_ms = _probed(queued(forward, device, _nothing), device)
-    return LaunchCost(on_empty_queue_ms, statistics.median(event_ms), statistics.median(queued_ms))
-
-
-def _probed(take: Sampler, device: Device) -> list[float]:
-    until_ns = device.now_ns() + PROBE_SECONDS * 1e9
-    samples = take(3)
-    while len(samples) < PROBED and device.now_ns() < until_ns:
-        samples += take(1)
-    return samples
+        alone, behind = event(launched, device, _nothing), queued(forward, device, _nothing)
+        until_ns = device.now_ns() + PROBE_SECONDS * 1e9
+        while len(event_ms) < 3 or (len(event_ms) < PROBED and device.now_ns() < until_ns):
+            event_ms += alone(1)  # in turn, so that a drift falls on both
+            queued_ms += behind(1)
+    return LaunchCost(*map(statistics.median, (enqueue_ms, event_ms, queued_ms)))
 
 
 def _nothing() -> None:

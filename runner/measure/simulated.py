@@ -22,7 +22,7 @@ class SimulatedDevice:
     takes `drift` (a share of kernel_ms) longer than the one before; once the device has worked
     for `throttle_after_ms` it is `throttle_factor` times slower; after a flush of the cache
     a pass takes `cache_miss_ms` more. A replayed graph costs the host `graph_enqueue_ms`.
-    Raises ValueError for a cost below zero or less than one kernel.
+    Raises ValueError for what no device could have, as a cost below zero.
     """
 
     def __init__(
@@ -36,16 +36,29 @@ class SimulatedDevice:
         slow_passes: int = 0,
         slow_factor: float = 1.0,
         drift: float = 0.0,
-        throttle_after_ms: float = float("inf"),
+        throttle_after_ms: float | None = None,
         throttle_factor: float = 1.0,
         cache_miss_ms: float = 0.0,
         graph_enqueue_ms: float = 0.0,
     ) -> None:
-        costs = (enqueue_ms, kernel_ms, cold_ms, slow_factor, throttle_factor, cache_miss_ms)
-        if launches < 1 or queue_length < 1:
-            raise ValueError("launches and queue_length must be at least 1")
-        if not all(math.isfinite(cost) and cost >= 0 for cost in (*costs, graph_enqueue_ms)):
-            raise ValueError("every cost must be a number of at least 0")
+        for name, value, least in (
+            ("enqueue_ms", enqueue_ms, 0),
+            ("kernel_ms", kernel_ms, 0),
+            ("launches", launches, 1),
+            ("queue_length", queue_length, 1),
+            ("cold_ms", cold_ms, 0),
+            ("slow_passes", slow_passes, 0),
+            ("slow_factor", slow_factor, 1),
+            ("drift", drift, -1),
+            ("throttle_after_ms", throttle_after_ms or 0.0, 0),
+            ("throttle_factor", throttle_factor, 1),
+            ("cache_miss_ms", cache_miss_ms, 0),
+            ("graph_enqueue_ms", graph_enqueue_ms, 0),
+        ):
+            kind = int if name in ("launches", "queue_length", "slow_passes") else (int, float)
+            if not isinstance(value, kind) or not least <= value < math.inf:
+                what = "a whole number" if kind is int else "a number"
+                raise ValueError(f"{name} is {value}; expected {what} of at least {least}")
         self.host_ms = 0.0
         self.idle_at_ms = 0.0
         self.passes = 0
@@ -54,7 +67,8 @@ class SimulatedDevice:
         self._cold_ms = cold_ms
         self._slow_passes, self._slow_factor = slow_passes, slow_factor
         self._drift = drift
-        self._throttle_after_ms, self._throttle_factor = throttle_after_ms, throttle_factor
+        self._throttle_after_ms = math.inf if throttle_after_ms is None else throttle_after_ms
+        self._throttle_factor = throttle_factor
         self._cache_miss_ms, self._missing_ms = cache_miss_ms, 0.0
         self._graph_enqueue_ms = graph_enqueue_ms
         self._worked_ms = 0.0
@@ -75,7 +89,7 @@ class SimulatedDevice:
         self._run(self._enqueue_ms, self._launches)
 
     def _run(self, enqueue_ms: float, launches: int) -> None:
-        work_ms = self._kernel_ms * (1 + self._drift * self.passes)
+        work_ms = self._kernel_ms * max(0.0, 1 + self._drift * self.passes)
         if self.passes < self._slow_passes:
             work_ms *= self._slow_factor
         if self._worked_ms >= self._throttle_after_ms:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from runner.record import Record
 from runner.report.table import shows_methods
+from runner.trial import LEVELS
 
 
 def closing_lines(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iterator[str]:
@@ -33,14 +36,35 @@ def closing_lines(records: Sequence[Record], trials: int, sweep_dir: Path) -> It
 
 
 def advice(records: Sequence[Record]) -> list[str]:
-    """What is wrong with each trial and what to do; notes last, and each only once."""
-    reasons = [(record, reason) for record in records for reason in record.reasons]
-    reasons.sort(key=lambda pair: pair[1]["level"] == "note")
-    lines = (
-        f"{'note' if reason['level'] == 'note' else record.title}: {reason['advice']}"
-        for record, reason in reasons
-    )
-    return list(dict.fromkeys(lines))
+    """What is wrong with each trial and what to do, each only once; the notes last.
+
+    Of the processes of one trial, the one in which it is worst speaks for the others.
+    """
+    worst: dict[tuple[str, str], tuple[Record, dict[str, Any]]] = {}
+    seen: Counter[tuple[str, str]] = Counter()
+    for record in records:
+        for reason in record.reasons:
+            place = record.key, reason["code"]
+            seen[place] += 1
+            if place not in worst or _weight(reason) > _weight(worst[place][1]):
+                worst[place] = record, reason
+    shared: dict[tuple[bool, str], list[str]] = defaultdict(list)
+    for place, (record, reason) in worst.items():
+        processes = sum(other.key == record.key for other in records)
+        title = record.title if processes == 1 else f"{record.title} ({seen[place]} of {processes})"
+        shared[reason["level"] == "note", reason["advice"]].append(title)
+    lines = []
+    for (note, text), titles in sorted(shared.items(), key=lambda item: item[0][0]):
+        everywhere = len(titles) == len({record.key for record in records if record.completed})
+        who = ", ".join(titles) if len(titles) <= 2 else f"{len(titles)} trials"
+        lines.append(
+            ": ".join((["note"] if note else []) + ([] if note and everywhere else [who]) + [text])
+        )
+    return lines
+
+
+def _weight(reason: dict[str, Any]) -> tuple[int, float]:
+    return -LEVELS.index(reason["level"]), abs(reason["figure"] or 0.0)
 
 
 def device_line(record: Record) -> str:

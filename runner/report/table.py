@@ -11,7 +11,7 @@ from rich.table import Table
 
 from runner.record import Record
 from runner.statistics.processes import combine
-from runner.trial import VERDICTS
+from runner.trial import VERDICTS, varied
 
 SETTINGS = ("model", "size", "batch", "warm-up", "method")
 TEXT = ("model", "method", "verdict")
@@ -37,11 +37,13 @@ def table_of(records: Sequence[Record]) -> Table:
 
 def results_table(records: Sequence[Record]) -> Table:
     """One row per trial, in the order they ran; +- is half the 95 % interval of the median."""
-    table = _table(*SETTINGS, "p50 ms", "+- %", "mean ms", "FPS", "verdict")
-    for record in records:
+    differing = varied([record.trial for record in records])
+    table = _table(*SETTINGS, *differing[0], "p50 ms", "+- %", "mean ms", "FPS", "verdict")
+    for record, settings in zip(records, differing, strict=True):
         summary = record.summary
         table.add_row(
             *_settings(record),
+            *settings.values(),
             number(summary.get("p50_ms")),
             "-" if (width := record.half_width()) is None else f"{100 * width:.1f}",
             number(summary.get("mean_ms")),
@@ -56,11 +58,14 @@ def processes_table(records: Sequence[Record]) -> Table:
 
     The interval is that of the median over processes; the spread is their standard deviation.
     """
-    table = _table(*SETTINGS, "processes", "p50 ms", "95 % CI", "spread %", "FPS", "verdict")
+    differing = varied([record.trial for record in records])
+    figures = ("processes", "p50 ms", "95 % CI", "spread %", "FPS", "verdict")
+    table = _table(*SETTINGS, *differing[0], *figures)
     keys: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         keys[record.key].append(record)
-    for group in keys.values():
+    settings = dict(zip((record.key for record in records), differing, strict=True))
+    for key, group in keys.items():
         timed = [record for record in group if record.completed]
         medians = [median(record.latency_ms) for record in timed]
         found = combine(medians) if medians and min(medians) > 0 else None
@@ -68,7 +73,8 @@ def processes_table(records: Sequence[Record]) -> Table:
         spread = None if found is None else found.spread
         rates = [rate for rate in map(_images_per_second, timed) if rate is not None]
         table.add_row(
-            *_settings(min(group, key=lambda record: record.repeat), repeat=False),
+            *_settings(group[0], repeat=False),
+            *settings[key].values(),
             f"{len(timed)}" if len(timed) == len(group) else f"{len(timed)} of {len(group)}",
             number(found.median_ms if found else None),
             "-" if bounds is None else f"{number(bounds[0])} to {number(bounds[1])}",
@@ -83,14 +89,16 @@ def methods_table(records: Sequence[Record]) -> Table:
     """The article's table: the ways of timing side by side, and what is wrong with each."""
     known = [record for record in records if record.series.get("true_ms") is not None]
     truth = ("true ms",) if known else ()
-    table = _table("method", "warm-up", "mean ms", "FPS", "cold start ms", *truth)
+    differing = varied([record.trial for record in records])
+    table = _table("method", "warm-up", *differing[0], "mean ms", "FPS", "cold start ms", *truth)
     table.add_column("verdict", no_wrap=True)
     table.add_column("what is wrong with it")
-    for record in records:
+    for record, settings in zip(records, differing, strict=True):
         timing, summary = record.trial["timing"], record.summary
         table.add_row(
             timing["method"],
             str(timing["warmup"]),
+            *settings.values(),
             number(summary.get("mean_ms")),
             number(_images_per_second(record)),
             number(summary.get("cold_start_ms")),

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from runner.statistics.quantiles import CLOCK_DIGITS
+
 CLIPPED = 0.9
 FAR = 5.0  # standard deviations, by the median absolute deviation
 FEWEST_FOR_SHAPE = 40  # samples: below, nothing is said about drift and modes
 BATCHES = 20
+ROUNDING = 1e-9  # below this share, differences are those of floating point
+ORDERED = 0.95  # of the samples, on the right side of a single change
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,17 @@ class SlowStart:
 
 @dataclass(frozen=True)
 class Modes:
-    """Two clusters: their centres in milliseconds, and the share of the smaller one."""
+    """Two clusters: their centres in milliseconds, and the share of the smaller one.
+
+    `changed_at` is the index of the sample at which the time changed for good from one to the
+    other, to the `slower_later` one or to the faster; None where they alternate.
+    """
 
     low_ms: float
     high_ms: float
     minority: float
+    changed_at: int | None
+    slower_later: bool
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ def steady_from(samples: Sequence[float] | np.ndarray) -> int:
     argmin over d <= n/2 of Var(x[d:]) / (n - d), after samples above the median + 5 robust
     standard deviations of the second half were clipped. Source: White, 1997.
     """
-    values = np.asarray(samples, dtype=float)
+    values = np.round(np.asarray(samples, dtype=float), CLOCK_DIGITS)
     n = len(values)
     second = values[n // 2 :]
     far = max(np.median(second) + FAR * spread(second), np.quantile(second, CLIPPED))
@@ -74,7 +84,8 @@ def steady_from(samples: Sequence[float] | np.ndarray) -> int:
     sums = np.cumsum(centred[::-1])[::-1]
     squares = np.cumsum(centred[::-1] ** 2)[::-1]
     variances = squares / left - (sums / left) ** 2
-    return int(np.argmin((variances / left)[: n // 2 + 1]))
+    errors = (variances / left)[: n // 2 + 1]
+    return int(np.argmax(errors <= errors.min() + ROUNDING * errors.max()))  # the first of equals
 
 
 def slow_start(samples: Sequence[float] | np.ndarray, warmup: int) -> SlowStart | None:
@@ -82,7 +93,7 @@ def slow_start(samples: Sequence[float] | np.ndarray, warmup: int) -> SlowStart 
 
     `samples` are the warm-up's and the timed ones. Raised when the series settles more
     than two samples after the warm-up's end and the medians before and after that point
-    differ by more than 2 %.
+    differ by more than 2 %. A `bias` below zero means that the first samples are the faster ones.
     """
     values = np.asarray(samples, dtype=float)
     if len(values) - warmup < 5:
@@ -126,11 +137,11 @@ def modes(samples: Sequence[float] | np.ndarray) -> Modes | None:
     deviations and 3 % apart, with fewer samples half-way than at the upper one.
     Sources: Otsu, 1979; Ashman, 1994.
     """
-    ordered = np.sort(np.asarray(samples, dtype=float))
-    n = len(ordered)
+    values = np.asarray(samples, dtype=float)
+    n = len(values)
     if n < FEWEST_FOR_SHAPE:
         return None
-    ordered = ordered[n // 100 : n - n // 100]
+    ordered = np.sort(values)[n // 100 : n - n // 100]
     n = len(ordered)
     count = np.arange(1, n)
     sums = np.cumsum(ordered - ordered.mean())[:-1]
@@ -148,18 +159,34 @@ def modes(samples: Sequence[float] | np.ndarray) -> Modes | None:
     at_the_end = abs(ordered - high_ms) <= gap_ms / 6
     if 2 * between.sum() > at_the_end.sum():
         return None
-    return Modes(low_ms, high_ms, min(len(low), len(high)) / n)
+    slow = values > (low_ms + high_ms) / 2
+    changed_at = _single_change(slow)
+    slower_later = changed_at is not None and bool(slow[changed_at:].mean() > 0.5)
+    return Modes(low_ms, high_ms, min(len(low), len(high)) / n, changed_at, slower_later)
+
+
+def _single_change(slow: np.ndarray) -> int | None:
+    """Index from which on the samples are of the other kind; None where they alternate."""
+    slow_before = np.cumsum(slow)[:-1]
+    index = np.arange(1, len(slow))
+    slower = index - slow_before + slow.sum() - slow_before  # right, if it became slower there
+    right = np.maximum(slower, len(slow) - slower)
+    best = int(np.argmax(right))
+    return best + 1 if right[best] >= ORDERED * len(slow) else None
 
 
 def look(samples: Sequence[float] | np.ndarray, warmup: int) -> Shape:
     """All three: drift and modes are looked for where the series has settled.
 
-    A series that still drifts there has no slow start; more warm-up would not help it.
+    A series that still drifts there, or that begins fast, has no slow start: more warm-up would
+    not help it. What begins fast drifts.
     """
     values = np.asarray(samples, dtype=float)
     slow = slow_start(values, warmup)
     rest = values[slow.enough if slow else warmup :]
     change = drift(rest)
-    if slow and change is not None:
+    if slow and (change is not None or slow.bias < 0):
+        if change is None:
+            change = float(np.median(rest) / np.median(values[warmup : slow.enough]) - 1)
         slow, rest = None, values[warmup:]
     return Shape(slow, change, modes(rest))
