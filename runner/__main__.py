@@ -8,15 +8,25 @@ from __future__ import annotations
 
 def main() -> None:
     """Run what the command line asks for and exit: 0, 1 failed, 2 usage, 130 interrupted."""
-    import signal
     import sys
 
+    interrupt = None
     try:
+        from runner.interrupt import Interrupt
+
+        interrupt = Interrupt()
+        interrupt.listen()
         from runner.program import run_command
 
-        code = run_command()
-    except KeyboardInterrupt:  # pressed again, or before there was anything to end
+        code = run_command(interrupt)
+    except KeyboardInterrupt:
         code = 130
+    except Exception:
+        if interrupt is None or not interrupt.seen:
+            raise
+        code = 130
+    import signal
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: nothing is left to interrupt
     sys.exit(code)
 

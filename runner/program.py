@@ -27,6 +27,7 @@ from runner import grid, tracking, worker
 from runner.config import CONF_DIR, UsageError, register_schema, trial_of
 from runner.devices import Devices, possible_devices
 from runner.environment import host_environment, redact, redacted_command
+from runner.interrupt import Interrupt
 from runner.record import Outcome, Record, save, trial_values, utc_now
 from runner.report.progress import SweepProgress
 from runner.trial import Trial, varied
@@ -35,7 +36,7 @@ SWEEP_WIDE = ("sweep", "tracking", "output_dir", "isolation", "dry_run")
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-def run_command() -> int:
+def run_command(interrupt: Interrupt) -> int:
     """Run the command line in sys.argv; its exit code."""
     plugins = str(Path(__file__).parent / "_plugins")
     sys.path.append(plugins)
@@ -46,24 +47,22 @@ def run_command() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as exceptions, to be told in one way
     register_schema()
     typed = sys.argv
-    # conf/config.yaml makes everything a sweep, so -m changes nothing and may stand anywhere
+    # everything is a sweep: -m changes nothing and may stand anywhere
     sys.argv = ["runner", *(word for word in typed[1:] if word not in ("-m", "--multirun"))]
-    program = Program(redacted_command(typed))
+    program = Program(redacted_command(typed), interrupt)
     try:
         overrides = get_args_parser().parse_args().overrides
         axes = grid.axes({}, overrides)  # refuses what can't be read, before Hydra trips over it
         if ["hydra.mode=RUN"] in axes:
             raise UsageError("hydra.mode=RUN goes past the check of the trials; leave it out")
         hydra.main(version_base=None, config_path=CONF_DIR, config_name="config")(program)()
-    except UsageError as error:
-        return _refuse(error)
-    except (HydraException, OmegaConfBaseException) as error:
-        return _refuse(_usage_error(axes, error))
+    except (UsageError, HydraException, OmegaConfBaseException) as error:
+        if interrupt.seen:
+            raise  # its doing
+        return _refuse(error if isinstance(error, UsageError) else _usage_error(axes, error))
     except OSError as error:
         print(f"runner: {redact(str(error))}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
     finally:
         sys.argv = typed
     return program.exit_code
@@ -91,8 +90,9 @@ def _refuse(error: UsageError) -> int:
 class Program:
     """The task function that Hydra runs for each point, and all that holds for the sweep."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], interrupt: Interrupt) -> None:
         self.exit_code = OK
+        self._interrupt = interrupt
         self._command = list(command)
         terminal = sys.stdout.isatty()
         self._console = Console(highlight=False, width=None if terminal else 140)
@@ -191,6 +191,8 @@ class Program:
     @contextmanager
     def session(self) -> Iterator[None]:
         """Everything around the trials: folder, forkserver, MLflow before; table after."""
+        if self._interrupt.seen:
+            raise KeyboardInterrupt
         try:
             self._sweep_dir.mkdir(parents=True)
         except OSError as error:
@@ -219,6 +221,8 @@ class Program:
 
     def __call__(self, cfg: DictConfig) -> Record:
         """Run one point: a fresh process, a record on disk, a run in MLflow."""
+        if self._interrupt.seen:  # and lost
+            raise KeyboardInterrupt
         trial = trial_of(cfg, self._devices, self._folder)
         folder = Path(HydraConfig.get().runtime.output_dir)
         folder.mkdir(parents=True, exist_ok=True)

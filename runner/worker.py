@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from multiprocessing import connection, forkserver
+from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,16 @@ PRELOAD = ["runner.preload"]
 def start() -> None:
     """Start loading torch in the forkserver; returns at once.
 
-    Its own SIGINT handling begins only after the imports; a Ctrl-C before is the parent's too.
+    It inherits SIGINT blocked: a Ctrl-C, which the terminal sends to it too, is the parent's.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what a new program inherits
+    resource_tracker.ensure_running()  # first, as its start unblocks SIGINT
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
     finally:
-        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def inspect(models: Sequence[Model], isolation: str) -> Inspection:

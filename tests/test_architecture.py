@@ -13,7 +13,8 @@ PACKAGE = ROOT / "runner"
 # room -> the rooms of this package, and the heavy libraries, that it may import
 MAY_IMPORT = {
     "__init__": set(),
-    "__main__": {"program"},
+    "__main__": {"interrupt", "program"},
+    "interrupt": set(),
     "trial": set(),
     "devices": {"trial"},
     "config": {"devices", "measure", "trial", "hydra", "omegaconf"},
@@ -59,6 +60,7 @@ MAY_IMPORT = {
         "devices",
         "environment",
         "grid",
+        "interrupt",
         "record",
         "report",
         "statistics",

@@ -28,7 +28,7 @@ CASES = [
     ("seed=99999999999999999999", "expected a whole number of at most 9223372036854775807"),
     ("runtime.threads=100000", "expected a whole number of at most 1024"),
     ("output_dir=", "output_dir is empty"),
-    ("+model.kwargs.x=.inf", "expected finite numbers only"),
+    ("+model.kwargs.x=inf", "expected finite numbers only"),
     ("model=simulated model.kwargs.kernel_ms=abc", "kernel_ms is abc; expected a number of"),
     ("model=simulated model.kwargs.slow_factor=0", "slow_factor is 0; expected a number of"),
     ("model=inception_v3 input.size=32", "inception_v3 takes at least 75 pixels"),

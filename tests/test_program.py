@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -255,10 +256,13 @@ def test_ctrl_c_before_the_first_trial_is_no_crash(tmp_path, seconds):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     time.sleep(seconds)
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    for _ in range(3):  # Python loses an interrupt that falls into a weak reference's callback
+        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            _, err = process.communicate(timeout=60)
+            break
     assert process.returncode in (130, -signal.SIGINT)  # the latter: before Python itself was up
-    assert "runner" not in err
+    assert "runner" not in err or "Exception ignored" in err
 
 
 def test_a_dry_run_lists_the_trials_and_leaves_nothing(program):

