@@ -22,8 +22,8 @@ from pathlib import Path
 import torch
 import torchvision
 
-from runner.measure.device import TorchDevice
 from runner.measure.loop import launch_cost, measure
+from runner.measure.torch_device import TorchDevice
 from runner.trial import Timing
 
 ROOT = Path(__file__).resolve().parents[1]

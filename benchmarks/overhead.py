@@ -19,10 +19,10 @@ from contextlib import nullcontext
 import torch
 from processes import machine, print_table
 
-from runner.measure.device import TorchDevice
 from runner.measure.loop import measure
 from runner.measure.methods import METHODS
 from runner.measure.simulated import SimulatedDevice
+from runner.measure.torch_device import TorchDevice
 from runner.trial import METHODS as DEVICES_OF
 from runner.trial import Timing
 

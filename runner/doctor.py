@@ -17,7 +17,7 @@ from rich.console import Console
 
 from runner import contention, tracking
 from runner.devices import Devices, possible_devices
-from runner.environment import cpu_model, redact
+from runner.environment import cpu_model, redact, torch_uuid
 from runner.gpu import GpuWatch
 from runner.trial import METHODS
 from runner.verdict import Flag, contended, shared, throttled, virtual
@@ -25,6 +25,7 @@ from runner.verdict import Flag, contended, shared, throttled, virtual
 LEVELS = {"note": "ok", "suspect": "warning", "invalid": "problem"}
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 PROBE_SECONDS = 2.0
+GPU_PROBE_SECONDS = 1.0  # power capping shows only after a while
 LEAST_ROOM, LITTLE_ROOM = 100 * 2**20, 2**30  # bytes
 BUSY = 0.25  # of the CPUs, by the load average
 SLOW_CLOCK_US = 1.0
@@ -214,16 +215,18 @@ def _gpu(index: int) -> Iterator[Check]:
 
     device = torch.device("cuda", index)
     properties = torch.cuda.get_device_properties(device)
-    uuid = getattr(properties, "uuid", None)
     name = f"cuda:{index}"
-    watch = GpuWatch(None if uuid is None else str(uuid))
+    watch = GpuWatch(torch_uuid(properties))
     with torch.cuda.device(device):
         square = torch.randn(4096, 4096, device=device)
-        for _ in range(3):
-            for _ in range(50):
-                square @ square
-            watch.look()
-            torch.cuda.synchronize()
+        watch.look()
+        until = time.perf_counter() + GPU_PROBE_SECONDS
+        with watch.looking():
+            while time.perf_counter() < until:
+                for _ in range(50):
+                    square @ square
+                torch.cuda.synchronize()
+        watch.look()
     report = watch.report()
     watch.close()
     clocks = report["sm_clock_mhz"]

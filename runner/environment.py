@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.contention import usable_cpus
+from runner.gpu import identity
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 _SECRET_KEYS = re.compile(
@@ -73,27 +74,17 @@ def device_environment(device: str) -> dict[str, Any]:
     }
     if not device.startswith("cuda"):
         return facts | {"gpu_reason": f"the trial ran on {device}"}
-    properties = torch.cuda.get_device_properties(torch.device(device))
-    return facts | {
-        "gpu": properties.name,
-        "gpu_uuid": f"GPU-{properties.uuid}" if hasattr(properties, "uuid") else None,
-        **_driver_version(),
-    }
-
-
-def _driver_version() -> dict[str, str | None]:
-    import pynvml
-
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return {"gpu_driver": None, "gpu_driver_reason": f"NVML: {error}"}
-    try:
-        return {"gpu_driver": str(pynvml.nvmlSystemGetDriverVersion())}
-    except pynvml.NVMLError as error:
-        return {"gpu_driver": None, "gpu_driver_reason": f"NVML: {error}"}
-    finally:
-        pynvml.nvmlShutdown()
+        properties = torch.cuda.get_device_properties(torch.device(device))
+    except Exception as error:  # CUDA itself may be what broke the trial
+        return facts | {"gpu_reason": redact(f"{type(error).__name__}: {error}")}
+    return facts | {"gpu": properties.name, **identity(torch_uuid(properties))}
+
+
+def torch_uuid(properties: Any) -> str | None:
+    """The UUID of a CUDA device by torch's properties of it, without NVML's prefix."""
+    uuid = getattr(properties, "uuid", None)
+    return None if uuid is None else str(uuid)
 
 
 def _version(package: str) -> str | None:

@@ -11,21 +11,28 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.devices import Devices
-from runner.record import Outcome
+from runner.record import Listener, Outcome
 from runner.trial import METHODS, Model, Trial
 
 if TYPE_CHECKING:
+    import torch
+
+    from runner.contention import CpuWatch
     from runner.gpu import GpuWatch
     from runner.measure.device import Device
     from runner.measure.loop import Measurement
+    from runner.measure.torch_device import TorchDevice
+    from runner.models import Workload
 
 ROTATED_CACHES = 5  # times the last-level cache, that inputs in rotation exceed
-LOAD_MS = 50.0  # of work queued while the clocks are read
-Announce = Callable[[str, float | None], None]
+LOAD_S = 0.5  # of work while the clocks are read: power capping shows only after a while
+LOAD_CHUNK_MS = 20.0  # of it launched at a time
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Inspection:
     problems: tuple[str, ...] = ()
 
 
-def inspect(models: Sequence[Model], _announce: Announce) -> Inspection:
+def inspect(models: Sequence[Model], _listener: Listener) -> Inspection:
     """Usable devices, and what is wrong with the models' targets and weights."""
     import torch
 
@@ -48,47 +55,69 @@ def inspect(models: Sequence[Model], _announce: Announce) -> Inspection:
     return Inspection(Devices(cuda=cuda, xpu=xpu, mps=mps), tuple(problems(models)))
 
 
-def run_trial(trial: Trial, announce: Announce) -> Outcome:
+class Findings:
+    """What is looked at once the samples are safe: any of it may fail, and costs only itself."""
+
+    def __init__(self) -> None:
+        self.why_null: dict[str, str] = {}
+
+    def get(self, name: str, look: Callable[[], T]) -> T | None:
+        """What `look` gives; None, with the reason kept under `name`, if it raises."""
+        from runner.environment import redact
+
+        try:
+            return look()
+        except Exception as error:
+            print(redact(traceback.format_exc()), file=sys.stderr)  # into worker.log
+            self.why_null[name] = redact(f"{type(error).__name__}: {error}").partition("\n")[0]
+            return None
+
+
+def run_trial(trial: Trial, listener: Listener) -> Outcome:
     """Build, warm up, time: the whole of one trial, in this process.
 
     An exception becomes the outcome's status and error. Only torch's own
-    out-of-memory error, or Python's, is called out_of_memory.
+    out-of-memory error, or Python's, is called out_of_memory. After the last sample the
+    listener gets the raw outcome, and nothing that fails from there on loses it.
     """
     import torch
 
     from runner.environment import device_environment, redact
 
     try:
-        return _timed(trial, announce)
+        return _timed(trial, listener)
     except Exception as error:
         raised = error
     trace = redact("".join(traceback.format_exception(raised)))
     print(trace, file=sys.stderr)
     ran_out = isinstance(raised, (torch.OutOfMemoryError, MemoryError))
+    findings = Findings()
+    environment = findings.get("environment", lambda: device_environment(trial.device))
     return Outcome(
         "out_of_memory" if ran_out else "failed",
-        environment=device_environment(trial.device),
+        environment=environment or {},
         error={
             "type": type(raised).__name__,
             "message": redact(str(raised)),
             "trace": trace,
         },
+        why_null=findings.why_null,
     )
 
 
-def _timed(trial: Trial, announce: Announce) -> Outcome:
+def _timed(trial: Trial, listener: Listener) -> Outcome:
     if trial.device == "simulated":
-        return _simulated(trial, announce)
+        return _simulated(trial, listener)
     import torch
 
     from runner.contention import CpuWatch, usable_cpus
-    from runner.environment import device_environment
+    from runner.environment import torch_uuid
     from runner.gpu import GpuWatch
-    from runner.measure.device import TorchDevice, cache_bytes
     from runner.measure.loop import measure
-    from runner.models import build, effective_settings, tensors_of
+    from runner.measure.torch_device import TorchDevice, cache_bytes
+    from runner.models import build
 
-    announce("build", None)
+    listener.phase("build", None)
     threads = trial.runtime.threads or min(torch.get_num_threads(), usable_cpus())
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = trial.runtime.cudnn_benchmark
@@ -102,7 +131,10 @@ def _timed(trial: Trial, announce: Announce) -> Outcome:
         clock.synchronize()
         build_s = time.perf_counter() - started
         cpu = CpuWatch(threads if device.type == "cpu" else 1)  # one thread feeds a GPU
-        gpu = GpuWatch(_uuid(device)) if device.type == "cuda" else None
+        gpu = None
+        if device.type == "cuda":
+            gpu = GpuWatch(torch_uuid(torch.cuda.get_device_properties(device)))
+        clock.reset_peak_memory()
 
         def look() -> None:
             cpu.look()
@@ -113,64 +145,103 @@ def _timed(trial: Trial, announce: Announce) -> Outcome:
             workload.forward,
             clock,
             trial.timing,
-            announce,
-            between_blocks=look,
+            listener.phase,
+            look=look,
+            settle=gpu is not None,
             enough=_reached(trial.timing.target),
         )
-        contention = {"cpu": cpu.report() | {"usable_cpus": usable_cpus()}, "gpu": None}
-        if gpu is not None:
-            _look_under_load(gpu, workload.forward, clock, measurement.latency_ms)
-            contention["gpu"] = gpu.report()
-            gpu.close()
-        effective = effective_settings(workload, device, trial.input.size)
-        peak_mib = _peak_mib(device)
-        output = tensors_of(workload.forward())
-        effective["finite"] = all(bool(torch.isfinite(tensor).all()) for tensor in output)
-        launches = _launches(workload.forward, clock, trial)
-    return _completed(
-        measurement,
-        series=launches | {"build_s": build_s, "peak_mib": peak_mib},
-        effective=effective,
-        environment=device_environment(trial.device),
-        contention=contention,
-    )
+        raw = _raw(measurement, build_s=build_s)
+        listener.measured(raw)
+        findings = Findings()
+        observed = findings.get(
+            "contention",
+            lambda: _observed(raw, trial, clock, workload, measurement.work, cpu, gpu),
+        )
+        return observed or replace(raw, why_null=findings.why_null)
 
 
-def _simulated(trial: Trial, announce: Announce) -> Outcome:
+def _simulated(trial: Trial, listener: Listener) -> Outcome:
     """Time the simulated device, whose clock no one can disturb."""
     from runner.environment import device_environment
     from runner.measure.loop import measure
     from runner.measure.simulated import SimulatedDevice
 
     device: Any = SimulatedDevice(**trial.model.kwargs)
-    true_ms: dict[str, float | None] = {"true_ms": device.latency_ms}
     enough = _reached(trial.timing.target)
-    measurement = measure(device.forward, device, trial.timing, announce, enough=enough)
-    return _completed(
-        measurement,
-        series=true_ms | _launches(device.forward, device, trial),
-        effective={"device": "simulated", "simulated": trial.model.kwargs},
-        environment=device_environment(trial.device),
-        contention=None,
+    measurement = measure(device.forward, device, trial.timing, listener.phase, enough=enough)
+    raw = _raw(measurement, true_ms=device.latency_ms)
+    listener.measured(raw)
+    findings = Findings()
+    return replace(
+        raw,
+        series=raw.series | _launches(device.forward, device, trial, findings),
+        effective=raw.effective | {"device": "simulated", "simulated": trial.model.kwargs},
+        environment=findings.get("environment", lambda: device_environment(trial.device)) or {},
+        why_null=findings.why_null,
     )
 
 
-def _completed(
-    measurement: Measurement,
-    *,
-    series: dict[str, float | None],
-    effective: dict[str, Any],
-    **facts: Any,
-) -> Outcome:
+def _raw(measurement: Measurement, **series: float) -> Outcome:
+    """What was measured, before anything else is known."""
     taken = ("hidden_device_ms", "synced_ms", "discarded")
-    settings = {"inner": measurement.inner, "converged": measurement.converged}
     return Outcome(
         "completed",
         warmup_ms=measurement.warmup_ms,
         latency_ms=measurement.latency_ms,
         series=series | {name: getattr(measurement, name) for name in taken},
-        effective=effective | settings,
-        **facts,
+        effective={"inner": measurement.inner, "converged": measurement.converged},
+        why_null={"contention": "not looked at yet"},
+    )
+
+
+def _observed(
+    raw: Outcome,
+    trial: Trial,
+    clock: TorchDevice,
+    workload: Workload,
+    work: Callable[[], object],
+    cpu: CpuWatch,
+    gpu: GpuWatch | None,
+) -> Outcome:
+    """The outcome with all that can be looked at after the timed part."""
+    import torch
+
+    from runner.contention import usable_cpus
+    from runner.environment import device_environment
+    from runner.models import effective_settings, tensors_of
+
+    findings, device = Findings(), torch.device(trial.device)
+    contention: dict[str, Any] = {
+        "cpu": findings.get(
+            "contention.cpu", lambda: cpu.report() | {"usable_cpus": usable_cpus()}
+        ),
+        "gpu": None,
+    }
+    if gpu is not None:
+        # of naive only the clock around all passes knows how long the device works
+        pass_ms = (raw.series["synced_ms"] or median(raw.latency_ms)) * raw.effective["inner"]
+        findings.get("contention.gpu.load", lambda: _load(gpu, work, clock, pass_ms))
+        contention["gpu"] = findings.get("contention.gpu", gpu.report)
+        gpu.close()
+    settings = effective_settings(workload, device, trial.input.size)
+    effective = {name: findings.get(f"effective.{name}", read) for name, read in settings.items()}
+    peak_mib = findings.get(
+        "series.peak_mib", lambda: _peak_mib(device, clock.own_bytes + workload.own_bytes)
+    )
+
+    def finite() -> bool:
+        output = tensors_of(workload.forward())
+        return all(bool(torch.isfinite(tensor).all()) for tensor in output)
+
+    effective["finite"] = findings.get("effective.finite", finite)
+    launches = _launches(workload.forward, clock, trial, findings)
+    return replace(
+        raw,
+        series=raw.series | launches | {"peak_mib": peak_mib},
+        effective=raw.effective | effective,
+        environment=findings.get("environment", lambda: device_environment(trial.device)) or {},
+        contention=contention,
+        why_null=findings.why_null,
     )
 
 
@@ -188,45 +259,46 @@ def _reached(target: float | None) -> Callable[[Sequence[float]], bool]:
 
 
 def _launches(
-    forward: Callable[[], object], clock: Device, trial: Trial
+    forward: Callable[[], object], clock: Device, trial: Trial, findings: Findings
 ) -> dict[str, float | None]:
     """What launching costs, where a device can be kept busy; nulls elsewhere."""
-    from runner.measure.device import MeasureError
-    from runner.measure.loop import launch_cost
+    from runner.measure.launch import launch_cost
 
-    nothing: dict[str, float | None] = dict.fromkeys(("enqueue_ms", "event_ms", "queued_ms"))
+    names = ("enqueue_ms", "event_ms", "queued_ms")
     if trial.device.partition(":")[0] not in METHODS["queued"]:
-        return nothing
-    try:
-        return asdict(launch_cost(forward, clock))
-    except MeasureError as error:
-        print(f"launch cost: {error}", file=sys.stderr)  # into worker.log
-        return nothing
+        return dict.fromkeys(names)
+    cost = findings.get("series.enqueue_ms", lambda: launch_cost(forward, clock))
+    if cost is not None and cost.why_not_queued is not None:
+        findings.why_null["series.queued_ms"] = cost.why_not_queued
+    return {name: getattr(cost, name, None) for name in names}
 
 
-def _uuid(device: Any) -> str | None:
+def _load(gpu: GpuWatch, work: Callable[[], object], clock: Device, pass_ms: float) -> None:
+    """Go on with what was timed while the clocks are read: those of an idle GPU say little."""
+    passes = max(1, math.ceil(LOAD_CHUNK_MS / max(pass_ms, 0.001)))
+    until = time.perf_counter() + LOAD_S
+    with gpu.looking():
+        while time.perf_counter() < until:
+            for _ in range(passes):
+                work()
+            clock.synchronize()
+
+
+def _peak_mib(device: torch.device, own_bytes: int) -> float:
+    """Most memory in use since the warm-up began, less what measuring itself took.
+
+    Of the device's allocator; on a CPU of the whole process. Raises MeasureError for a device
+    whose peak torch does not count.
+    """
     import torch
 
-    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
-    return None if uuid is None else str(uuid)
+    from runner.measure.device import MeasureError
 
-
-def _look_under_load(
-    gpu: GpuWatch, forward: Callable[[], object], clock: Device, latency_ms: Sequence[float]
-) -> None:
-    """Read the clocks while the GPU works, after the timed part: idle ones say little."""
-    pass_ms = max(sorted(latency_ms)[len(latency_ms) // 2], 0.001)
-    for _ in range(min(1000, math.ceil(LOAD_MS / pass_ms))):
-        forward()
-    gpu.look()
-    clock.synchronize()
-
-
-def _peak_mib(device: Any) -> float:
-    """Most memory in use so far: of the allocator on a GPU, of the process on a CPU."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    if device.type == "cpu":
+        unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, else KiB
+        peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    elif device.type in ("cuda", "xpu"):
+        peak_bytes = torch.get_device_module(device).max_memory_allocated(device)
+    else:
+        raise MeasureError(f"torch counts no peak of the memory of {device.type}")
+    return (peak_bytes - own_bytes) / 2**20

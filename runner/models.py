@@ -30,16 +30,22 @@ class Workload:
     network: torch.nn.Module
     inputs: tuple[Any, ...]
 
+    @property
+    def own_bytes(self) -> int:
+        """Memory that only the way of measuring asks for."""
+        return 0
+
     def forward(self) -> object:
         """One forward pass; what it returns is the network's own output."""
         return self.network(*self.inputs)
 
     def rotated(self, cache_bytes: int) -> Rotating:
         """The same network on copies of its inputs, in turn, that exceed `cache_bytes` in all."""
-        one = sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(self.inputs))
+        one = sum(tensor.nbytes for tensor in tensors_of(self.inputs))
         copies = cache_bytes // max(one, 1) + 2
         others = [tuple(map(_copy, self.inputs)) for _ in range(min(copies, MOST_COPIES) - 1)]
-        return Rotating(self.network, self.inputs, itertools.cycle([self.inputs, *others]))
+        next_inputs = itertools.cycle([self.inputs, *others])
+        return Rotating(self.network, self.inputs, next_inputs, one * len(others))
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,12 @@ class Rotating(Workload):
     """A workload whose every pass gets the next of its inputs."""
 
     next_inputs: Iterator[tuple[Any, ...]]
+    copied_bytes: int
+
+    @property
+    def own_bytes(self) -> int:
+        """Memory of the copies."""
+        return self.copied_bytes
 
     def forward(self) -> object:
         """One forward pass on the next inputs."""
@@ -56,10 +68,16 @@ class Rotating(Workload):
 def build(trial: Trial, device: torch.device) -> Workload:
     """The trial's network in eval mode and its inputs, seeded by `trial.seed`.
 
-    Raises ModelError when the network can't be made or its weights can't be had.
+    Raises ModelError when the network can't be made, its weights can't be had, or a part of it
+    stays in training mode.
     """
     torch.manual_seed(trial.seed)
     network = _network(trial).eval().to(device)
+    if training := training_parts(network):
+        raise ModelError(
+            f"the network is in training mode ({', '.join(training[:3])}) after eval(); "
+            "its eval() must reach every part"
+        )
     torch.manual_seed(trial.seed)
     return Workload(network, tuple(_to(device, value) for value in _inputs(trial)))
 
@@ -194,44 +212,59 @@ def tensors_of(output: object) -> list[torch.Tensor]:
     return []
 
 
+def training_parts(network: torch.nn.Module) -> list[str]:
+    """Names of the parts of a network that are in training mode."""
+    return [name or "itself" for name, part in network.named_modules() if part.training]
+
+
 def effective_settings(
     workload: Workload, device: torch.device, timed_size: tuple[int, int]
-) -> dict[str, Any]:
+) -> dict[str, Callable[[], Any]]:
     """What really was in force, read back from torch and the network; not what was asked for.
 
-    Raises ModelError if the network, or a part of it, is in training mode.
+    As functions, since any of them may raise for a network of the user's.
     """
-    training = [
-        name or "itself" for name, part in workload.network.named_modules() if part.training
-    ]
-    if training:
-        raise ModelError(
-            f"the network is in training mode ({', '.join(training[:3])}) after eval(); "
-            "its eval() must reach every part"
+    network, cuda = workload.network, device.type == "cuda"
+
+    def dtype() -> str | None:
+        first = next(network.parameters(), None)
+        return str(first.dtype).removeprefix("torch.") if first is not None else None
+
+    def channels_last() -> bool:
+        first = next(network.parameters(), None)
+        return (
+            first is not None
+            and first.dim() == 4
+            and first.is_contiguous(memory_format=torch.channels_last)
+            and not first.is_contiguous()
         )
-    first = next(workload.network.parameters(), None)
-    fixed = getattr(getattr(workload.network, "transform", None), "fixed_size", None)
-    cuda = device.type == "cuda"
-    return {
-        "device": str(device),
-        "device_name": torch.get_device_module(device).get_device_name(device) if cuda else None,
-        "dtype": str(first.dtype).removeprefix("torch.") if first is not None else None,
-        "channels_last": first is not None
-        and first.dim() == 4
-        and first.is_contiguous(memory_format=torch.channels_last)
-        and not first.is_contiguous(),
-        "parameters": sum(parameter.numel() for parameter in workload.network.parameters()),
-        "input_shapes": shapes(workload.inputs),
+
+    def network_size() -> list[int]:
         # an SSD scales every image to its own (width, height), whatever was asked for
-        "network_size": [fixed[1], fixed[0]] if fixed else list(timed_size),
-        "eval": True,
-        "inference_mode": torch.is_inference_mode_enabled(),
-        "threads": torch.get_num_threads(),
-        "interop_threads": torch.get_num_interop_threads(),
-        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32 if cuda else None,
-        "tf32_cudnn": torch.backends.cudnn.allow_tf32 if cuda else None,
-        "cudnn_enabled": torch.backends.cudnn.enabled if cuda else None,
-        "cudnn_benchmark": torch.backends.cudnn.benchmark if cuda else None,
-        "cudnn_deterministic": torch.backends.cudnn.deterministic if cuda else None,
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        fixed = getattr(getattr(network, "transform", None), "fixed_size", None)
+        return [fixed[1], fixed[0]] if fixed else list(timed_size)
+
+    def on_cuda(read: Callable[[], Any]) -> Callable[[], Any]:
+        return read if cuda else lambda: None
+
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    return {
+        "device": lambda: str(device),
+        "device_name": on_cuda(lambda: torch.cuda.get_device_name(device)),
+        "dtype": dtype,
+        "channels_last": channels_last,
+        "parameters": lambda: sum(parameter.numel() for parameter in network.parameters()),
+        "input_shapes": lambda: shapes(workload.inputs),
+        "network_size": network_size,
+        "eval": lambda: not training_parts(network),
+        "inference_mode": torch.is_inference_mode_enabled,
+        "threads": torch.get_num_threads,
+        "interop_threads": torch.get_num_interop_threads,
+        # allow_tf32 raises once a network has set these newer ones; they know of it
+        "tf32_matmul": on_cuda(lambda: matmul.fp32_precision == "tf32"),
+        "tf32_cudnn": on_cuda(lambda: cudnn.conv.fp32_precision == "tf32"),  # type: ignore[attr-defined]
+        "cudnn_enabled": on_cuda(lambda: cudnn.enabled),
+        "cudnn_benchmark": on_cuda(lambda: cudnn.benchmark),
+        "cudnn_deterministic": on_cuda(lambda: cudnn.deterministic),
+        "deterministic": torch.are_deterministic_algorithms_enabled,
     }

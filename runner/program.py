@@ -6,12 +6,14 @@ and while the worker's forkserver is loading torch.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from runner.config import CONF_DIR, UsageError, register_schema, trial_of
 from runner.devices import Devices, possible_devices
 from runner.environment import host_environment, redact, redacted_command
 from runner.interrupt import Interrupt
-from runner.record import Outcome, Record, save, trial_values, utc_now
+from runner.record import Listener, Outcome, Record, save, trial_values, utc_now
 from runner.report.progress import SweepProgress
 from runner.trial import Trial, varied
 
@@ -210,7 +212,7 @@ class Program:
                 import runner.verdict  # noqa: F401  (scipy: now, while the forkserver loads torch)
 
                 yield
-            if all(record.completed for record in self._records):
+            if all(record.completed and record.verdict for record in self._records):
                 self.exit_code = OK
         except KeyboardInterrupt:
             self.exit_code = INTERRUPTED
@@ -230,17 +232,29 @@ class Program:
         title = self._titles[trial.folder]
         self._progress.trial(title, f"{timing.warmup} warm-ups, {timing.iterations} timed")
         started_at = utc_now()
+        path = folder / "record.json"
+
+        def described(outcome: Outcome) -> Record:
+            return raw_record(
+                trial, title, str(cfg.sweep.id), outcome, self._host, started_at, self._order_seed
+            )
+
+        kept: list[Outcome] = []
+
+        def measured(outcome: Outcome) -> None:
+            kept.append(outcome)
+            save(described(outcome), path)
+
         interrupt: KeyboardInterrupt | None = None
         try:
-            outcome = worker.run(trial, cfg.isolation, folder / "worker.log", self._progress.phase)
+            listener = Listener(self._progress.phase, measured)
+            outcome = worker.run(trial, cfg.isolation, folder / "worker.log", listener)
         except KeyboardInterrupt as pressed:
             interrupt = pressed
             error = {"type": "KeyboardInterrupt", "message": "interrupted by the user", "trace": ""}
-            outcome = Outcome("interrupted", error=error)
-        record = record_of(
-            trial, title, str(cfg.sweep.id), outcome, self._host, started_at, self._order_seed
-        )
-        path = folder / "record.json"
+            # an interrupted look at what has been timed costs only the look
+            outcome = kept[0] if kept else Outcome("interrupted", error=error)
+        record = judged(described(outcome), trial, outcome)
         save(record, path)
         self._records.append(record)
         if self._store is not None:
@@ -311,7 +325,7 @@ class Program:
         self._console.print(text, markup=False, soft_wrap=True)
 
 
-def record_of(
+def raw_record(
     trial: Trial,
     title: str,
     sweep_id: str,
@@ -320,12 +334,40 @@ def record_of(
     started_at: str,
     order_seed: int | None = None,
 ) -> Record:
-    """Put together what is known of a trial that has just ended."""
+    """What is known of a trial that has just ended, before it is judged."""
+    return Record(
+        sweep_id=sweep_id,
+        key=trial.key,
+        repeat=trial.repeat,
+        title=title,
+        trial=trial_values(trial),
+        status=outcome.status,
+        verdict=None,
+        reasons=[],
+        effective=outcome.effective,
+        warmup_ms=list(outcome.warmup_ms),
+        latency_ms=list(outcome.latency_ms),
+        series=outcome.series,
+        summary={},
+        environment=host | outcome.environment,
+        contention=outcome.contention,
+        started_at=started_at,
+        ended_at=utc_now(),
+        error=outcome.error,
+        order_seed=order_seed,
+        why_null=outcome.why_null | {"verdict": "ended before it was judged"},
+    )
+
+
+def judged(record: Record, trial: Trial, outcome: Outcome) -> Record:
+    """The record with its summary and verdict; a fault in judging costs only these."""
+    why_null = dict(outcome.why_null)
+    if outcome.status != "completed":
+        return replace(record, why_null=why_null)
     from runner.statistics.summary import summarize
     from runner.verdict import flags, verdict_of
 
-    summary, found, verdict = None, [], None
-    if outcome.status == "completed":
+    try:
         synced_ms = outcome.series.get("synced_ms")
         summary = summarize(
             outcome.latency_ms,
@@ -335,25 +377,17 @@ def record_of(
             pipelined_ms=synced_ms if trial.timing.method == "pipelined" else None,
         )
         found = flags(trial, outcome, summary)
-        verdict = verdict_of(found)
-    return Record(
-        sweep_id=sweep_id,
-        key=trial.key,
-        repeat=trial.repeat,
-        title=title,
-        trial=trial_values(trial),
-        status=outcome.status,
-        verdict=verdict,
+        json.dumps([asdict(summary), *map(asdict, found)], allow_nan=False)  # as it is saved
+    except Exception as error:
+        traceback.print_exc()
+        return replace(
+            record,
+            why_null=why_null | {"verdict": f"judging failed: {type(error).__name__}: {error}"},
+        )
+    return replace(
+        record,
+        summary=asdict(summary),
         reasons=[asdict(flag) for flag in found],
-        effective=outcome.effective,
-        warmup_ms=list(outcome.warmup_ms),
-        latency_ms=list(outcome.latency_ms),
-        series=outcome.series,
-        summary=asdict(summary) if summary else {},
-        environment=host | outcome.environment,
-        contention=outcome.contention,
-        started_at=started_at,
-        ended_at=utc_now(),
-        error=outcome.error,
-        order_seed=order_seed,
+        verdict=verdict_of(found),
+        why_null=why_null,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,8 @@ class Outcome:
 
     `series` holds what else was measured (hidden_device_ms, build_s, ...), `effective`
     the settings that were really in force, `contention` what was seen of others on the CPU
-    and the GPU, `error` type, message and traceback.
+    and the GPU, `error` type, message and traceback, `why_null` the reason for whatever could
+    not be looked at or described after the last sample.
     """
 
     status: str
@@ -35,6 +37,19 @@ class Outcome:
     environment: dict[str, Any] = field(default_factory=dict)
     contention: dict[str, Any] | None = None
     error: dict[str, str] | None = None
+    why_null: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Hears what a trial does.
+
+    Each phase before it begins, with its expected seconds (None: unknown), and the raw outcome
+    as soon as the last sample is taken.
+    """
+
+    phase: Callable[[str, float | None], None] = lambda name, expected_s: None
+    measured: Callable[[Outcome], None] = lambda outcome: None
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,7 @@ class Record:
     """One trial, once run. `trial` holds the configuration with every default filled in.
 
     `order_seed` decided the order of the trials within each round; null without rounds.
+    `why_null` holds the reason for each null that has none beside it, by its dotted name.
     """
 
     sweep_id: str
@@ -63,6 +79,7 @@ class Record:
     ended_at: str
     error: dict[str, str] | None
     order_seed: int | None = None
+    why_null: dict[str, str] = field(default_factory=dict)
     version: int = VERSION
 
     @property
@@ -82,6 +99,8 @@ class Record:
     def headline(self) -> str:
         """The figures in a few words: `p50 12.34 ms +-0.5%, 81.03 FPS`."""
         summary = self.summary
+        if not summary:
+            return f"{len(self.latency_ms)} samples"
         if summary.get("img_s") is not None:
             return f"{summary['img_s']:.2f} images/s"
         name = "p50" if summary.get("p50_ms") is not None else "mean"

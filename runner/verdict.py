@@ -25,15 +25,18 @@ BIAS_LIMIT = 0.05  # of the mean by slow first passes: above, the number is inva
 SUSPECT_SHARE, INVALID_SHARE = 0.01, 0.05  # of the threads' time, taken by others
 STEAL_TICK_MS = 10.0  # the kernel counts stolen time in these; fewer than two of them say nothing
 SLOW_CLOCK, CLOCK_RANGE = 0.75, 0.05
+SUSPECT_HELD, INVALID_HELD = 0.01, 0.05  # of the timed part, in which a limit held the clock down
 SLOWDOWNS = {
     0x08: "hardware slowdown",
     0x20: "software thermal slowdown",
     0x40: "hardware thermal slowdown",
     0x80: "power brake",
 }
-POWER_CAP, SYNC_BOOST = 0x04, 0x10
+LIMITS = {0x04: "power cap", 0x10: "sync boost"}
 HARD_VIOLATIONS, SOFT_VIOLATIONS = ("thermal",), ("power", "sync_boost", "board_limit")
+HIDDEN_SHARE, HIDDEN_MS = 0.05, 0.05  # of a pass, and at least: below, it is the barrier itself
 SHORTEST_SAMPLE_MS = 0.1
+BY_EVENTS = ("event", "queued", "graph")  # waits for its own stream only
 WIDENING = ("WARMUP_SHORT", "DRIFT", "BIMODAL")  # also the median's interval
 
 
@@ -63,15 +66,21 @@ def _flags(trial: Trial, outcome: Outcome, summary: Summary) -> Iterator[Flag]:
     yield from _host_bound(trial, outcome)
     if trial.device == "simulated":
         return  # nothing can disturb a scripted clock
-    contention = outcome.contention or {}
-    yield from contended(contention.get("cpu") or {})
-    yield from _oversubscribed(outcome, contention.get("cpu") or {})
+    cpu, gpu = (_looked_at(outcome, name) for name in ("cpu", "gpu"))
+    yield from contended(cpu)
+    yield from _oversubscribed(outcome, cpu)
     if trial.device == "cpu":
-        yield from virtual(contention.get("cpu") or {})
+        yield from virtual(cpu)
     if trial.device.startswith("cuda"):
-        gpu = contention.get("gpu") or {}
         yield from throttled(gpu)
         yield from shared(gpu)
+
+
+def _looked_at(outcome: Outcome, name: str) -> dict[str, Any]:
+    """What was seen of others on the CPU or the GPU, or why nothing was."""
+    reason = outcome.why_null.get(f"contention.{name}") or outcome.why_null.get("contention")
+    seen: dict[str, Any] | None = (outcome.contention or {}).get(name)
+    return seen or {"unknown": {"run_queue_wait": reason, "foreign_pids": reason} if reason else {}}
 
 
 def verdict_of(found: list[Flag]) -> str:
@@ -81,9 +90,20 @@ def verdict_of(found: list[Flag]) -> str:
 
 
 def _unsynchronized(trial: Trial, outcome: Outcome, summary: Summary) -> Iterator[Flag]:
+    hidden_ms = outcome.series.get("hidden_device_ms") or 0.0
+    if trial.timing.method in BY_EVENTS:
+        pass_ms = float(np.median(outcome.latency_ms)) * outcome.effective.get("inner", 1)
+        if hidden_ms > max(HIDDEN_MS, HIDDEN_SHARE * pass_ms):
+            yield Flag(
+                "NO_SYNC",
+                "invalid",
+                hidden_ms,
+                f"{hidden_ms:.2f} ms of device work still ran when the last event had passed: the "
+                "network uses another stream, which events do not see; use timing.method=wall",
+            )
     if trial.timing.method != "naive" or trial.device.partition(":")[0] == "cpu":
         return
-    hidden_ms, bias = outcome.series.get("hidden_device_ms"), ""
+    bias = ""
     # the clock around the whole timed part contains the cold start, if there was no warm-up
     true_ms = outcome.series.get("synced_ms" if trial.timing.warmup else "event_ms")
     if true_ms and summary.mean_ms is not None:
@@ -95,7 +115,7 @@ def _unsynchronized(trial: Trial, outcome: Outcome, summary: Summary) -> Iterato
         "NO_SYNC",
         "invalid",
         hidden_ms,
-        f"not synchronized: {hidden_ms or 0:.2f} ms of device work still ran when the last "
+        f"not synchronized: {hidden_ms:.2f} ms of device work still ran when the last "
         f"call returned{bias}; use timing.method=event",
     )
 
@@ -108,6 +128,14 @@ def _unfinished(outcome: Outcome) -> Iterator[Flag]:
             None,
             "the output holds NaN or infinity, on which a device may be faster or slower than on "
             "real data; look at the network, its weights and input.fill",
+        )
+    if outcome.effective.get("eval") is False:
+        yield Flag(
+            "TRAINING_MODE",
+            "invalid",
+            None,
+            "a part of the network was in training mode after the timing, where dropout and batch "
+            "norm work otherwise; its forward must not call train()",
         )
     if outcome.effective.get("converged") is False:
         n = len(outcome.latency_ms)
@@ -311,8 +339,7 @@ def _oversubscribed(outcome: Outcome, cpu: dict[str, Any]) -> Iterator[Flag]:
 def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
     """What held a GPU back, by the report of a GpuWatch."""
     clocks, fastest = gpu.get("sm_clock_mhz"), gpu.get("max_sm_clock_mhz")
-    reasons, violation_ns = gpu.get("event_reasons"), gpu.get("violation_ns") or {}
-    if reasons is None or not clocks or not fastest:
+    if gpu.get("event_reasons") is None or not clocks or not fastest:
         told = gpu.get("unknown") or {}
         why = "; ".join(f"{name}: {reason}" for name, reason in told.items()) or "NVML not read"
         yield Flag(
@@ -322,28 +349,35 @@ def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
             f"whether the GPU was throttled can't be seen here ({why}); "
             "time where NVML works to make sure",
         )
-    hard = [name for bit, name in SLOWDOWNS.items() if (reasons or 0) & bit]
-    hard += [f"{name} limit" for name in HARD_VIOLATIONS if (violation_ns.get(name) or 0) > 0]
-    soft = [
-        name
-        for bit, name in ((POWER_CAP, "power cap"), (SYNC_BOOST, "sync boost"))
-        if (reasons or 0) & bit
-    ]
-    soft += [f"{name} limit" for name in SOFT_VIOLATIONS if (violation_ns.get(name) or 0) > 0]
-    share = None
-    if clocks and fastest:
-        share = min(clocks) / fastest
-        if share < SLOW_CLOCK:
-            hard.append(f"SM clock down to {min(clocks)} of {fastest} MHz")
-        elif (max(clocks) - min(clocks)) / max(clocks) > CLOCK_RANGE:
-            soft.append(f"SM clock between {min(clocks)} and {max(clocks)} MHz")
+    reasons = (gpu.get("event_reasons") or 0) | (gpu.get("event_reasons_between") or 0)
+    hard = [name for bit, name in SLOWDOWNS.items() if reasons & bit]
+    soft = [name for bit, name in LIMITS.items() if reasons & bit]
+    for name, held_ns in (gpu.get("violation_ns") or {}).items():
+        share = (held_ns or 0) / max(gpu.get("watched_ns") or 0, held_ns or 0, 1)
+        if share > SUSPECT_HELD:
+            held = f"{name} limit for {share:.0%} of the timed part"
+            if name in HARD_VIOLATIONS and share > INVALID_HELD:
+                hard.append(held)
+            elif name in (*HARD_VIOLATIONS, *SOFT_VIOLATIONS):
+                soft.append(held)
+    speed = min(clocks) / fastest if clocks and fastest else None
+    if clocks and (max(clocks) - min(clocks)) / max(clocks) > CLOCK_RANGE:
+        soft.append(f"SM clock between {min(clocks)} and {max(clocks)} MHz under load")
     if hard or soft:
         yield Flag(
             "THROTTLED",
             "invalid" if hard else "suspect",
-            share,
+            speed,
             f"the GPU ran below its speed ({', '.join(hard + soft)}); cool it, raise its power "
             "limit or lock its clocks, and warm up longer",
+        )
+    elif clocks and speed is not None and speed < SLOW_CLOCK:
+        yield Flag(
+            "LOW_CLOCK",
+            "note",
+            speed,
+            f"the SM clock was {min(clocks)} of {fastest} MHz under load, and nothing throttled "
+            "it: locked, or not needed; the number holds for this clock",
         )
 
 

@@ -12,13 +12,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
 
 from runner import execution
-from runner.execution import Announce, Inspection
-from runner.record import Outcome
+from runner.execution import Inspection
+from runner.record import Listener, Outcome
 from runner.trial import Model, Trial
 
 PRELOAD = ["runner.preload"]
@@ -46,23 +47,33 @@ def inspect(models: Sequence[Model], isolation: str) -> Inspection:
     Raises WorkerDied if that process can't answer.
     """
     if isolation == "none":
-        return execution.inspect(models, lambda phase, seconds: None)
-    answer: Inspection = _in_fresh_process(
-        execution.inspect, models, None, lambda phase, seconds: None
-    )
+        return execution.inspect(models, Listener())
+    answer: Inspection = _in_fresh_process(execution.inspect, models, None, Listener())
     return answer
 
 
-def run(trial: Trial, isolation: str, log: Path, announce: Announce) -> Outcome:
+def run(trial: Trial, isolation: str, log: Path, listener: Listener | None = None) -> Outcome:
     """Carry out a trial and say how it ended; never raises for what the trial does.
 
-    Its output goes to `log`. `announce` hears the phases (build, warm-up, timed).
+    Its output goes to `log`. If the process dies after the last sample, the raw outcome that
+    the `listener` has heard is the answer.
     """
+    listener = listener or Listener()
     if isolation == "none":
-        return execution.run_trial(trial, announce)
+        return execution.run_trial(trial, listener)
+    kept: list[Outcome] = []
+
+    def measured(outcome: Outcome) -> None:
+        kept.append(outcome)
+        listener.measured(outcome)
+
     try:
-        outcome: Outcome = _in_fresh_process(execution.run_trial, trial, log, announce)
+        outcome: Outcome = _in_fresh_process(
+            execution.run_trial, trial, log, replace(listener, measured=measured)
+        )
     except WorkerDied as death:
+        if kept:
+            return replace(kept[0], why_null={"contention": f"all samples taken, but then {death}"})
         return Outcome("failed", error={"type": "WorkerDied", "message": str(death), "trace": ""})
     return outcome
 
@@ -72,7 +83,7 @@ class WorkerDied(Exception):
 
 
 def _in_fresh_process(
-    task: Callable[[Any, Announce], Any], argument: object, log: Path | None, announce: Announce
+    task: Callable[[Any, Listener], Any], argument: object, log: Path | None, listener: Listener
 ) -> Any:
     start()  # unless it runs already
     context = multiprocessing.get_context("forkserver")
@@ -93,7 +104,7 @@ def _in_fresh_process(
             if kind == "answer":
                 process.join()
                 return content[0]
-            announce(*content)
+            getattr(listener, kind)(*content)
     finally:
         if process.is_alive():
             process.kill()
@@ -112,7 +123,7 @@ def _how_it_died(exitcode: int | None, log: Path | None) -> str:
 
 
 def _serve(
-    task: Callable[[Any, Announce], Any],
+    task: Callable[[Any, Listener], Any],
     argument: object,
     sender: connection.Connection,
     log: Path | None,
@@ -127,6 +138,10 @@ def _serve(
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     faulthandler.enable(file=2)  # a segmentation fault leaves its stack in the log
-    answer = task(argument, lambda phase, seconds: sender.send(("phase", phase, seconds)))
+    listener = Listener(
+        phase=lambda name, expected_s: sender.send(("phase", name, expected_s)),
+        measured=lambda outcome: sender.send(("measured", outcome)),
+    )
+    answer = task(argument, listener)
     sys.stdout.flush()
     sender.send(("answer", answer))

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from runner.record import Record, load
+from runner.program import judged, raw_record
+from runner.record import Outcome, Record, load
 from runner.trial import Input, Model, Runtime, Timing, Trial
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +73,20 @@ class Vandal(torch.nn.Module):
 class Dies(torch.nn.Module):
     def forward(self, x):
         ctypes.string_at(0)
+
+class After(torch.nn.Module):
+    """Does something bad once its timed calls are over."""
+    def __init__(self, calls, then):
+        super().__init__()
+        self.left, self.then = calls, then
+    def forward(self, x):
+        self.left -= 1
+        if self.left < 0:
+            {"raise": self.fail, "die": lambda: ctypes.string_at(0), "exit": lambda: os._exit(3),
+             "train": self.train}[self.then]()
+        return x
+    def fail(self):
+        raise RuntimeError("on fire, password=hunter2")
 
 class Identity(torch.nn.Module):
     def forward(self, x):
@@ -145,3 +160,9 @@ def make_trial(**changes: Any) -> Trial:
         new = replace(getattr(trial, name), **value) if isinstance(value, dict) else value
         trial = replace(trial, **{name: new})
     return trial
+
+
+def record_of(trial: Trial, outcome: Outcome, host: dict[str, Any] | None = None) -> Record:
+    """The judged record of an outcome."""
+    raw = raw_record(trial, trial.title, "night", outcome, host or {}, "2026-01-01")
+    return judged(raw, trial, outcome)

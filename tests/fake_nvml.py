@@ -6,20 +6,27 @@ import os
 from types import SimpleNamespace
 from typing import Any
 
-UUID = "GPU-1234"
+UUID, INSTANCE = "GPU-1234", "MIG-5678"
 
 
 class NVMLError(Exception):
     """As pynvml's."""
 
 
+class NVMLLibraryMismatchError(Exception):
+    """As pynvml's: an error of its own that is no NVMLError."""
+
+
 class FakeNvml:
-    """Put it into sys.modules as `pynvml`; `readings` maps function names to values."""
+    """Put it into sys.modules as `pynvml`; `readings` maps function names to values.
+
+    The GPU has one instance (MIG), which knows its processes and nothing else.
+    """
 
     NVMLError = NVMLError
 
     def __init__(self, **readings: Any) -> None:
-        self.init_error: str | None = None
+        self.init_error: Exception | None = None
         self.violations = dict.fromkeys(range(6), 0)
         self.readings = {
             "nvmlDeviceGetClockInfo": 1900,
@@ -36,16 +43,23 @@ class FakeNvml:
 
     def nvmlInit(self) -> None:  # noqa: N802
         if self.init_error:
-            raise NVMLError(self.init_error)
+            raise self.init_error
         self.open = True
 
     def nvmlShutdown(self) -> None:  # noqa: N802
         self.open = False
 
+    def nvmlSystemGetDriverVersion(self) -> str:  # noqa: N802
+        return "580.1"
+
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
-        if uuid != UUID:
+        if uuid not in (UUID, INSTANCE):
             raise NVMLError("Not Found")
         return uuid
+
+    def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, handle: str) -> str:  # noqa: N802
+        assert handle == INSTANCE
+        return UUID
 
     def nvmlDeviceGetViolationStatus(self, handle: str, policy: int) -> SimpleNamespace:  # noqa: N802
         return SimpleNamespace(violationTime=self.violations[policy])
@@ -57,8 +71,10 @@ class FakeNvml:
 
         def read(handle: str, *arguments: Any) -> Any:
             assert self.open
-            if isinstance(value, NVMLError):
+            if isinstance(value, Exception):
                 raise value
+            if handle == INSTANCE and name != "nvmlDeviceGetComputeRunningProcesses":
+                raise NVMLError("Not Supported")
             return value
 
         return read

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "verdict": {"record", "statistics", "trial"},
     "measure": {"measure", "trial", "torch"},
     "models": {"trial", "torch", "torchvision"},
-    "environment": {"contention", "torch"},
+    "environment": {"contention", "gpu", "torch"},
     "preload": {"contention", "environment", "gpu", "measure", "models", "torch", "torchvision"},
     "execution": {
         "contention",

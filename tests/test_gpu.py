@@ -27,7 +27,7 @@ def run(method: str, batch_size: int = 8):
         timing={"method": method, "warmup": 20, "iterations": 50},
         device="cuda",
     )
-    outcome = worker.run(trial, "process", worker.Path("worker.log"), lambda phase, seconds: None)
+    outcome = worker.run(trial, "process", worker.Path("worker.log"))
     assert outcome.status == "completed", outcome.error
     return outcome
 
@@ -82,5 +82,5 @@ def test_the_articles_sweep_judges_its_rows(tmp_path):
 
 def test_a_batch_that_does_not_fit_is_out_of_memory():
     trial = make_trial(input={"size": (1024, 1024), "batch_size": 2048}, device="cuda")
-    outcome = worker.run(trial, "process", worker.Path("worker.log"), lambda phase, seconds: None)
+    outcome = worker.run(trial, "process", worker.Path("worker.log"))
     assert outcome.status == "out_of_memory", outcome.error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import statistics
 
@@ -9,10 +10,13 @@ import pytest
 import torch
 from torch.utils.benchmark import Timer
 
-from runner.measure.device import MeasureError, TorchDevice
-from runner.measure.loop import BLOCKS, launch_cost, measure
+from runner.measure import launch, loop
+from runner.measure.device import MeasureError
+from runner.measure.launch import launch_cost
+from runner.measure.loop import BLOCKS, measure
 from runner.measure.methods import METHODS
 from runner.measure.simulated import SimulatedDevice
+from runner.measure.torch_device import TorchDevice
 from runner.trial import METHODS as DEVICES_OF
 from runner.trial import Timing
 
@@ -20,6 +24,13 @@ from runner.trial import Timing
 def timing(method: str, warmup: int = 0, iterations: int = 20, max_seconds=None, **changes):
     values = {"inner": None, "target": None, "cache": "warm"} | changes
     return Timing(method, warmup, iterations, max_seconds, **values)
+
+
+@pytest.fixture
+def no_collection(monkeypatch):
+    """Spare the garbage collection around each of many measurements."""
+    for module in (loop, launch):
+        monkeypatch.setattr(module, "no_garbage_collection", contextlib.nullcontext)
 
 
 def test_every_method_a_user_can_ask_for_exists():
@@ -74,10 +85,161 @@ def test_a_drained_backlog_is_discarded_and_taken_again():
     assert device.host_ms < 8000  # the cold launch did not set the spin for the rest
 
 
-def test_a_pass_longer_than_the_launch_queue_can_not_be_queued():
-    device = SimulatedDevice(enqueue_ms=20, kernel_ms=30, launches=100, queue_length=50)
-    with pytest.raises(MeasureError, match="more kernels than the launch queue holds"):
+UNQUEUED = {
+    "it synchronizes once, as after a reading of its result": {"sync_every": 300},
+    "it synchronizes often, as a detector": {"sync_every": 7},
+    "it launches more than the queue holds, as swin_v2_b": {"launches": 1128},
+    "it launches far more": {"launches": 4000},
+}
+
+
+@pytest.mark.parametrize("changes", UNQUEUED.values(), ids=UNQUEUED)
+@pytest.mark.parametrize("kernel_ms", [0.5, 30, 90])
+@pytest.mark.parametrize("enqueue_ms", [2, 40])
+def test_what_can_not_be_queued_is_said_so_within_two_seconds(
+    changes, kernel_ms, enqueue_ms, no_collection
+):
+    costs = {"enqueue_ms": enqueue_ms, "kernel_ms": kernel_ms, "launches": 300} | changes
+    device = SimulatedDevice(**costs)
+    with pytest.raises(MeasureError, match=r"launch queue holds; use timing\.method=event"):
         measure(device.forward, device, timing("queued"))
+    assert device.host_ms < 2000
+    device = SimulatedDevice(**costs)
+    cost = launch_cost(device.forward, device)
+    assert device.host_ms < 2000
+    assert cost.queued_ms is None
+    assert "launch queue holds" in cost.why_not_queued
+    assert cost.event_ms == pytest.approx(device.latency_ms)
+
+
+@pytest.mark.parametrize("launches", [1, 1128, 2500])
+@pytest.mark.parametrize("sync_every", [0, 7])
+@pytest.mark.parametrize("kernel_ms", [0.01, 30, 3000])
+def test_no_method_waits_spins_or_tries_again_without_a_bound(
+    launches, sync_every, kernel_ms, no_collection
+):
+    """Whatever a network launches, and however often it waits for the device."""
+    costs = {
+        "enqueue_ms": 0.01 * launches,
+        "kernel_ms": kernel_ms,
+        "launches": launches,
+        "sync_every": sync_every,
+        "cold_ms": 1500,
+    }
+    for method in METHODS:
+        device = SimulatedDevice(**costs)
+        with contextlib.suppress(MeasureError):
+            measure(device.forward, device, timing(method, warmup=2, iterations=10))
+        longest_ms = device.latency_ms + 100  # behind the longest spin there is
+        assert device.host_ms < 1500 + (2 + 10 + 8) * longest_ms * 7, method
+    device = SimulatedDevice(**costs)
+    device.forward()
+    device.synchronize()
+    before_ms = device.host_ms
+    launch_cost(device.forward, device)
+    assert device.host_ms - before_ms < 1000 + 2 * longest_ms
+
+
+def test_a_cold_first_launch_does_not_decide_that_a_pass_can_not_be_queued():
+    device = SimulatedDevice(enqueue_ms=20, kernel_ms=30, launches=10, cold_ms=2000)
+    assert measure(device.forward, device, timing("queued")).latency_ms[0] == pytest.approx(30)
+    device = SimulatedDevice(enqueue_ms=99, kernel_ms=30, launches=10)  # 100 ms of spin suffice
+    assert measure(device.forward, device, timing("queued")).latency_ms[0] == pytest.approx(30)
+    device = SimulatedDevice(enqueue_ms=40, kernel_ms=30, launches=10, sync_every=10)
+    with pytest.raises(MeasureError, match=r"6 times in a row, at last behind 100\.0 ms"):
+        measure(device.forward, device, timing("queued"))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 5.0])
+def test_a_clock_that_moved_since_the_spin_was_calibrated_is_made_up_for(share):
+    """A GPU at rest runs at a fifth of its clock: a spin calibrated there is five times short."""
+    device = SimulatedDevice(enqueue_ms=10, kernel_ms=30, launches=10, spin_share=share)
+    measured = measure(device.forward, device, timing("queued", warmup=2, iterations=50))
+    assert measured.latency_ms == pytest.approx((30.0,) * 50)
+    assert measured.discarded == 0
+    assert device.host_ms / 54 < 60  # and not by far too long a spin
+
+
+def test_a_slow_pass_does_not_hold_the_launch_probe_up():
+    device = SimulatedDevice(enqueue_ms=5, kernel_ms=3000)
+    cost = launch_cost(device.forward, device)
+    assert (cost.enqueue_ms, cost.event_ms) == (5.0, 3005.0)
+    assert (cost.queued_ms, cost.why_not_queued) == (
+        None,
+        "a single pass took the launch probe's 1 s",
+    )
+    assert device.passes == 1
+
+
+def test_a_stream_that_the_events_do_not_see_is_told_as_hidden_work():
+    for method in ("event", "queued", "graph"):
+        device = SimulatedDevice(enqueue_ms=1, kernel_ms=10, side_ms=50)
+        measured = measure(device.forward, device, timing(method, warmup=3))
+        assert measured.hidden_device_ms > 30, method
+    device = SimulatedDevice(enqueue_ms=1, kernel_ms=10, side_ms=50)
+    assert measure(device.forward, device, timing("wall")).latency_ms == pytest.approx((50,) * 20)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_work_left_over_from_before_is_in_no_sample(method):
+    alone = SimulatedDevice(enqueue_ms=5, kernel_ms=40, launches=10)
+    after = SimulatedDevice(enqueue_ms=5, kernel_ms=40, launches=10, left_over_ms=500)
+    expected = measure(alone.forward, alone, timing(method)).latency_ms
+    assert measure(after.forward, after, timing(method)).latency_ms == pytest.approx(expected)
+
+
+def test_a_graph_of_several_passes_is_warm_when_it_is_timed():
+    device = SimulatedDevice(enqueue_ms=0.1, kernel_ms=0.02, graph_cold_ms=5)
+    measured = measure(device.forward, device, timing("graph", warmup=5))
+    assert measured.inner == 6
+    assert measured.warmup_ms[0] > 5
+    assert measured.latency_ms == pytest.approx((0.02,) * 20)
+
+
+def test_a_pass_that_waits_for_the_device_is_no_graph():
+    device = SimulatedDevice(enqueue_ms=5, kernel_ms=40, launches=10, sync_every=5)
+    with pytest.raises(MeasureError, match=r"waits for the device.*use timing\.method=event"):
+        measure(device.forward, device, timing("graph"))
+
+
+def test_the_synced_clock_of_pipelined_holds_the_passes_alone():
+    """Making events and reading them costs the host time, which is none of the network's."""
+    device = SimulatedDevice(enqueue_ms=1, kernel_ms=7)
+    made = device.event
+
+    def slow_event():
+        device.host_ms += 100
+        event = made()
+        read = event.elapsed_time
+
+        def slow_read(end):
+            device.host_ms += 100
+            return read(end)
+
+        event.elapsed_time = slow_read
+        return event
+
+    device.event = slow_event
+    measured = measure(device.forward, device, timing("pipelined", warmup=3, iterations=50))
+    assert measured.synced_ms == pytest.approx((50 * 7 + 1) / 50)
+
+
+def test_between_two_blocks_a_pass_that_is_not_timed_ends_the_idle_time_of_a_look():
+    device = SimulatedDevice(enqueue_ms=0, kernel_ms=10, cold_ms=0)
+
+    def look() -> None:
+        device.idle_again = True
+
+    def forward() -> None:
+        device._missing_ms = 5.0 if getattr(device, "idle_again", False) else 0.0
+        device.idle_again = False
+        device.forward()
+
+    measured = measure(forward, device, timing("event", 5, 50), look=look, settle=True)
+    assert measured.latency_ms == (10.0,) * 50
+    assert device.passes == 5 + 50 + BLOCKS
+    cold = measure(forward, device, timing("event", 0, 50), look=look, settle=True)
+    assert cold.latency_ms[0] == 15.0  # what the first call costs is never hidden
 
 
 def test_pipelined_and_naive_know_the_time_by_the_synced_clock():
@@ -97,7 +259,7 @@ def test_the_synced_clock_stands_still_between_the_blocks_of_an_adaptive_run():
         device.host_ms += 1000
 
     timed = timing("pipelined", iterations=50, target=0.01)
-    measured = measure(device.forward, device, timed, between_blocks=look)
+    measured = measure(device.forward, device, timed, look=look)
     assert measured.synced_ms == pytest.approx(50)
 
 
@@ -138,11 +300,11 @@ def test_the_machine_is_looked_at_between_blocks_and_never_inside_a_sample():
         seen.append(device.host_ms)
         device.host_ms += 1000  # as slow as can be
 
-    measured = measure(device.forward, device, timing("event", 5, 50), between_blocks=look)
+    measured = measure(device.forward, device, timing("event", 5, 50), look=look)
     assert len(seen) == BLOCKS + 1
     assert measured.latency_ms == pytest.approx((10.0,) * 50)
     seen.clear()
-    measure(device.forward, device, timing("pipelined", 5, 50), between_blocks=look)
+    measure(device.forward, device, timing("pipelined", 5, 50), look=look)
     assert len(seen) == 2
 
 

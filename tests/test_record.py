@@ -1,29 +1,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
-from conftest import make_trial
+from conftest import make_trial, record_of
 
-from runner.program import record_of
 from runner.record import Outcome, UnreadableRecord, load, save
+from runner.verdict import Flag
 
 
 def make_record(**changes):
     outcome = Outcome("completed", warmup_ms=(9.0,), latency_ms=(0.1, 1 / 3), **changes)
-    return record_of(
-        make_trial(),
-        make_trial().title,
-        "night",
-        outcome,
-        {"host": "here", "torch": "2"},
-        "2026-01-01",
-    )
+    return record_of(make_trial(), outcome, {"host": "here", "torch": "2"})
 
 
 def test_a_record_comes_back_as_it_was_written_to_the_last_digit(tmp_path):
     outcome = Outcome("completed", latency_ms=(0.1, 1 / 3) * 20)
-    record = record_of(make_trial(), make_trial().title, "night", outcome, {}, "2026-01-01")
+    record = record_of(make_trial(), outcome)
     assert record.summary["ci_ms"]["p50"] == [0.1, 1 / 3]
     save(record, tmp_path / "record.json")
     assert load(tmp_path / "record.json") == record
@@ -42,10 +36,11 @@ def test_a_record_from_before_a_field_existed_is_still_read(tmp_path):
 
 def test_a_failed_write_leaves_the_old_record_alone(tmp_path):
     path = tmp_path / "record.json"
-    save(make_record(), path)
+    record = make_record()
+    save(record, path)
     with pytest.raises(ValueError, match="not JSON compliant"):
-        save(make_record(series={"build_s": float("nan")}), path)
-    assert load(path) == load(path)
+        save(replace(record, series={"build_s": float("nan")}), path)
+    assert load(path) == record
 
 
 @pytest.mark.parametrize(
@@ -73,8 +68,28 @@ def test_unknown_figures_are_null_and_not_zero(tmp_path):
 
 def test_a_failed_trial_has_no_summary():
     error = {"type": "RuntimeError", "message": "no", "trace": ""}
-    record = record_of(
-        make_trial(), make_trial().title, "night", Outcome("failed", error=error), {}, "2026-01-01"
-    )
+    record = record_of(make_trial(), Outcome("failed", error=error))
     assert record.summary == {}
     assert not record.completed
+
+
+def test_a_fault_in_judging_costs_the_verdict_and_no_sample(monkeypatch, capsys):
+    def fails(*_arguments):
+        raise ZeroDivisionError("somewhere in scipy")
+
+    monkeypatch.setattr("runner.verdict.flags", fails)
+    record = make_record()
+    assert record.latency_ms == [0.1, 1 / 3]
+    assert (record.status, record.verdict, record.reasons) == ("completed", None, [])
+    assert record.why_null == {"verdict": "judging failed: ZeroDivisionError: somewhere in scipy"}
+    assert record.headline == "2 samples"
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_figure_that_can_not_be_saved_costs_the_verdict_and_no_sample(tmp_path, monkeypatch):
+    flag = Flag("DRIFT", "suspect", float("nan"), "no number")
+    monkeypatch.setattr("runner.verdict.flags", lambda *arguments: [flag])
+    record = make_record()
+    save(record, tmp_path / "record.json")
+    assert load(tmp_path / "record.json").latency_ms == [0.1, 1 / 3]
+    assert "not JSON compliant" in record.why_null["verdict"]

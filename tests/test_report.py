@@ -3,11 +3,10 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-from conftest import make_trial
+from conftest import make_trial, record_of
 from rich.console import Console
 from test_record import make_record
 
-from runner.program import record_of
 from runner.record import Outcome, trial_values
 from runner.report.closing import advice
 from runner.report.progress import SweepProgress, duration
@@ -37,7 +36,7 @@ def record_with(method: str, warmup: int, device: str = "cpu", hidden_ms: float 
             },
         },
     )
-    return record_of(trial, trial.title, "s", outcome, {}, "2026-01-01")
+    return record_of(trial, outcome)
 
 
 def test_the_table_names_each_trial_and_its_figures():

@@ -22,6 +22,7 @@ COOL = {
     "max_sm_clock_mhz": 1980,
     "event_reasons": 0x1,  # idle, when it was read between blocks
     "violation_ns": {"power": 0, "thermal": 0, "sync_boost": None},
+    "watched_ns": 1000,
     "foreign_pids": [],
     "unknown": {"sync_boost_violation": "Not Supported"},
 }
@@ -191,14 +192,51 @@ def test_more_threads_than_cpus():
         ({"event_reasons": 0x80}, "invalid", "power brake"),
         ({"event_reasons": 0x04}, "suspect", "power cap"),
         ({"event_reasons": 0x10}, "suspect", "sync boost"),
-        ({"violation_ns": {"thermal": 5}}, "invalid", "thermal limit"),
-        ({"violation_ns": {"power": 5}}, "suspect", "power limit"),
-        ({"sm_clock_mhz": [1980, 1400]}, "invalid", "SM clock down to 1400 of 1980 MHz"),
+        ({"event_reasons_between": 0x40}, "invalid", "hardware thermal slowdown"),
+        ({"violation_ns": {"thermal": 60}}, "invalid", "thermal limit for 6% of the timed part"),
+        ({"violation_ns": {"thermal": 20}}, "suspect", "thermal limit for 2% of the timed part"),
+        ({"violation_ns": {"power": 990}}, "suspect", "power limit for 99% of the timed part"),
         ({"sm_clock_mhz": [1980, 1800]}, "suspect", "SM clock between 1800 and 1980 MHz"),
     ],
 )
 def test_a_gpu_below_its_speed(gpu, level, words):
     assert words in only(judged(on_gpu(), gpu=gpu), "THROTTLED", level).advice
+
+
+def test_a_limit_that_held_for_a_moment_is_no_finding():
+    assert judged(on_gpu(), gpu={"violation_ns": {"thermal": 9, "power": 9}}) == []
+
+
+@pytest.mark.parametrize("clocks", [[1400, 1400], [705, 705, 705]])
+def test_locked_clocks_are_what_our_own_advice_asks_for(clocks):
+    found = judged(on_gpu(), gpu={"sm_clock_mhz": clocks, "sm_clock_mhz_between": [210, 345]})
+    assert f"was {clocks[0]} of 1980 MHz under load" in only(found, "LOW_CLOCK", "note").advice
+    assert verdict_of(found) == "valid"
+
+
+def test_clocks_between_blocks_are_those_of_an_idle_gpu_and_no_finding():
+    assert judged(on_gpu(), gpu={"sm_clock_mhz_between": [345, 1980]}) == []
+
+
+def test_what_was_not_looked_at_after_the_timing_is_not_clean():
+    for why_null in ({"contention": "worker died"}, {"contention.cpu": "worker died"}):
+        outcome = Outcome(
+            "completed", warmup_ms=(10.0, 10.0), latency_ms=CLEAN, series={}, why_null=why_null
+        )
+        found = flags(make_trial(), outcome, summarize(CLEAN, 1))
+        assert "worker died" in only(found, "NOT_CHECKED", "suspect").advice
+
+
+@pytest.mark.parametrize("method", ["event", "queued", "graph"])
+def test_work_on_a_stream_that_events_do_not_see_is_invalid(method):
+    found = judged(on_gpu(method), gpu=COOL, hidden_device_ms=3.0)
+    assert "another stream" in only(found, "NO_SYNC", "invalid").advice
+    assert judged(on_gpu(method), gpu=COOL, hidden_device_ms=0.04) == []
+    assert judged(on_gpu("wall"), gpu=COOL, hidden_device_ms=0.0) == []
+
+
+def test_a_network_that_went_into_training_mode_is_invalid():
+    only(judged(effective={"eval": False}), "TRAINING_MODE", "invalid")
 
 
 def test_others_on_the_gpu_are_suspect():

@@ -9,6 +9,7 @@ from conftest import NETWORKS, make_trial
 
 from runner import worker
 from runner.devices import Devices
+from runner.record import Listener
 from runner.trial import Model
 
 
@@ -19,9 +20,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(target: str, announce=lambda phase, seconds: None, **changes):
+def run(target: str, listener: Listener | None = None, **changes):
     trial = make_trial(model={"name": "custom", "target": f"networks.{target}"}, **changes)
-    return worker.run(trial, "process", worker.Path("worker.log"), announce)
+    return worker.run(trial, "process", worker.Path("worker.log"), listener)
 
 
 def test_each_trial_has_a_process_of_its_own_with_torch_already_loaded(folder):
@@ -45,7 +46,7 @@ def test_the_settings_that_were_in_force_are_recorded():
 
 def test_phases_are_heard_in_their_order():
     heard = []
-    run("Identity", lambda phase, seconds: heard.append(phase))
+    run("Identity", Listener(phase=lambda name, expected_s: heard.append(name)))
     assert heard == ["build", "warm-up", "timed"]
 
 
@@ -71,9 +72,49 @@ def test_a_dead_worker_leaves_its_stack_in_the_log(folder):
     assert "Fatal Python error: Segmentation fault" in (folder / "worker.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("then", "place", "reason"),
+    [
+        ("raise", "effective.finite", "RuntimeError: on fire, password=***"),
+        (
+            "die",
+            "contention",
+            "all samples taken, but then the worker process was ended by SIGSEGV",
+        ),
+        ("exit", "contention", "all samples taken, but then the worker process exited with code 3"),
+    ],
+)
+@pytest.mark.parametrize("isolation", ["process", "none"])
+def test_nothing_after_the_last_sample_loses_a_trial(then, place, reason, isolation):
+    if isolation == "none" and then != "raise":
+        pytest.skip("would end this process")
+    heard = []
+    trial = make_trial(
+        model={"name": "c", "target": "networks.After", "kwargs": {"calls": 6, "then": then}},
+        timing={"inner": 1},
+    )
+    log = worker.Path("worker.log")
+    outcome = worker.run(trial, isolation, log, Listener(measured=heard.append))
+    assert (outcome.status, outcome.error) == ("completed", None)
+    assert len(outcome.latency_ms) == 4
+    assert outcome.why_null[place].startswith(reason)
+    (raw,) = heard
+    assert raw.latency_ms == outcome.latency_ms
+    assert "hunter2" not in str(outcome)
+
+
+def test_a_device_that_does_not_start_leaves_the_first_cause():
+    """As a CUDA that fails to initialise, inside the trial and again in its error handler."""
+    outcome = run("Identity", device="cuda")
+    assert outcome.status == "failed"
+    assert outcome.error["type"] in ("RuntimeError", "AssertionError", "AcceleratorError")
+    assert outcome.environment["gpu"] is None
+    assert outcome.environment["gpu_reason"]
+
+
 def test_arguments_reach_the_users_callable():
     trial = make_trial(model={"target": "networks.identity", "kwargs": {"a": 1}})
-    outcome = worker.run(trial, "process", worker.Path("worker.log"), lambda phase, seconds: None)
+    outcome = worker.run(trial, "process", worker.Path("worker.log"))
     assert "unexpected keyword argument 'a'" in outcome.error["message"]
 
 
@@ -88,7 +129,7 @@ def test_weights_that_can_not_be_downloaded_are_a_clear_error(monkeypatch):
         raise URLError("no network")
 
     monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
-    outcome = worker.run(trial, "none", worker.Path("worker.log"), lambda phase, seconds: None)
+    outcome = worker.run(trial, "none", worker.Path("worker.log"))
     assert outcome.status == "failed"
     assert "weights DEFAULT of resnet18 could not be downloaded" in outcome.error["message"]
     assert "leave model.weights out for random ones" in outcome.error["message"]

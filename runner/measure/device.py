@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Protocol
 
-import torch
-
-CAPTURE_WARMUPS = 3  # passes on a side stream before a CUDA graph is captured, as torch asks for
+UNCAPTURED = (
+    "a graph needs fixed shapes and no wait for the device or copy to the host, as detectors "
+    "have; use timing.method=event"
+)
 
 
 class MeasureError(Exception):
@@ -34,7 +33,7 @@ class Event(Protocol):
 
 
 class Device(Protocol):
-    """A device as the methods see it; TorchDevice is the real one."""
+    """A device as the methods see it: TorchDevice, or a SimulatedDevice."""
 
     def now_ns(self) -> int:
         """The host clock, in nanoseconds."""
@@ -56,111 +55,3 @@ class Device(Protocol):
 
     def selected(self) -> AbstractContextManager[object]:
         """Make this device the current one, so that events land on its stream."""
-
-
-class TorchDevice:
-    """A device of torch: cpu, cuda, xpu or mps."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._module = None if device.type == "cpu" else torch.get_device_module(device)
-        self._cycles_per_ms: float | None = None
-        self._flushed: torch.Tensor | None = None
-        self.now_ns = time.perf_counter_ns
-
-    def synchronize(self) -> None:
-        """Block until all streams are done; the CPU is never behind."""
-        if self._module is not None:
-            self._module.synchronize()
-
-    def event(self) -> Event:
-        """A timing event of the current stream. Raises TypeError on a CPU, which has none."""
-        if self._module is None:
-            raise TypeError("a cpu has no events; time it with the host clock (timing.method=wall)")
-        event: Event = self._module.Event(enable_timing=True)
-        return event
-
-    def occupy(self, busy_ms: float) -> None:
-        """Let the GPU spin for about `busy_ms`. Raises MeasureError for any but CUDA."""
-        if self._device.type != "cuda":
-            raise MeasureError(f"a {self._device.type} device can't be kept busy from torch")
-        if self._cycles_per_ms is None:
-            self._cycles_per_ms = self._calibrated()
-        torch.cuda._sleep(max(1, round(busy_ms * self._cycles_per_ms)))  # type: ignore[no-untyped-call]
-
-    def _calibrated(self) -> float:
-        """Cycles of torch.cuda._sleep per millisecond, at the clock the GPU runs at now."""
-        cycles = 10_000_000
-        start, end = self.event(), self.event()
-        for _ in range(2):  # the first one loads the kernel
-            start.record()
-            torch.cuda._sleep(cycles)  # type: ignore[no-untyped-call]
-            end.record()
-            end.synchronize()
-        return cycles / start.elapsed_time(end)
-
-    def capture(self, forward: Callable[[], object]) -> Callable[[], object]:
-        """Capture `forward` as a CUDA graph, after warm-ups on a side stream.
-
-        Raises MeasureError where there are no graphs or this network can't be captured.
-        """
-        if self._device.type != "cuda":
-            raise MeasureError(f"a {self._device.type} device has no graphs in torch")
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(CAPTURE_WARMUPS):
-                forward()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph):
-                forward()
-        except RuntimeError as error:
-            raise MeasureError(
-                f"this network can't be captured as a CUDA graph ({str(error).splitlines()[0]}); "
-                "a graph needs fixed shapes and no copy to the host: use timing.method=queued"
-            ) from error
-        return graph.replay
-
-    def flush_cache(self) -> None:
-        """Zero twice the bytes of the last-level cache."""
-        if self._flushed is None:
-            self._flushed = torch.empty(
-                2 * cache_bytes(self._device), dtype=torch.int8, device=self._device
-            )
-        self._flushed.zero_()
-
-    def selected(self) -> AbstractContextManager[object]:
-        """The context in which this device is torch's current one."""
-        if self._device.type in ("cuda", "xpu"):
-            context: AbstractContextManager[object] = self._module.device(self._device)  # type: ignore[union-attr]
-            return context
-        return nullcontext()
-
-
-def cache_bytes(device: torch.device) -> int:
-    """Bytes of the device's last-level cache. Raises MeasureError where they are unknown."""
-    found = 0
-    if device.type == "cuda":
-        found = torch.cuda.get_device_properties(device).L2_cache_size
-    elif device.type == "cpu":
-        found = max(
-            map(_cpu_cache_bytes, Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")),
-            default=0,
-        )
-    if not found:
-        raise MeasureError(
-            f"the size of the {device.type}'s cache is unknown here; use timing.cache=warm"
-        )
-    return found
-
-
-def _cpu_cache_bytes(index: Path) -> int:
-    """Bytes of one level, from a text like `32768K`; 0 where it is not given."""
-    try:
-        text = (index / "size").read_text(encoding="ascii").strip()
-    except OSError:
-        return 0
-    factor = {"K": 2**10, "M": 2**20, "G": 2**30}.get(text[-1:], 1)
-    return int(text.rstrip("KMG")) * factor

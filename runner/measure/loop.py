@@ -10,15 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from runner.measure.device import Device
-from runner.measure.methods import METHODS, Forward, event, queued
+from runner.measure.methods import METHODS, Forward
 from runner.trial import MIN_ITERATIONS_ON_A_BUDGET, UNBROKEN, Timing
 
 BLOCKS = 10  # of the timed part; between them the machine is looked at
 SHORTEST_SAMPLE_MS = 0.1  # below it the clock and the method are too large a share of a sample
+FRESH_WARMUPS = 3  # samples, before those of several passes each
 LEAST_SAMPLES = 30  # and
 LEAST_SECONDS = 1.0  # before an adaptive run may stop
-PROBED = 10  # passes by each way of the launch probe
-PROBE_SECONDS = 1.0  # after which it stops, with at least 3
 
 Announce = Callable[[str, float | None], None]
 Samples = Sequence[float]
@@ -30,10 +29,11 @@ class Measurement:
 
     `inner` passes make one timed sample, their mean; the warm-up's are single passes.
     `hidden_device_ms` is the device work still running when the last timed call returned:
-    above zero for a method that does not synchronize. `synced_ms` is the time for a pass by
-    the host's clock around the whole timed part, the last synchronization included; null for
-    methods that pause in between. `discarded` counts samples that `queued` took again.
-    `converged` says whether an adaptive run reached its target; null for a fixed count.
+    above zero for a method that does not synchronize, or not with every stream the network uses.
+    `synced_ms` is the time for a pass by the host's clock around the whole timed part, the last
+    synchronization included; null for methods that pause in between. `discarded` counts samples
+    that `queued` took again. `converged` says whether an adaptive run reached its target; null
+    for a fixed count. `work` is what was timed, as one call: for `graph` the graph.
     """
 
     warmup_ms: tuple[float, ...]
@@ -43,19 +43,7 @@ class Measurement:
     synced_ms: float | None
     discarded: int
     converged: bool | None
-
-
-@dataclass(frozen=True)
-class LaunchCost:
-    """Medians of a few passes, in milliseconds: they tell whether the device waits for the host.
-
-    `enqueue_ms` is the host's time for launching a pass on an empty queue, `event_ms` the
-    pass by events from an empty queue, `queued_ms` behind a busy device.
-    """
-
-    enqueue_ms: float
-    event_ms: float
-    queued_ms: float
+    work: Forward
 
 
 def measure(
@@ -64,15 +52,17 @@ def measure(
     timing: Timing,
     announce: Announce = lambda phase, seconds: None,
     *,
-    between_blocks: Callable[[], object] = lambda: None,
+    look: Callable[[], object] = lambda: None,
+    settle: bool = False,
     enough: Callable[[Samples], bool] = lambda samples: False,
 ) -> Measurement:
     """Time `timing.iterations` samples of a forward pass by `timing.method`, after its warm-up.
 
     Warm-up and timed part run alike, so that the second continues the first; the device
     is idle when the timed part begins. `announce` hears each phase before it starts, with
-    its expected seconds (None: unknown). `between_blocks` is called before, between and
-    after the blocks of the timed part, never inside a timed interval. With a
+    its expected seconds (None: unknown). `look` is called before, between and after the blocks
+    of the timed part, never inside a timed interval; with `settle` each block begins with a pass
+    that is not timed, for devices that fall idle during a look. With a
     `timing.target`, `enough(samples)` is asked at growing intervals whether to stop.
     Raises MeasureError for what this device or network can't be asked.
     """
@@ -81,27 +71,32 @@ def measure(
     with device.selected(), no_garbage_collection():
         announce("warm-up", None)
         take = method(forward, device, prepare)
-        warmup_ms = take(timing.warmup)
+        warmup_ms = take(timing.warmup).latency_ms
         inner = _inner(timing, warmup_ms)
         if inner > 1:
-            take = method(_repeated(forward, inner), device, prepare)
-        discarded_before = getattr(take, "discarded", 0)
+            several = _repeated(forward, inner)
+            take = method(several, device, prepare)
+            if timing.warmup and take.work is not several:
+                take(FRESH_WARMUPS)  # the method made it into something new: a graph, still cold
+        discarded_before = take.discarded
         device.synchronize()
         announce("timed", _expected_seconds(warmup_ms, timing, inner))
-        between_blocks()
+        look()
         began_ns = device.now_ns()
         deadline_ns = began_ns + (timing.max_seconds or math.inf) * 1e9
         latency_ms: list[float] = []
-        synced_ns = 0
+        synced_ms = 0.0
         converged = None if timing.target is None else False
         for stop in _block_ends(timing):
-            done, block_began_ns = len(latency_ms), device.now_ns()
-            latency_ms += take(stop - done, deadline_ns, MIN_ITERATIONS_ON_A_BUDGET - done)
-            returned_ns = device.now_ns()
-            device.synchronize()
+            if settle and (latency_ms or timing.warmup):  # never hides a cold start
+                take.work()
+                device.synchronize()
+            done = len(latency_ms)
+            block = take(stop - done, deadline_ns, MIN_ITERATIONS_ON_A_BUDGET - done)
+            latency_ms += block.latency_ms
+            synced_ms += block.synced_ms
             ended_ns = device.now_ns()
-            synced_ns += ended_ns - block_began_ns
-            between_blocks()
+            look()
             if timing.target is not None and (ended_ns - began_ns) / 1e9 >= LEAST_SECONDS:
                 converged = enough(latency_ms)
             if converged or len(latency_ms) < stop:  # the latter: past the deadline
@@ -111,35 +106,12 @@ def measure(
         tuple(warmup_ms),
         tuple(sample / inner for sample in latency_ms),
         inner,
-        (ended_ns - returned_ns) / 1e6,
-        synced_ns / 1e6 / calls if timing.method in UNBROKEN else None,
-        getattr(take, "discarded", 0) - discarded_before,
+        block.hidden_ms,
+        synced_ms / calls if timing.method in UNBROKEN else None,
+        take.discarded - discarded_before,
         converged,
+        take.work,
     )
-
-
-def launch_cost(forward: Forward, device: Device) -> LaunchCost:
-    """Look at a few passes by event and by queued, to tell device time from launch time.
-
-    For devices that `queued` works on. Raises MeasureError if a pass can't be queued.
-    """
-    enqueue_ms: list[float] = []
-
-    def launched() -> None:
-        start_ns = device.now_ns()
-        forward()
-        enqueue_ms.append((device.now_ns() - start_ns) / 1e6)
-
-    event_ms: list[float] = []
-    queued_ms: list[float] = []
-    with device.selected(), no_garbage_collection():
-        device.synchronize()
-        alone, behind = event(launched, device, _nothing), queued(forward, device, _nothing)
-        until_ns = device.now_ns() + PROBE_SECONDS * 1e9
-        while len(event_ms) < 3 or (len(event_ms) < PROBED and device.now_ns() < until_ns):
-            event_ms += alone(1)  # in turn, so that a drift falls on both
-            queued_ms += behind(1)
-    return LaunchCost(*map(statistics.median, (enqueue_ms, event_ms, queued_ms)))
 
 
 def _nothing() -> None:

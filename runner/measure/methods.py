@@ -1,8 +1,8 @@
 """The timing methods: each answers another question, and says which.
 
-A method is given what to time and gives a Sampler, which takes so many samples in
-milliseconds. To add one, write its function and its line in METHODS, and say in
-runner/trial.py on which devices it works; nothing else changes.
+A method is given what to time and gives a Sampler, which takes blocks of samples. To add
+one, write its function and its line in METHODS, and say in runner/trial.py on which
+devices it works; nothing else changes.
 """
 
 from __future__ import annotations
@@ -10,42 +10,82 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from runner.measure.device import Device, MeasureError
+from runner.measure.device import Device, Event, MeasureError
 
 RECENT = 20  # passes whose launch times decide how long `queued` keeps the device busy
-LEAST_BUSY_MS = 0.1
 BUSY_MARGIN = 1.5  # times the longest of them
-MOST_DISCARDED = 12  # samples in a row
+LEAST_BUSY_MS = 0.1
+MOST_LAUNCHES = 4  # launch times that a spin may last at most, but at least
+LEAST_CAP_MS = 1.0  # as a short launch is soon delayed by many times itself, and in no case over
+MOST_BUSY_MS = 100.0
+MOST_DISCARDED = 6  # samples in a row
+MOST_STRETCH = 20.0  # of a spin: no GPU's fastest clock is more times its slowest
+
+_UNQUEUED = (
+    "the network waits for the device, as detectors do, or launches more kernels than the launch "
+    "queue holds; use timing.method=event"
+)
 
 Forward = Callable[[], object]
+Prepare = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Samples in milliseconds and run order, and what the host's clock says around all of them.
+
+    `synced_ms` from before the first launch until the device had nothing left to do;
+    `hidden_ms` of it after the last call had returned.
+    """
+
+    latency_ms: list[float]
+    synced_ms: float
+    hidden_ms: float
 
 
 class Sampler(Protocol):
-    """Takes samples of one workload by one method."""
+    """Takes samples of `work` by one method; `discarded` counts those it had to take again."""
 
-    def __call__(self, count: int, deadline_ns: float = math.inf, least: int = 0) -> list[float]:
-        """`count` samples in run order, or, past the deadline of the host clock, `least`."""
+    work: Forward
+    discarded: int
+
+    def __call__(self, count: int, deadline_ns: float = math.inf, least: int = 0) -> Block:
+        """`count` samples, or, past the deadline of the host clock, `least`."""
 
 
-Method = Callable[[Forward, Device, Callable[[], object]], Sampler]
+Method = Callable[[Forward, Device, Prepare], Sampler]
 
 
-def _one_by_one(device: Device, sample_ms: Callable[[], float]) -> Sampler:
-    def take(count: int, deadline_ns: float = math.inf, least: int = 0) -> list[float]:
+class OneByOne:
+    """Samples that each end before the next begins."""
+
+    def __init__(self, work: Forward, device: Device, sample_ms: Callable[[], float]) -> None:
+        self.work, self.discarded = work, 0
+        self._device, self._sample_ms = device, sample_ms
+
+    def __call__(self, count: int, deadline_ns: float = math.inf, least: int = 0) -> Block:
+        """See Sampler."""
         latency_ms: list[float] = []
-        append, now_ns = latency_ms.append, device.now_ns
+        append, now_ns, sample_ms = latency_ms.append, self._device.now_ns, self._sample_ms
+        began_ns = now_ns()
         for done in range(count):
             if done >= least and now_ns() >= deadline_ns:
                 break
             append(sample_ms())
-        return latency_ms
-
-    return take
+        return _block(latency_ms, self._device, began_ns)
 
 
-def naive(forward: Forward, device: Device, prepare: Callable[[], object]) -> Sampler:
+def _block(latency_ms: list[float], device: Device, began_ns: int) -> Block:
+    returned_ns = device.now_ns()
+    device.synchronize()
+    ended_ns = device.now_ns()
+    return Block(latency_ms, (ended_ns - began_ns) / 1e6, (ended_ns - returned_ns) / 1e6)
+
+
+def naive(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
     """What does the call cost the host? Clock, forward, clock: the article's first two ways.
 
     On an asynchronous device this is the launch cost until the queue is full, and
@@ -59,10 +99,10 @@ def naive(forward: Forward, device: Device, prepare: Callable[[], object]) -> Sa
         forward()
         return (now_ns() - start_ns) / 1e6
 
-    return _one_by_one(device, sample_ms)
+    return OneByOne(forward, device, sample_ms)
 
 
-def wall(forward: Forward, device: Device, prepare: Callable[[], object]) -> Sampler:
+def wall(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
     """What does a blocking caller see? Synchronize, clock, forward, synchronize, clock."""
     now_ns, synchronize = device.now_ns, device.synchronize
 
@@ -74,10 +114,10 @@ def wall(forward: Forward, device: Device, prepare: Callable[[], object]) -> Sam
         synchronize()
         return (now_ns() - start_ns) / 1e6
 
-    return _one_by_one(device, sample_ms)
+    return OneByOne(forward, device, sample_ms)
 
 
-def event(forward: Forward, device: Device, prepare: Callable[[], object]) -> Sampler:
+def event(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
     """What does one isolated request take? The article's third way.
 
     Record, forward, record, synchronize, elapsed_time: the device's own clock. Gaps in
@@ -93,84 +133,130 @@ def event(forward: Forward, device: Device, prepare: Callable[[], object]) -> Sa
         end.synchronize()  # elapsed_time is undefined until the end event has completed
         return start.elapsed_time(end)
 
-    return _one_by_one(device, sample_ms)
+    return OneByOne(forward, device, sample_ms)
 
 
-class Queued:
+class Queued(OneByOne):
     """Samples of device time without the host's gaps.
 
     The device is kept busy while the host launches the pass, so that all of it lies queued
     when the start event is reached. A sample whose start had already passed when its end was
     recorded did wait for the host: it is counted in `discarded`, and taken again behind a
-    longer spin. The spin follows the launch times, so that it needs no calibration of its own.
+    longer spin. The spin follows the launch times of passes that were queued as a whole; those
+    of others contain the spin itself, and a spin that followed them would grow without bound.
+    Hence its cap: a few times `launch_ms`, that of a pass on an empty queue, which is measured
+    here unless given. Past `give_up_ns` of the host clock no sample is begun anew.
     """
 
-    def __init__(self, forward: Forward, device: Device, prepare: Callable[[], object]) -> None:
-        self._forward, self._device, self._prepare = forward, device, prepare
-        self._start, self._end = device.event(), device.event()
-        self._enqueue_ms: deque[float] = deque([0.0], maxlen=RECENT)
-        self._margin = BUSY_MARGIN
-        self.discarded = 0
-        self._take = _one_by_one(device, self._sample_ms)
+    def __init__(
+        self,
+        forward: Forward,
+        device: Device,
+        prepare: Prepare,
+        *,
+        launch_ms: float | None = None,
+        give_up_ns: float = math.inf,
+    ) -> None:
+        super().__init__(forward, device, self._taken_ms)
+        self._prepare = prepare
+        self._launch_ms, self._give_up_ns = launch_ms, give_up_ns
+        self._before, self._start, self._end = device.event(), device.event(), device.event()
+        self._recent_ms: deque[float] = deque(maxlen=RECENT)
+        self._stretch = 1.0  # of what is asked for, as the clock may have moved since it was set
 
-    def __call__(self, count: int, deadline_ns: float = math.inf, least: int = 0) -> list[float]:
-        """See Sampler. Raises MeasureError for a pass that can't be queued as a whole."""
-        return self._take(count, deadline_ns, least)
-
-    def _sample_ms(self) -> float:
-        for _ in range(MOST_DISCARDED):
-            busy_ms = max(LEAST_BUSY_MS, self._margin * max(self._enqueue_ms))
-            self._prepare()
-            self._device.occupy(busy_ms)
-            self._start.record()
-            launched_ns = self._device.now_ns()
-            self._forward()
-            enqueue_ms = (self._device.now_ns() - launched_ns) / 1e6
-            self._end.record()
-            drained = self._start.query()
-            self._end.synchronize()
-            # growing by steps: the first launch of all may take a thousand times the others
-            self._enqueue_ms.append(min(enqueue_ms, 10 * busy_ms))
-            if not drained:
-                return self._start.elapsed_time(self._end)
+    def _taken_ms(self) -> float:
+        """One sample. Raises MeasureError for a pass that can't be queued as a whole."""
+        if self._launch_ms is None:
+            self._launch_ms = min(self._empty_launch_ms() for _ in range(2))  # the first is cold
+        if self._launch_ms > MOST_BUSY_MS:
+            raise MeasureError(
+                f"launching a pass takes {self._launch_ms:.1f} ms on an empty queue, longer than "
+                f"the device may be kept busy for it ({MOST_BUSY_MS:.0f} ms): {_UNQUEUED}"
+            )
+        cap_ms = min(MOST_BUSY_MS, max(LEAST_CAP_MS, MOST_LAUNCHES * self._launch_ms))
+        busy_ms = BUSY_MARGIN * max(self._recent_ms, default=self._launch_ms)
+        for tried in range(1, MOST_DISCARDED + 1):  # noqa: B007 (told in the error)
+            busy_ms = min(max(busy_ms, LEAST_BUSY_MS), cap_ms)
+            if (sample_ms := self._attempt_ms(busy_ms)) is not None:
+                return sample_ms
             self.discarded += 1
-            self._margin *= 1.2
+            busy_ms *= 2
+            if self._device.now_ns() >= self._give_up_ns:
+                break
         raise MeasureError(
-            f"the device ran dry {MOST_DISCARDED} times in a row, behind a spin of "
-            f"{busy_ms:.1f} ms: the network waits for the device, or launches more kernels than "
-            "the launch queue holds; use timing.method=event or graph"
+            f"the device ran dry {tried} times in a row, at last behind {busy_ms / 2:.1f} ms of "
+            f"other work, where a launch takes {self._launch_ms:.1f} ms: {_UNQUEUED}"
         )
 
+    def _attempt_ms(self, busy_ms: float) -> float | None:
+        """A pass behind a device that is busy for so long; None if that was too short."""
+        self._prepare()
+        self._before.record()
+        self._device.occupy(busy_ms * self._stretch)
+        self._start.record()
+        launched_ns = self._device.now_ns()
+        self.work()
+        launch_ms = (self._device.now_ns() - launched_ns) / 1e6
+        self._end.record()
+        drained = self._start.query()
+        self._end.synchronize()
+        spun_ms = self._before.elapsed_time(self._start)
+        stretch = self._stretch * busy_ms / max(spun_ms, busy_ms / MOST_STRETCH)
+        self._stretch = min(max(stretch, 1 / MOST_STRETCH), MOST_STRETCH)
+        if drained:
+            return None
+        self._recent_ms.append(launch_ms)
+        return self._start.elapsed_time(self._end)
 
-def queued(forward: Forward, device: Device, prepare: Callable[[], object]) -> Sampler:
+    def _empty_launch_ms(self) -> float:
+        self._device.synchronize()
+        launched_ns = self._device.now_ns()
+        self.work()
+        launch_ms = (self._device.now_ns() - launched_ns) / 1e6
+        self._device.synchronize()
+        self.discarded += 1
+        return launch_ms
+
+
+def queued(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
     """How long does the device work, without the host's gaps? See Queued."""
     return Queued(forward, device, prepare)
 
 
-def pipelined(forward: Forward, device: Device, prepare: Callable[[], object]) -> Sampler:
+class Pipelined:
+    """Passes launched in a row, between events that are made before and read after them."""
+
+    def __init__(self, work: Forward, device: Device) -> None:
+        self.work, self.discarded = work, 0
+        self._device = device
+
+    def __call__(self, count: int, deadline_ns: float = math.inf, least: int = 0) -> Block:
+        """See Sampler."""
+        device, work = self._device, self.work
+        pairs: list[tuple[Event, Event]] = [(device.event(), device.event()) for _ in range(count)]
+        done, began_ns = 0, device.now_ns()
+        for start, end in pairs:
+            if done >= least and device.now_ns() >= deadline_ns:
+                break
+            start.record()
+            work()
+            end.record()
+            done += 1
+        block = _block([], device, began_ns)
+        block.latency_ms.extend(start.elapsed_time(end) for start, end in pairs[:done])
+        return block
+
+
+def pipelined(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
     """How many images per second? All passes launched in a row, one synchronization at the end.
 
     The samples are device times between the events around each pass; they overlap the host's
     launches of the next passes and are no latency.
     """
-
-    def take(count: int, deadline_ns: float = math.inf, least: int = 0) -> list[float]:
-        pairs = [(device.event(), device.event()) for _ in range(count)]
-        done = 0
-        for start, end in pairs:
-            if done >= least and device.now_ns() >= deadline_ns:
-                break
-            start.record()
-            forward()
-            end.record()
-            done += 1
-        device.synchronize()
-        return [start.elapsed_time(end) for start, end in pairs[:done]]
-
-    return take
+    return Pipelined(forward, device)
 
 
-def graph(forward: Forward, device: Device, prepare: Callable[[], object]) -> Sampler:
+def graph(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
     """What is the lower bound? The pass as one captured graph: no Python, no dispatcher."""
     return event(device.capture(forward), device, prepare)
 

@@ -72,7 +72,7 @@ class SweepProgress:
         self._spent_s = time.monotonic() - self._began
         prefix = f"[{self._number}/{self._total}] {record.title}: "
         if record.completed:
-            text = f"{record.headline}: {record.verdict}"
+            text = f"{record.headline}: {record.verdict or record.why_null['verdict']}"
         else:
             error = record.error or {"type": record.status, "message": ""}
             text = f"{record.status}: {error['type']}: {error['message'] or 'no message'}"

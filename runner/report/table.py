@@ -104,7 +104,7 @@ def methods_table(records: Sequence[Record]) -> Table:
             number(summary.get("cold_start_ms")),
             *([number(record.series.get("true_ms"))] if known else []),
             record.verdict or "-",
-            _faults(record) if record.completed else record.status,
+            _faults(record) if record.verdict else _verdict([record]),
         )
     return table
 
@@ -144,6 +144,8 @@ def number(value: float | None) -> str:
 def _verdict(group: Sequence[Record]) -> str:
     """The worst verdict of the processes and all their reasons, or what ended them."""
     ended = sorted({record.status for record in group if not record.completed})
+    if any(record.completed and record.verdict is None for record in group):
+        ended.append("not judged")
     levels = {record.verdict for record in group}
     worst = next((level for level in VERDICTS if level in levels), None)
     codes = dict.fromkeys(

@@ -1,0 +1,138 @@
+"""The devices of torch as the timing methods see them: cpu, cuda, xpu and mps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+
+from runner.measure.device import UNCAPTURED, Event, MeasureError
+
+CAPTURE_WARMUPS = 3  # passes on a side stream before a CUDA graph is captured, as torch asks for
+
+
+class TorchDevice:
+    """A device of torch: cpu, cuda, xpu or mps."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._module = None if device.type == "cpu" else torch.get_device_module(device)
+        self._cycles_per_ms: float | None = None
+        self._flushed: torch.Tensor | None = None
+        self.now_ns = time.perf_counter_ns
+
+    @property
+    def own_bytes(self) -> int:
+        """Device memory that measuring itself takes: what flushing the cache writes to."""
+        return 0 if self._flushed is None else self._flushed.nbytes
+
+    def reset_peak_memory(self) -> None:
+        """Count the most memory in use from here on, where torch counts it."""
+        if self._device.type in ("cuda", "xpu"):
+            self._module.reset_peak_memory_stats(self._device)  # type: ignore[union-attr]
+
+    def synchronize(self) -> None:
+        """Block until all streams are done; the CPU is never behind."""
+        if self._module is not None:
+            self._module.synchronize()
+
+    def event(self) -> Event:
+        """A timing event of the current stream. Raises TypeError on a CPU, which has none."""
+        if self._module is None:
+            raise TypeError("a cpu has no events; time it with the host clock (timing.method=wall)")
+        event: Event = self._module.Event(enable_timing=True)
+        return event
+
+    def occupy(self, busy_ms: float) -> None:
+        """Let the GPU spin for about `busy_ms`. Raises MeasureError for any but CUDA."""
+        if self._device.type != "cuda":
+            raise MeasureError(f"a {self._device.type} device can't be kept busy from torch")
+        if self._cycles_per_ms is None:
+            self._cycles_per_ms = self._calibrated()
+        torch.cuda._sleep(max(1, round(busy_ms * self._cycles_per_ms)))  # type: ignore[no-untyped-call]
+
+    def _calibrated(self) -> float:
+        """Cycles of torch.cuda._sleep per millisecond, at the clock the GPU runs at now."""
+        cycles = 10_000_000
+        start, end = self.event(), self.event()
+        for _ in range(2):  # the first one loads the kernel
+            start.record()
+            torch.cuda._sleep(cycles)  # type: ignore[no-untyped-call]
+            end.record()
+            end.synchronize()
+        return cycles / start.elapsed_time(end)
+
+    def capture(self, forward: Callable[[], object]) -> Callable[[], object]:
+        """Capture `forward` as a CUDA graph, after warm-ups on a side stream.
+
+        Raises MeasureError where there are no graphs or this network can't be captured, and
+        torch.OutOfMemoryError where the graph's memory does not fit.
+        """
+        if self._device.type != "cuda":
+            raise MeasureError(f"a {self._device.type} device has no graphs in torch")
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(CAPTURE_WARMUPS):
+                forward()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                forward()
+        except RuntimeError as error:
+            # ending the capture may raise another error on top of the one that broke it
+            causes = [error, error.__context__]
+            for cause in causes:
+                if isinstance(cause, torch.OutOfMemoryError):
+                    raise cause from None
+            first_line = str(causes[-1] or error).partition("\n")[0]
+            raise MeasureError(
+                f"this network can't be captured as a CUDA graph ({first_line}): {UNCAPTURED}"
+            ) from error
+        return graph.replay
+
+    def flush_cache(self) -> None:
+        """Zero twice the bytes of the last-level cache. Raises MeasureError where it is unknown."""
+        if self._flushed is None:
+            self._flushed = torch.empty(
+                2 * cache_bytes(self._device), dtype=torch.int8, device=self._device
+            )
+        self._flushed.zero_()
+
+    def selected(self) -> AbstractContextManager[object]:
+        """The context in which this device is torch's current one."""
+        if self._device.type in ("cuda", "xpu"):
+            context: AbstractContextManager[object] = self._module.device(self._device)  # type: ignore[union-attr]
+            return context
+        return nullcontext()
+
+
+def cache_bytes(device: torch.device) -> int:
+    """Bytes of the device's last-level cache. Raises MeasureError where they are unknown."""
+    found = 0
+    if device.type == "cuda":
+        found = torch.cuda.get_device_properties(device).L2_cache_size
+    elif device.type == "cpu":
+        found = max(
+            map(_cpu_cache_bytes, Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")),
+            default=0,
+        )
+    if not found:
+        raise MeasureError(
+            f"the size of the {device.type}'s cache is unknown here; use timing.cache=warm"
+        )
+    return found
+
+
+def _cpu_cache_bytes(index: Path) -> int:
+    """Bytes of one level, from a text like `32768K`; 0 where it is not given."""
+    try:
+        text = (index / "size").read_text(encoding="ascii").strip()
+    except OSError:
+        return 0
+    factor = {"K": 2**10, "M": 2**20, "G": 2**30}.get(text[-1:], 1)
+    return int(text.rstrip("KMG")) * factor
