@@ -18,6 +18,16 @@ from runner.trial import Input, Model, Runtime, Timing, Trial
 
 ROOT = Path(__file__).parents[1]
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the GPUs from all tests but those that are about them: `pytest -m gpu`.
+
+    The others say what a machine without one does, and must say it on every machine.
+    """
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 NETWORKS = '''
 """A user's own networks."""
 import ctypes, os, time, torch
