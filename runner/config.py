@@ -11,19 +11,21 @@ import difflib
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from hydra.errors import ConfigCompositionException, MissingConfigException
-from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from runner.devices import Devices, resolve_device, resolve_method
 from runner.measure.simulated import SimulatedDevice
 from runner.trial import (
+    EVERYWHERE,
     ISOLATIONS,
     Input,
     Model,
@@ -35,6 +37,8 @@ from runner.trial import (
     target_problem,
 )
 
+GLOBAL = "# @package _global_"
+LONGEST_ID, RESERVED_IDS = 128, ("mlartifacts", "mlflow.db")
 TRACKING_KINDS = ("sqlite", "server", "off")
 TRACKING_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 
@@ -161,7 +165,7 @@ def trial_of(cfg: DictConfig, devices: Devices, folder: Path) -> Trial:
     `folder` is where a user's own modules are looked for.
     Raises UsageError with every problem found.
     """
-    if missing := list(_missing_keys(cfg)):
+    if missing := list(_missing_keys(cfg)) or list(_unresolved(cfg)):
         raise UsageError(*missing)
     found = list(_unknown_keys(cfg, Config))
     if cfg.isolation not in ISOLATIONS:
@@ -170,15 +174,8 @@ def trial_of(cfg: DictConfig, devices: Devices, folder: Path) -> Trial:
     found += _tracking_problems(cfg.tracking)
     if not str(cfg.output_dir).strip():
         found.append("output_dir is empty; expected a folder, as in output_dir=outputs")
-    if not re.fullmatch(r"\w[\w.-]*", str(cfg.sweep.id)):
-        found.append(
-            f"sweep.id is {str(cfg.sweep.id)!r}; expected letters, digits, '_', '-' and '.', "
-            "as it names a folder"
-        )
-    if cfg.sweep.repeats < 1:
-        found.append(f"sweep.repeats is {cfg.sweep.repeats}; expected a whole number of at least 1")
-
-    size, device = (1, 1), cfg.device
+    found += _sweep_problems(cfg.sweep)
+    size, device, device_known = (1, 1), cfg.device, True
     try:
         size = size_of(_plain(cfg.input.size))
     except ValueError as error:
@@ -189,6 +186,7 @@ def trial_of(cfg: DictConfig, devices: Devices, folder: Path) -> Trial:
         device = resolve_device(only if cfg.device == "auto" else cfg.device, devices)
     except ValueError as error:
         found.append(str(error))
+        device_known = device.partition(":")[0] in EVERYWHERE
     trial = Trial(
         model=Model(**_values(cfg.model, Model)),
         input=Input(**_values(cfg.input, Input) | {"size": size}),
@@ -201,10 +199,40 @@ def trial_of(cfg: DictConfig, devices: Devices, folder: Path) -> Trial:
         seed=cfg.seed,
     )
     known = {sentence.partition(" ")[0] for sentence in found}
-    found += [text for text in problems(trial) if text.partition(" ")[0] not in known]
+    found += [text for text in problems(trial, device_known) if text.partition(" ")[0] not in known]
     if found:
         raise UsageError(*found)
     return trial
+
+
+def _unresolved(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Values that refer to what is not there, as a variable that is not set."""
+    for key in map(str, cfg):
+        if key == "hydra" and not prefix:
+            continue
+        try:
+            value = cfg[key]
+        except OmegaConfBaseException as error:
+            node = cfg._get_node(key)
+            given = node._value() if isinstance(node, Node) else "?"
+            yield f"{prefix}{key} is {given}, which has no value: {_first_line(str(error))}"
+            continue
+        if isinstance(value, DictConfig):
+            yield from _unresolved(value, f"{prefix}{key}.")
+
+
+def _sweep_problems(sweep: DictConfig) -> Iterator[str]:
+    name = str(sweep.id)
+    if not re.fullmatch(r"\w[\w.-]*", name) or len(name) > LONGEST_ID:
+        shown = name if len(name) <= LONGEST_ID else f"{name[:20]}... ({len(name)} characters)"
+        yield (
+            f"sweep.id is {shown!r}; expected letters, digits, '_', '-' and '.', at most "
+            f"{LONGEST_ID}, as it names a folder"
+        )
+    if name in RESERVED_IDS:
+        yield f"sweep.id is {name}, which is MLflow's own below output_dir; give another"
+    if sweep.repeats < 1:
+        yield f"sweep.repeats is {sweep.repeats}; expected a whole number of at least 1"
 
 
 def _model_problems(model: DictConfig, folder: Path) -> Iterator[str]:
@@ -284,15 +312,34 @@ def _missing_keys(cfg: DictConfig) -> Iterator[str]:
 
 
 def _unknown(key: str, prefix: str, allowed: list[str]) -> str:
-    near = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)
-    hint = f"; did you mean {prefix}{near[0]}?" if near else ""
+    leaf = key.rpartition(".")[2]
+    near = _keys_named(leaf)  # in whatever group, before what only looks like it
+    near = near or [f"{prefix}{name}" for name in difflib.get_close_matches(leaf, allowed, n=1)]
+    near = near or _keys_named(leaf, nearly=True)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
     where = f"{prefix.rstrip('.')} has" if prefix else "the keys are"
     return f"{key} is not a key{hint} ({where}: {', '.join(allowed)})"
 
 
-def explain(error: Exception, override: str) -> str:
-    """One sentence for what Hydra or OmegaConf has against `override`."""
+def _keys_named(leaf: str, *, nearly: bool = False) -> list[str]:
+    """Dotted keys, of any group, whose last word is `leaf`, or nearly so."""
+    keys: dict[str, list[str]] = {}
+    for group, hint in get_type_hints(Config).items():
+        for part in fields(hint) if is_dataclass(hint) else ():
+            keys.setdefault(part.name, []).append(f"{group}.{part.name}")
+    nearest = difflib.get_close_matches(leaf, keys, n=1, cutoff=0.75 if nearly else 1.0)
+    return [key for name in nearest for key in keys[name]]
+
+
+def explain(error: Exception, override: str, folders: Sequence[Path] = ()) -> str:
+    """One sentence for what Hydra or OmegaConf has against `override`.
+
+    `folders` hold the files that it may have chosen.
+    """
     name, _, value = override.lstrip("+~").partition("=")
+    chosen = (folder / name / f"{value}.yaml" for folder in folders)
+    if (path := next(filter(Path.is_file, chosen), None)) is not None:
+        return f"{override} can't be used: {_fault(error, name, path)}"
     if not isinstance(error, (ConfigCompositionException, OmegaConfBaseException)):
         if (Path(CONF_DIR) / "model" / f"{override}.yaml").is_file():
             return f"{override!r} is no key=value; did you mean model={override}?"
@@ -309,20 +356,47 @@ def explain(error: Exception, override: str) -> str:
         hint = f"; near it: {', '.join(near)}" if near else ""
         own = "; your own network: model=custom model.target=..." if name == "model" else ""
         return f"{name}={value} does not exist{hint} (there are: {all_of_them}){own}"
-    chain: list[BaseException] = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
+    chain = _chain(error)
     unknown = any(isinstance(link, (ConfigAttributeError, ConfigKeyError)) for link in chain)
     if str(error).startswith("In '"):  # the fault lies inside the file that was chosen
         return f"{override} can't be used: {' '.join(str(error).split())}"
+    found = next((link for link in chain if isinstance(link, OmegaConfBaseException)), chain[-1])
     if unknown and not name.startswith("hydra"):
-        parent = name.rpartition(".")[0]
+        return _of_key(ConfigKeyError(""), name)
+    return f"{name} is {value or 'empty'}; {_expected(name) or _first_line(str(found))}"
+
+
+def _fault(error: Exception, group: str, path: Path) -> str:
+    """What is wrong with a configuration file, with its name."""
+    if isinstance(error, MarkedYAMLError):
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        return f"{path} is no YAML ({error.problem}, line {line})"
+    if group == "sweep" and GLOBAL not in path.read_text(encoding="utf-8"):
+        return f"{path} needs the first line {GLOBAL!r}, or its keys are taken for those of sweep"
+    for link in _chain(error):
+        if isinstance(link, OmegaConfBaseException) and link.full_key:
+            return f"{path}: {_of_key(link, link.full_key)}"
+    return f"{path}: {_first_line(str(error))}"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what it was raised for, the first cause last."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    return chain
+
+
+def _of_key(error: OmegaConfBaseException, key: str) -> str:
+    """What OmegaConf has against the value of a key, or against the key."""
+    if isinstance(error, (ConfigAttributeError, ConfigKeyError)):
+        parent = key.rpartition(".")[0]
         schema = get_type_hints(Config).get(parent, Config)
         if is_dataclass(schema):
             prefix = f"{parent}." if schema is not Config else ""
-            return _unknown(name, prefix, [part.name for part in fields(schema)])
-    found = next((link for link in chain if isinstance(link, OmegaConfBaseException)), chain[-1])
-    return f"{name} is {value or 'empty'}; {_expected(name) or _first_line(str(found))}"
+            return _unknown(key, prefix, [part.name for part in fields(schema)])
+    expected = _expected(key)
+    return f"{key}: {_first_line(str(error))}" + (f"; {expected}" if expected else "")
 
 
 def _expected(key: str) -> str | None:

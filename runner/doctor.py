@@ -123,8 +123,7 @@ def _cpu() -> Iterator[Check]:
 
 def _virtual() -> Iterator[Check]:
     for flag in virtual({"virtual_machine": contention.virtual_machine()}):
-        found, _, remedy = flag.advice.partition("; ")
-        yield Check("machine", "warning", found, remedy)
+        yield Check("machine", "warning", flag.found, f"take sweep.repeats=5, and {flag.remedy}")
 
 
 def _frequency() -> Check:
@@ -236,8 +235,7 @@ def _gpu(index: int) -> Iterator[Check]:
 
 
 def _of_flag(name: str, flag: Flag) -> Check:
-    found, _, remedy = flag.advice.partition("; ")
-    return Check(name, LEVELS[flag.level], f"{flag.code}: {found}", remedy)
+    return Check(name, LEVELS[flag.level], f"{flag.code}: {flag.found}", flag.remedy)
 
 
 def _threads() -> Check:

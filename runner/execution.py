@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 ROTATED_CACHES = 5  # times the last-level cache, that inputs in rotation exceed
 LOAD_S = 0.5  # of work while the clocks are read: power capping shows only after a while
 LOAD_CHUNK_MS = 20.0  # of it launched at a time
+# torch has no error of its own for memory that the host's allocator refuses
+CPU_RAN_OUT = ("DefaultCPUAllocator: can't allocate memory", "Storage size calculation overflowed")
 T = TypeVar("T")
 
 
@@ -76,8 +78,7 @@ class Findings:
 def run_trial(trial: Trial, listener: Listener) -> Outcome:
     """Build, warm up, time: the whole of one trial, in this process.
 
-    An exception becomes the outcome's status and error. Only torch's own
-    out-of-memory error, or Python's, is called out_of_memory. After the last sample the
+    An exception becomes the outcome's status and error. After the last sample the
     listener gets the raw outcome, and nothing that fails from there on loses it.
     """
     import torch
@@ -90,7 +91,9 @@ def run_trial(trial: Trial, listener: Listener) -> Outcome:
         raised = error
     trace = redact("".join(traceback.format_exception(raised)))
     print(trace, file=sys.stderr)
-    ran_out = isinstance(raised, (torch.OutOfMemoryError, MemoryError))
+    ran_out = isinstance(raised, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(raised, RuntimeError) and any(sign in str(raised) for sign in CPU_RAN_OUT)
+    )
     findings = Findings()
     environment = findings.get("environment", lambda: device_environment(trial.device))
     return Outcome(
@@ -98,7 +101,7 @@ def run_trial(trial: Trial, listener: Listener) -> Outcome:
         environment=environment or {},
         error={
             "type": type(raised).__name__,
-            "message": redact(str(raised)),
+            "message": redact(str(raised).partition("\nException raised from")[0]),  # less C++
             "trace": trace,
         },
         why_null=findings.why_null,

@@ -11,22 +11,28 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from runner.config import CONF_DIR, UsageError, explain, trial_of
 from runner.devices import possible_devices
 
+CONF = Path(CONF_DIR)
+SWEEP_WIDE = ("sweep", "tracking", "output_dir", "isolation", "dry_run")
 MOST_TRIALS = 20_000  # the grid is checked as a whole before the first one
 Point = tuple[str, ...]
 
 
-def axes(params: Mapping[str, object], arguments: Sequence[str]) -> list[list[str]]:
+def axes(
+    params: Mapping[str, object], arguments: Sequence[str], folders: Sequence[Path] = (CONF,)
+) -> list[list[str]]:
     """The overrides along each axis of a sweep; `arguments` win over a file's `params`.
 
-    `repeat` comes first, whatever its place: repeats are rounds over the whole sweep.
+    `repeat` comes first, whatever its place: repeats are rounds over the whole sweep. `folders`
+    hold the files that a group's glob(...) is matched with.
     Raises UsageError, with all that can't be read or spans no grid.
     """
     found: dict[str, list[str]] = {}
@@ -41,7 +47,7 @@ def axes(params: Mapping[str, object], arguments: Sequence[str]) -> list[list[st
     for text in [*(f"{name}={value}" for name, value in params.items()), *arguments]:
         try:
             override = parser.parse_override(text)
-            found[override.key_or_group] = _values(override)
+            found[override.key_or_group] = _values(override, folders)
         except UsageError as error:
             problems.append(str(error))
         except HydraException as error:
@@ -51,14 +57,28 @@ def axes(params: Mapping[str, object], arguments: Sequence[str]) -> list[list[st
     return [found[name] for name in sorted(found, key=lambda name: name != "repeat")]
 
 
-def _values(override: Override) -> list[str]:
+def _values(override: Override, folders: Sequence[Path]) -> list[str]:
     key = override.get_key_element()
+    if override.key_or_group == "repeat":
+        key = "repeat"  # however it was added: repeats are rounds
     if not override.key_or_group:
         raise UsageError(f"{override.input_line!r} names no key; expected key=value")
     if override.is_delete():
         raise UsageError(f"{override.input_line} takes a key away, but every key is needed")
-    if override.value() is None and (Path(CONF_DIR) / override.key_or_group).is_dir():
+    value, group = override.value(), override.key_or_group
+    is_group = any((folder / group).is_dir() for folder in folders)
+    if is_group and "${" in str(override.input_line):
+        raise UsageError(
+            f"{override.input_line} names a file by a variable, but files are chosen before "
+            f"variables are known; let the shell put it in, as in {group}=$NAME"
+        )
+    if value is None and is_group:
         raise UsageError(f"{override.input_line} names nothing; expected one of its files' names")
+    if isinstance(value, Glob):
+        options = {path.stem for folder in folders for path in (folder / group).glob("*.yaml")}
+        if not (names := value.filter(sorted(options))):
+            raise UsageError(f"{override.input_line} matches none of {len(options)} files' names")
+        return [f"{key}={name}" for name in names]
     if not override.is_sweep_override():
         return [f"{key}={override.get_value_element_as_str()}"]
     if not override.is_discrete_sweep():
@@ -73,6 +93,11 @@ def _values(override: Override) -> list[str]:
     if not values:
         raise UsageError(f"{override.input_line} is empty; give at least one value")
     return values
+
+
+def is_sweep_wide(override: str) -> bool:
+    """Whether a key, or an override of it, holds for the sweep and not for each of its trials."""
+    return override.lstrip("+").partition("=")[0].partition(".")[0] in SWEEP_WIDE
 
 
 def points(axes: Sequence[Sequence[str]]) -> list[Point]:
@@ -114,7 +139,9 @@ def in_rounds(points: Sequence[Point], rounds: int, seed: int) -> list[Point]:
     return ordered
 
 
-def diagnosis(axes: Sequence[Sequence[str]], error: Exception) -> UsageError:
+def diagnosis(
+    axes: Sequence[Sequence[str]], error: Exception, folders: Sequence[Path] = (CONF,)
+) -> UsageError:
     """Everything wrong with a grid of which Hydra refused a point with `error`.
 
     Hydra stops at its first error. Here each override is tried alone, and then, in a
@@ -123,25 +150,27 @@ def diagnosis(axes: Sequence[Sequence[str]], error: Exception) -> UsageError:
     """
     sentences = []
     good: list[list[str]] = []
+    others = ",".join(f'"file://{folder}"' for folder in folders if folder != CONF)
+    base = [f"hydra.searchpath=[{others}]"] if others else []
     GlobalHydra.instance().clear()  # the main one has no further use
     with initialize_config_dir(CONF_DIR, version_base=None):
         for axis in axes:
             good.append([])
             for override in axis:
-                refused = _compose([override])
+                refused = _compose([override, *base])
                 if isinstance(refused, DictConfig):
                     good[-1].append(override)
                 else:
-                    sentences.append(explain(refused, override))
+                    sentences.append(explain(refused, override, folders))
         good = [axis for axis in good if axis]
-        base = [axis[0] for axis in good]
+        first = [axis[0] for axis in good]
         varied = [
-            [*base[:place], value, *base[place + 1 :]]
+            [*first[:place], value, *first[place + 1 :]]
             for place, axis in enumerate(good)
             for value in axis[1:]
         ]
-        for overrides in [base, *varied]:
-            config = _compose(overrides)
+        for overrides in [first, *varied]:
+            config = _compose([*overrides, *base])
             if not isinstance(config, DictConfig):
                 continue
             try:
@@ -154,5 +183,5 @@ def diagnosis(axes: Sequence[Sequence[str]], error: Exception) -> UsageError:
 def _compose(overrides: list[str]) -> DictConfig | Exception:
     try:
         return compose("config", overrides)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         return error

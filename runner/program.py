@@ -24,6 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
+from yaml import YAMLError
 
 from runner import grid, tracking, worker
 from runner.config import CONF_DIR, UsageError, register_schema, trial_of
@@ -34,7 +35,6 @@ from runner.record import Listener, Outcome, Record, save, trial_values, utc_now
 from runner.report.progress import SweepProgress
 from runner.trial import Trial, varied
 
-SWEEP_WIDE = ("sweep", "tracking", "output_dir", "isolation", "dry_run")
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -53,15 +53,19 @@ def run_command(interrupt: Interrupt) -> int:
     sys.argv = ["runner", *(word for word in typed[1:] if word not in ("-m", "--multirun"))]
     program = Program(redacted_command(typed), interrupt)
     try:
-        overrides = get_args_parser().parse_args().overrides
-        axes = grid.axes({}, overrides)  # refuses what can't be read, before Hydra trips over it
+        given = get_args_parser().parse_args()
+        folders = [grid.CONF, *([Path(given.config_dir).absolute()] if given.config_dir else [])]
+        # refuses what can't be read, before Hydra trips over it
+        axes = grid.axes({}, given.overrides, folders)
         if ["hydra.mode=RUN"] in axes:
             raise UsageError("hydra.mode=RUN goes past the check of the trials; leave it out")
         hydra.main(version_base=None, config_path=CONF_DIR, config_name="config")(program)()
-    except (UsageError, HydraException, OmegaConfBaseException) as error:
+    except (UsageError, HydraException, OmegaConfBaseException, YAMLError) as error:
         if interrupt.seen:
             raise  # its doing
-        return _refuse(error if isinstance(error, UsageError) else _usage_error(axes, error))
+        return _refuse(
+            error if isinstance(error, UsageError) else _usage_error(axes, error, folders)
+        )
     except OSError as error:
         print(f"runner: {redact(str(error))}", file=sys.stderr)
         return FAILED
@@ -70,14 +74,14 @@ def run_command(interrupt: Interrupt) -> int:
     return program.exit_code
 
 
-def _usage_error(axes: list[list[str]], error: Exception) -> UsageError:
+def _usage_error(axes: list[list[str]], error: Exception, folders: list[Path]) -> UsageError:
     swept = [axis for axis in axes if len(axis) > 1]
     if swept and any(word.startswith(("-c", "--cfg")) for word in sys.argv[1:]):
         return UsageError(
             f"--cfg shows one configuration, but {swept[0][0]} is swept; give one value, "
             "or list the trials by dry_run=true"
         )
-    return grid.diagnosis(axes, error)
+    return grid.diagnosis(axes, error, folders)
 
 
 def _refuse(error: UsageError) -> int:
@@ -163,11 +167,11 @@ class Program:
                 "isolation=none runs everything in this process, but repeats stand for processes; "
                 "leave isolation or the repeats out"
             )
-        for name in SWEEP_WIDE:
+        for name in grid.SWEEP_WIDE:
             if any(config.get(name) != configs[0].get(name) for config in configs):
                 sentences.append(f"{name} is swept over, but holds for a whole sweep; give one")
         for folder, count in Counter(trial.folder for trial in trials).items():
-            if count > 1:
+            if count > 1 and not sentences:
                 title = next(trial.title for trial in trials if trial.folder == folder)
                 sentences.append(
                     f"{title} comes {count} times in this sweep; name it once, or time it in "
@@ -305,9 +309,9 @@ class Program:
             return
         # scipy comes with them
         from runner.report.closing import closing_lines
-        from runner.report.table import table_of
+        from runner.report.table import show
 
-        self._console.print(table_of(records))
+        show(records, self._console)
         for line in closing_lines(records, len(self._trials), self._sweep_dir):
             self._tell(line)
         if self._store is not None:

@@ -137,6 +137,8 @@ def load(path: Path) -> Record:
     version = values.get("version") if isinstance(values, dict) else None
     if version != VERSION:
         raise UnreadableRecord(f"{path} is of version {version}; expected version {VERSION}")
+    for reason in values.get("reasons", []):  # once one sentence, in `advice`
+        reason.setdefault("found", reason.pop("advice", ""))
     parts = fields(Record)
     needed = {part.name for part in parts if part.default is MISSING}
     if missing := needed - values.keys():

@@ -300,7 +300,10 @@ def tags_of(record: Record) -> dict[str, str]:
 def _note(record: Record) -> str:
     if record.error:
         return f"**{record.status}**: {record.error['type']}: {record.error['message']}"[:TAG_LIMIT]
-    advice = "".join(f"\n- {reason['code']}: {reason['advice']}" for reason in record.reasons)
+    advice = "".join(
+        f"\n- {reason['code']}: {reason['found']}; {reason.get('remedy', '')}".rstrip("; ")
+        for reason in record.reasons
+    )
     return f"**{record.headline}**, {record.verdict}{advice}"[:TAG_LIMIT]
 
 

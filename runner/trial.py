@@ -37,6 +37,7 @@ CACHES = ("warm", "flush", "rotate")
 IN_TITLE = ("size", "batch_size", "warmup", "method")
 MOST_ITERATIONS, MOST_INNER = 10_000_000, 1_000_000  # beyond, a trial takes days or all memory
 MOST_THREADS, MOST_SEED = 1024, 2**63 - 1
+MOST_PIXELS, MOST_IMAGES = 10**6, 10**9  # no device's memory holds nearly as many
 LEVELS = ("invalid", "suspect", "note")  # of what is found about a number, the worst first
 VERDICTS = ("invalid", "suspect", "valid")  # the worst first
 ISOLATIONS = ("process", "none")
@@ -188,17 +189,21 @@ def _shown(value: object) -> str:
     return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
 
 
-def problems(trial: Trial) -> Iterator[str]:
-    """Everything about `trial` that could not work, each as found, expected, what to do."""
+def problems(trial: Trial, device_known: bool = True) -> Iterator[str]:
+    """Everything about `trial` that could not work, each as found, expected, what to do.
+
+    What depends on the device is left out where that is not known.
+    """
     yield from _out_of_range(trial)
     yield from _unfit_size(trial)
-    yield from _unfit_device(trial)
+    if device_known:
+        yield from _unfit_device(trial)
 
 
 def _out_of_range(trial: Trial) -> Iterator[str]:
     for key, value, least, most in (
-        ("input.batch_size", trial.input.batch_size, 1, math.inf),
-        ("input.frames", trial.input.frames, 1, math.inf),
+        ("input.batch_size", trial.input.batch_size, 1, MOST_IMAGES),
+        ("input.frames", trial.input.frames, 1, MOST_IMAGES),
         ("timing.warmup", trial.timing.warmup, 0, MOST_ITERATIONS),
         ("timing.iterations", trial.timing.iterations, 1, MOST_ITERATIONS),
         ("timing.inner", trial.timing.inner, 1, MOST_INNER),
@@ -232,7 +237,9 @@ def _out_of_range(trial: Trial) -> Iterator[str]:
 def _unfit_size(trial: Trial) -> Iterator[str]:
     model, (height, width) = trial.model, trial.input.size
     for side in dict.fromkeys((height, width)):
-        if side < model.min_size:
+        if side > MOST_PIXELS:
+            yield f"input.size is {side}; expected at most {MOST_PIXELS} pixels"
+        elif side < model.min_size:
             yield f"input.size is {side}; {model.name} takes at least {model.min_size} pixels"
         elif model.max_size is not None and side > model.max_size:
             yield f"input.size is {side}; {model.name} takes at most {model.max_size} pixels"

@@ -1,4 +1,4 @@
-"""Is the number good? Flags are values with a code, a figure and an advice.
+"""Is the number good? Flags are values with a code, a figure, what was found and a remedy.
 
 A trial is `valid` when everything that could make its number wrong was looked at and
 none of it was found. The rules and how far to trust them: docs/verdict.md.
@@ -7,7 +7,7 @@ none of it was found. The rules and how far to trust them: docs/verdict.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from runner.trial import LEVELS, VERDICTS, Trial
 
 NOISE_LIMIT = 0.02  # relative half-width of the median's interval, unless timing.target is set
 MOST_MORE = 20  # times the iterations, that are worth advising
-BIAS_LIMIT = 0.05  # of the mean by slow first passes: above, the number is invalid
+PROPORTIONS = {"invalid": 0.05, "suspect": 0.01, "note": 0.0}  # of the figure that is wrong
 SUSPECT_SHARE, INVALID_SHARE = 0.01, 0.05  # of the threads' time, taken by others
 STEAL_TICK_MS = 10.0  # the kernel counts stolen time in these; fewer than two of them say nothing
 SLOW_CLOCK, CLOCK_RANGE = 0.75, 0.05
@@ -36,24 +36,43 @@ LIMITS = {0x04: "power cap", 0x10: "sync boost"}
 HARD_VIOLATIONS, SOFT_VIOLATIONS = ("thermal",), ("power", "sync_boost", "board_limit")
 HIDDEN_SHARE, HIDDEN_MS = 0.05, 0.05  # of a pass, and at least: below, it is the barrier itself
 SHORTEST_SAMPLE_MS = 0.1
+FEWEST_FOR_MEDIAN = 8  # samples, whose smallest and largest bound the median if independent
 BY_EVENTS = ("event", "queued", "graph")  # waits for its own stream only
 WIDENING = ("WARMUP_SHORT", "DRIFT", "BIMODAL")  # also the median's interval
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One thing to know about a number: `level` is invalid, suspect or note."""
+    """One thing to know about a number: `level` is invalid, suspect or note.
+
+    `figure` in `unit`: "%" of a share (0.01 is 1 %), with "+" before it where the sign tells.
+    `need` is the number that the remedy names: of several trials, the largest serves all.
+    """
 
     code: str
     level: str
     figure: float | None
-    advice: str
+    unit: str
+    found: str
+    remedy: str
+    need: float = 0.0
+
+    @property
+    def advice(self) -> str:
+        """What was found and what to do, as one sentence."""
+        return f"{self.found}; {self.remedy}" if self.remedy else self.found
+
+
+def in_proportion(effect: float) -> str:
+    """The level of what puts a figure wrong by this share of it."""
+    return next(level for level, least in PROPORTIONS.items() if abs(effect) >= least)
 
 
 def flags(trial: Trial, outcome: Outcome, summary: Summary) -> list[Flag]:
     """What is wrong with a completed trial's numbers or could not be looked at, the worst first."""
     found = list(_flags(trial, outcome, summary))
-    if any(flag.code in WIDENING for flag in found):  # the cause is told, and its remedy is another
+    # the cause is told, and its remedy is another
+    if any(flag.code in WIDENING and flag.level != "note" for flag in found):
         found = [flag for flag in found if flag.code != "NOISY"]
     return sorted(found, key=lambda flag: LEVELS.index(flag.level))
 
@@ -98,8 +117,10 @@ def _unsynchronized(trial: Trial, outcome: Outcome, summary: Summary) -> Iterato
                 "NO_SYNC",
                 "invalid",
                 hidden_ms,
+                "ms hidden",
                 f"{hidden_ms:.2f} ms of device work still ran when the last event had passed: the "
-                "network uses another stream, which events do not see; use timing.method=wall",
+                "network uses another stream, which events do not see",
+                "use timing.method=wall",
             )
     if trial.timing.method != "naive" or trial.device.partition(":")[0] == "cpu":
         return
@@ -108,15 +129,17 @@ def _unsynchronized(trial: Trial, outcome: Outcome, summary: Summary) -> Iterato
     true_ms = outcome.series.get("synced_ms" if trial.timing.warmup else "event_ms")
     if true_ms and summary.mean_ms is not None:
         bias = (
-            f"; a warm pass takes {true_ms:.2f} ms, "
+            f", a warm pass takes {true_ms:.2f} ms, "
             f"which makes this mean {summary.mean_ms / true_ms - 1:+.0%} wrong"
         )
     yield Flag(
         "NO_SYNC",
         "invalid",
         hidden_ms,
+        "ms hidden",
         f"not synchronized: {hidden_ms:.2f} ms of device work still ran when the last "
-        f"call returned{bias}; use timing.method=event",
+        f"call returned{bias}",
+        "use timing.method=event",
     )
 
 
@@ -126,16 +149,20 @@ def _unfinished(outcome: Outcome) -> Iterator[Flag]:
             "NOT_FINITE",
             "suspect",
             None,
+            "",
             "the output holds NaN or infinity, on which a device may be faster or slower than on "
-            "real data; look at the network, its weights and input.fill",
+            "real data",
+            "look at the network, its weights and input.fill",
         )
     if outcome.effective.get("eval") is False:
         yield Flag(
             "TRAINING_MODE",
             "invalid",
             None,
+            "",
             "a part of the network was in training mode after the timing, where dropout and batch "
-            "norm work otherwise; its forward must not call train()",
+            "norm work otherwise",
+            "its forward must not call train()",
         )
     if outcome.effective.get("converged") is False:
         n = len(outcome.latency_ms)
@@ -143,8 +170,9 @@ def _unfinished(outcome: Outcome) -> Iterator[Flag]:
             "NOT_CONVERGED",
             "suspect",
             n,
-            f"the cap came before timing.target, after {n} samples; raise timing.iterations or "
-            "timing.max_seconds, or make the machine quieter",
+            "samples",
+            f"the cap came before timing.target, after {n} samples",
+            "raise timing.iterations or timing.max_seconds, or make the machine quieter",
         )
 
 
@@ -166,49 +194,64 @@ def _unsteady(trial: Trial, outcome: Outcome) -> Iterator[Flag]:
             "DRIFT",
             "suspect",
             shape.drift,
-            f"the time drifts by {shape.drift:+.1%} from the first sample to the last; let the "
-            "device reach its steady temperature and clocks, or lock the clocks",
+            "+% from the first sample to the last",
+            f"the time drifts by {shape.drift:+.1%} from the first sample to the last",
+            "let the device reach its steady temperature and clocks, or lock the clocks",
         )
     if shape.modes is not None:
         settled = shape.slow_start.enough - skipped if shape.slow_start else 0
-        yield Flag("BIMODAL", "suspect", shape.modes.minority, _two_times(shape.modes, settled))
+        yield _two_times(shape.modes, settled, outcome.latency_ms)
     if outcome.latency_ms and inner == 1 and np.median(outcome.latency_ms) < SHORTEST_SAMPLE_MS:
         yield Flag(
             "TOO_SHORT",
             "suspect",
             float(np.median(outcome.latency_ms)),
-            "a sample is shorter than 0.1 ms, of which the clock itself is a good part; "
+            "ms a sample",
+            "a sample is shorter than 0.1 ms, of which the clock itself is a good part",
             "use timing.inner=100",
         )
 
 
-def _two_times(modes: Modes, settled: int) -> str:
+def _two_times(modes: Modes, settled: int, latency_ms: Sequence[float]) -> Flag:
     """What two clusters mean, by their order in time after so many timed samples."""
     low_ms, high_ms, share = modes.low_ms, modes.high_ms, modes.minority
+    slow_share = float(np.mean(np.asarray(latency_ms) > (low_ms + high_ms) / 2))
+    usual_ms = high_ms if slow_share > 0.5 else low_ms
     found = (
         f"two clusters of times, {low_ms:.4g} and {high_ms:.4g} ms ({share:.0%} in the smaller "
-        "one): no single figure stands for both; "
+        "one): no single figure stands for both"
     )
     if modes.changed_at is None:
-        return found + "look for changing clocks, another process or inputs of two kinds"
-    since = f"{found}from timed sample {settled + modes.changed_at + 1} on it was the "
-    if modes.slower_later:
-        return (
-            f"{since}slower one: the clocks fell or another process came; look at temperature and "
-            "clocks, and measure again"
-        )
-    return f"{since}faster one: warm up beyond it, unless that is when another process ended"
+        remedy = "look for changing clocks, another process or inputs of two kinds"
+    else:
+        found += f"; from timed sample {settled + modes.changed_at + 1} on it was the "
+        if modes.slower_later:
+            found += "slower one: the clocks fell or another process came"
+            remedy = "look at temperature and clocks, and measure again"
+        else:
+            found += "faster one"
+            remedy = "warm up beyond it, unless that is when another process ended"
+    level = in_proportion(_effect(latency_ms, usual_ms))
+    return Flag("BIMODAL", level, share, "% in the smaller cluster", found, remedy)
+
+
+def _effect(latency_ms: Sequence[float], true_ms: float) -> float:
+    """By which share mean and median, whichever is worse, are off what they should be."""
+    figures = float(np.mean(latency_ms)), float(np.median(latency_ms))
+    return max((figure / true_ms - 1 for figure in figures), key=abs) if true_ms else 0.0
 
 
 def _cold(outcome: Outcome) -> Flag:
     first_ms, median = outcome.latency_ms[0], float(np.median(outcome.latency_ms))
-    bias = float(np.mean(outcome.latency_ms)) / median - 1 if median else 0.0
+    bias = _effect(outcome.latency_ms, median)
     return Flag(
         "NO_WARMUP",
-        "invalid" if abs(bias) > BIAS_LIMIT else "suspect",
-        first_ms,
+        in_proportion(bias),
+        bias,
+        "+% on the mean",
         f"no warm-up: the first iteration took {first_ms:.2f} ms against a median of "
-        f"{median:.2f}, the mean is {bias:+.1%} off the median; raise timing.warmup",
+        f"{median:.2f}, the mean is {bias:+.1%} off the median",
+        "raise timing.warmup",
     )
 
 
@@ -218,10 +261,12 @@ def _warmup_short(shape: Shape, passes_before: int, inner: int) -> Flag:
     bias = shape.slow_start.bias
     return Flag(
         "WARMUP_SHORT",
-        "invalid" if abs(bias) > BIAS_LIMIT else "suspect",
-        enough,
-        f"the times had not settled when the warm-up ended, which puts {bias:+.1%} on the mean; "
+        in_proportion(max(bias, shape.slow_start.median_bias, key=abs)),
+        bias,
+        "+% on the mean",
+        f"the times had not settled when the warm-up ended, which puts {bias:+.1%} on the mean",
         f"timing.warmup={enough} would have sufficed",
+        enough,
     )
 
 
@@ -232,8 +277,9 @@ def _noisy(trial: Trial, outcome: Outcome) -> Iterator[Flag]:
             "FEW_SAMPLES",
             "suspect",
             n,
-            f"{n} samples can't show a drift or two modes; take timing.iterations="
-            f"{FEWEST_FOR_SHAPE} or more",
+            "samples",
+            f"{n} sample{'s' if n > 1 else ''} can't show a drift or two modes",
+            f"take timing.iterations={FEWEST_FOR_SHAPE} or more",
         )
     limit = trial.timing.target or NOISE_LIMIT
     width = half_width(outcome.latency_ms)
@@ -242,18 +288,24 @@ def _noisy(trial: Trial, outcome: Outcome) -> Iterator[Flag]:
             "NOISY",
             "suspect",
             None,
-            "the samples depend on each other too strongly to bound their median; "
+            "",
+            f"{n} samples are too few to bound their median"
+            if n < FEWEST_FOR_MEDIAN
+            else "the samples depend on each other too strongly to bound their median",
             "raise timing.iterations, or make the machine quieter",
         )
     elif width is not None and width > limit:
         needed = max(math.ceil(n * (width / limit) ** 2), FEWEST_FOR_SHAPE)
-        more = f"about timing.iterations={needed} would do, or " if needed < MOST_MORE * n else ""
+        feasible = needed < MOST_MORE * n
+        more = f"about timing.iterations={needed} would do, or " if feasible else ""
         yield Flag(
             "NOISY",
             "suspect",
             width,
-            f"the median is known to +-{width:.1%} only (limit {limit:.1%}); "
+            f"% around the median (limit {limit:.1%})",
+            f"the median is known to +-{width:.1%} only (limit {limit:.1%})",
             f"{more}make the machine quieter",
+            needed,
         )
 
 
@@ -274,8 +326,9 @@ def _host_bound(trial: Trial, outcome: Outcome) -> Iterator[Flag]:
             # the gaps are in the number of one isolated request, and belong there
             "suspect" if trial.timing.method in ("event", "wall") else "note",
             launch,
+            "% of the pass to launch it",
             f"the device waits for the host: a pass {seen}; "
-            "the number says as much of the CPU as of the GPU. "
+            "the number says as much of the CPU as of the GPU",
             "timing.method=queued gives the device's share, a larger batch or "
             "timing.method=graph removes the gaps",
         )
@@ -297,8 +350,9 @@ def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
             "NOT_CHECKED",
             "suspect",
             None,
-            f"whether others used the CPU can't be seen here ({reason}); time on Linux, "
-            "or make sure that nothing else runs",
+            "",
+            f"whether others used the CPU can't be seen here ({reason})",
+            "time on Linux, or make sure that nothing else runs",
         )
     worst = max(shares, key=lambda name: shares[name] or 0.0)
     share = shares[worst] or 0.0
@@ -307,8 +361,9 @@ def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
             "CPU_CONTENDED",
             "invalid" if share > INVALID_SHARE else "suspect",
             share,
-            f"{share:.1%} of the threads' time was spent {causes[worst]}; stop what else runs "
-            "on this machine (top shows it), or use fewer runtime.threads",
+            "% of the threads' time",
+            f"{share:.1%} of the threads' time was spent {causes[worst]}",
+            "stop what else runs on this machine (top shows it), or use fewer runtime.threads",
         )
 
 
@@ -319,8 +374,10 @@ def virtual(cpu: dict[str, Any]) -> Iterator[Flag]:
             "VIRTUAL_MACHINE",
             "note",
             None,
+            "",
             "this is a virtual machine, where neighbours on the same cores may slow everything "
-            "for minutes without a trace; take sweep.repeats=5, and repeat it at another hour",
+            "for minutes without a trace",
+            "repeat it at another hour",
         )
 
 
@@ -331,8 +388,10 @@ def _oversubscribed(outcome: Outcome, cpu: dict[str, Any]) -> Iterator[Flag]:
             "OVERSUBSCRIBED",
             "suspect",
             threads,
+            "threads",
             f"{threads} threads on {usable} usable CPU{'s' if usable > 1 else ''}: they wait for "
-            f"each other at every step; use runtime.threads={usable}",
+            "each other at every step",
+            f"use runtime.threads={usable}",
         )
 
 
@@ -346,7 +405,8 @@ def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
             "NOT_CHECKED",
             "suspect",
             None,
-            f"whether the GPU was throttled can't be seen here ({why}); "
+            "",
+            f"whether the GPU was throttled can't be seen here ({why})",
             "time where NVML works to make sure",
         )
     reasons = (gpu.get("event_reasons") or 0) | (gpu.get("event_reasons_between") or 0)
@@ -368,16 +428,19 @@ def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
             "THROTTLED",
             "invalid" if hard else "suspect",
             speed,
-            f"the GPU ran below its speed ({', '.join(hard + soft)}); cool it, raise its power "
-            "limit or lock its clocks, and warm up longer",
+            "% of the fastest clock",
+            f"the GPU ran below its speed ({', '.join(hard + soft)})",
+            "cool it, raise its power limit or lock its clocks, and warm up longer",
         )
     elif clocks and speed is not None and speed < SLOW_CLOCK:
         yield Flag(
             "LOW_CLOCK",
             "note",
             speed,
+            "% of the fastest clock",
             f"the SM clock was {min(clocks)} of {fastest} MHz under load, and nothing throttled "
-            "it: locked, or not needed; the number holds for this clock",
+            "it: locked, or not needed",
+            "the number holds for this clock",
         )
 
 
@@ -390,12 +453,16 @@ def shared(gpu: dict[str, Any]) -> Iterator[Flag]:
             "FOREIGN_PROCESS",
             "note",
             None,
-            f"unknown whether other processes use the GPU ({reason}); nvidia-smi on the host shows",
+            "",
+            f"unknown whether other processes use the GPU ({reason})",
+            "nvidia-smi on the host shows",
         )
     elif pids:
         yield Flag(
             "FOREIGN_PROCESS",
             "suspect",
             len(pids),
-            f"other processes compute on this GPU ({', '.join(map(str, pids[:5]))}); stop them",
+            "processes",
+            f"other processes compute on this GPU ({', '.join(map(str, pids[:5]))})",
+            "stop them",
         )

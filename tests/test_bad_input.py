@@ -6,6 +6,8 @@ import pytest
 
 SIZE = "expected a whole number of pixels of at least 1, or [height, width]"
 
+ALONE = "runner: nothing was run:\n  - "  # and nothing else is wrong
+
 CASES = [
     ("model=resnt50", "model=resnt50 does not exist; near it: resnet50"),
     ("model=", "model= does not exist"),
@@ -72,7 +74,22 @@ CASES = [
     ("timing.method=evnt", "timing.method is evnt; expected one of naive, wall, event"),
     ("timing.method=event device=cpu", "needs one of the devices cuda, xpu, simulated"),
     ("device=cuda:77", "device=cuda:77 was asked for, but torch sees"),
-    ("device=tpu", "device is tpu; expected auto, cpu, cuda, cuda:N"),
+    ("device=tpu", ALONE + "device is tpu; expected auto, cpu, cuda, cuda:N"),
+    ("input.size=${oc.env:NOPE}", "input.size is ${oc.env:NOPE}, which has no value"),
+    ("model=${oc.env:MODEL}", "let the shell put it in, as in model=$NAME"),
+    ("model=glob(resnt*)", "model=glob(resnt*) matches none of"),
+    (f"sweep.id={'x' * 300}", "sweep.id is 'xxxxxxxxxxxxxxxxxxxx... (300 characters)'; expected"),
+    ("sweep.id=mlartifacts", "sweep.id is mlartifacts, which is MLflow's own"),
+    ("sweep=smoke,demo", ALONE + "sweep is swept over, but holds for a whole sweep; give one"),
+    ("input.size=999999999999999999999999", "expected at most 1000000 pixels"),
+    ("input.batch_size=10000000000", "expected a whole number of at most 1000000000"),
+    ("threads=1", "threads is not a key; did you mean runtime.threads?"),
+    ("batch_size=2", "batch_size is not a key; did you mean input.batch_size?"),
+    ("size=640", "size is not a key; did you mean input.size?"),
+    ("warmup=5", "warmup is not a key; did you mean timing.warmup?"),
+    ("iterations=10", "iterations is not a key; did you mean timing.iterations?"),
+    ("method=event", "method is not a key; did you mean timing.method?"),
+    ("+runtime.warmups=2", "runtime.warmups is not a key; did you mean timing.warmup?"),
     ("runtime.threads=0", "runtime.threads is 0; expected a whole number of at least 1"),
     ("runtime.threads=many", "runtime.threads is many; expected a whole number or null"),
     ("repeat=-1", "repeat is -1; expected a whole number of at least 0"),
@@ -166,6 +183,14 @@ def test_targets_and_weights_are_tried_before_the_first_trial(program, arguments
     assert ran.code == 2, ran.out + ran.err
     assert sentence in ran.err
     assert not (ran.folder / "outputs").exists()
+
+
+def test_memory_that_the_host_refuses_is_out_of_memory_told_in_one_line(program):
+    ran = program("input.batch_size=1000000000", "model=resnet18", "tracking=off")
+    assert ran.code == 1
+    assert [record.status for record in ran.records()] == ["out_of_memory"]
+    assert "can't allocate memory" in ran.out
+    assert "frame #" not in ran.out
 
 
 def test_a_sweep_file_with_a_list_is_told_what_is_expected(program, tmp_path):

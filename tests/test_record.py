@@ -87,7 +87,7 @@ def test_a_fault_in_judging_costs_the_verdict_and_no_sample(monkeypatch, capsys)
 
 
 def test_a_figure_that_can_not_be_saved_costs_the_verdict_and_no_sample(tmp_path, monkeypatch):
-    flag = Flag("DRIFT", "suspect", float("nan"), "no number")
+    flag = Flag("DRIFT", "suspect", float("nan"), "%", "no number", "")
     monkeypatch.setattr("runner.verdict.flags", lambda *arguments: [flag])
     record = make_record()
     save(record, tmp_path / "record.json")

@@ -1,20 +1,121 @@
-"""The tables at the end of a sweep; durations in milliseconds."""
+"""The tables at the end of a sweep; durations in milliseconds.
+
+What is the same in all trials stands once above the table. A number is never cut and the
+verdict never left out: where there is no room, other columns are, and at last the table is.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from statistics import fmean, median
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Literal
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from runner.record import Record
 from runner.statistics.processes import combine
 from runner.trial import VERDICTS, varied
 
-SETTINGS = ("model", "size", "batch", "warm-up", "method")
-TEXT = ("model", "method", "verdict")
+BETWEEN = 3  # blanks between two columns
+NARROWEST_TEXT = 12  # of a name that may be broken
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column and its cells, one for each row.
+
+    `text` may be broken over lines, at blanks if it is `words`; columns with a `spare` number
+    (1 to 3) are left out where there is no room, the lowest first.
+    """
+
+    name: str
+    cells: tuple[str, ...]
+    text: bool = False
+    words: bool = False
+    spare: int | None = None
+
+    @property
+    def width(self) -> int:
+        """What it needs without breaking anything."""
+        return max(map(len, (self.name, *self.cells)))
+
+    @property
+    def unbroken(self) -> int:
+        """What it needs with lines broken at blanks only, where those are words."""
+        if not self.words:
+            return self.width
+        return max(len(word) for cell in (self.name, *self.cells) for word in cell.split())
+
+    @property
+    def least(self) -> int:
+        """What it needs at least."""
+        if self.text and not self.words:
+            return min(self.width, NARROWEST_TEXT)
+        return self.unbroken
+
+
+def show(records: Sequence[Record], console: Console) -> None:
+    """Print the table that suits the sweep, as wide as the console at most."""
+    same, columns = columns_of(records)
+    lines = [f"all trials: {same}"] if same else []
+    widths = fitting(columns, console.width)
+    if widths is None:
+        for row in zip(*(column.cells for column in columns), strict=True):
+            named = zip((column.name for column in columns), row, strict=True)
+            lines.append(", ".join(f"{name} {cell}" for name, cell in named))
+    else:
+        with console.capture() as captured:
+            console.print(_table(widths))
+        lines += captured.get().splitlines()
+    for line in lines:
+        console.out(line.rstrip() if not console.is_terminal else line, highlight=False)
+
+
+def fitting(columns: Sequence[Column], width: int) -> dict[Column, int] | None:
+    """The columns for which there is room and their widths; None if some must go that may not.
+
+    The first spare column goes before a name is broken, the others after.
+    """
+    for spared, broken in ((0, False), (1, False), (1, True), (2, True), (3, True)):
+        kept = [column for column in columns if column.spare is None or column.spare > spared]
+        widths = {column: column.least if broken else column.unbroken for column in kept}
+        room = width - sum(widths.values()) - BETWEEN * (len(kept) - 1)
+        if room < 0:
+            continue
+        for column in kept:  # names first, then the verdict
+            more = min(room, column.width - widths[column])
+            widths[column] += more
+            room -= more
+        return widths
+    return None
+
+
+def _table(widths: dict[Column, int]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False)
+    for column, width in widths.items():
+        justify: Literal["left", "right"] = "left" if column.text else "right"
+        table.add_column(column.name, justify=justify, width=width, overflow="fold")
+    for row in zip(*(column.cells for column in widths), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def columns_of(records: Sequence[Record]) -> tuple[str, list[Column]]:
+    """What is the same in all trials, as a line, and the columns of what differs and came out."""
+    if shows_processes(records):
+        return _processes(records)
+    settings = _settings(records)
+    if shows_methods(records):
+        figures = _figures_of_methods(records)
+        same, differing = _apart(settings, ("method", "warm-up"))
+    else:
+        figures = _figures(records)
+        same, differing = _apart(settings)
+    return same, [*differing, *figures]
 
 
 def shows_methods(records: Sequence[Record]) -> bool:
@@ -28,106 +129,137 @@ def shows_processes(records: Sequence[Record]) -> bool:
     return any(record.repeat for record in records)
 
 
-def table_of(records: Sequence[Record]) -> Table:
-    """The table that suits the sweep."""
-    if shows_processes(records):
-        return processes_table(records)
-    return methods_table(records) if shows_methods(records) else results_table(records)
+def _settings(records: Sequence[Record]) -> list[Column]:
+    """A column for each setting that a title names, and for each other that differs."""
+    trials = [record.trial for record in records]
+    named = {
+        "model": [trial["model"]["target"] or trial["model"]["name"] for trial in trials],
+        "size": [size_label(trial["input"]["size"]) for trial in trials],
+        "batch": [str(trial["input"]["batch_size"]) for trial in trials],
+        "warm-up": [str(trial["timing"]["warmup"]) for trial in trials],
+        "method": [trial["timing"]["method"] for trial in trials],
+    }
+    others = varied(trials)
+    named |= {name: [settings[name] for settings in others] for name in others[0]}
+    return [
+        Column(name, tuple(cells), text=name not in ("size", "batch", "warm-up"))
+        for name, cells in named.items()
+    ]
 
 
-def results_table(records: Sequence[Record]) -> Table:
+def _apart(settings: Sequence[Column], shown: Sequence[str] = ()) -> tuple[str, list[Column]]:
+    """The settings that are the same in all rows, as a line, and those that differ."""
+    differing = [s for s in settings if len(set(s.cells)) > 1 or s.name in shown]
+    same = ", ".join(f"{s.name} {s.cells[0]}" for s in settings if s not in differing)
+    return same, differing
+
+
+def _figures(records: Sequence[Record]) -> list[Column]:
     """One row per trial, in the order they ran; +- is half the 95 % interval of the median."""
-    differing = varied([record.trial for record in records])
-    table = _table(*SETTINGS, *differing[0], "p50 ms", "+- %", "mean ms", "FPS", "verdict")
-    for record, settings in zip(records, differing, strict=True):
-        summary = record.summary
-        table.add_row(
-            *_settings(record),
-            *settings.values(),
-            number(summary.get("p50_ms")),
-            "-" if (width := record.half_width()) is None else f"{100 * width:.1f}",
-            number(summary.get("mean_ms")),
-            number(_images_per_second(record)),
-            _verdict([record]),
-        )
-    return table
+    widths = [record.half_width() for record in records]
+    return [
+        _numbers("p50 ms", [record.summary.get("p50_ms") for record in records]),
+        Column(
+            "+- %",
+            tuple("-" if width is None else f"{100 * width:.1f}" for width in widths),
+            spare=2,
+        ),
+        _numbers("mean ms", [record.summary.get("mean_ms") for record in records], spare=1),
+        _numbers("FPS", [_images_per_second(record) for record in records]),
+        _verdicts([[record] for record in records]),
+    ]
 
 
-def processes_table(records: Sequence[Record]) -> Table:
+def _processes(records: Sequence[Record]) -> tuple[str, list[Column]]:
     """One row per trial key, its processes taken together.
 
-    The interval is that of the median over processes; the spread is their standard deviation.
+    The interval is that of the typical time over processes; the spread is their standard
+    deviation.
     """
-    differing = varied([record.trial for record in records])
-    figures = ("processes", "p50 ms", "95 % CI", "spread %", "FPS", "verdict")
-    table = _table(*SETTINGS, *differing[0], *figures)
-    keys: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        keys[record.key].append(record)
-    settings = dict(zip((record.key for record in records), differing, strict=True))
-    for key, group in keys.items():
-        timed = [record for record in group if record.completed]
-        medians = [median(record.latency_ms) for record in timed]
-        found = combine(medians) if medians and min(medians) > 0 else None
-        bounds = None if found is None else found.ci_ms
-        spread = None if found is None else found.spread
-        rates = [rate for rate in map(_images_per_second, timed) if rate is not None]
-        table.add_row(
-            *_settings(group[0], repeat=False),
-            *settings[key].values(),
-            f"{len(timed)}" if len(timed) == len(group) else f"{len(timed)} of {len(group)}",
-            number(found.median_ms if found else None),
-            "-" if bounds is None else f"{number(bounds[0])} to {number(bounds[1])}",
-            "-" if spread is None else f"{100 * spread:.1f}",
-            number(fmean(rates) if rates else None),
-            _verdict(group),
-        )
-    return table
-
-
-def methods_table(records: Sequence[Record]) -> Table:
-    """The article's table: the ways of timing side by side, and what is wrong with each."""
-    known = [record for record in records if record.series.get("true_ms") is not None]
-    truth = ("true ms",) if known else ()
-    differing = varied([record.trial for record in records])
-    table = _table("method", "warm-up", *differing[0], "mean ms", "FPS", "cold start ms", *truth)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("what is wrong with it")
-    for record, settings in zip(records, differing, strict=True):
-        timing, summary = record.trial["timing"], record.summary
-        table.add_row(
-            timing["method"],
-            str(timing["warmup"]),
-            *settings.values(),
-            number(summary.get("mean_ms")),
-            number(_images_per_second(record)),
-            number(summary.get("cold_start_ms")),
-            *([number(record.series.get("true_ms"))] if known else []),
-            record.verdict or "-",
-            _faults(record) if record.verdict else _verdict([record]),
-        )
-    return table
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
-    for name in names:
-        justify = "left" if name in TEXT else "right"
-        table.add_column(name, justify=justify, no_wrap=name != "verdict")  # type: ignore[arg-type]
-    return table
-
-
-def _settings(record: Record, *, repeat: bool = True) -> list[str]:
-    trial = record.trial
-    height, width = trial["input"]["size"]
-    suffix = f" r{record.repeat}" if record.repeat and repeat else ""
-    return [
-        (trial["model"]["target"] or trial["model"]["name"]) + suffix,
-        str(height) if height == width else f"{height}x{width}",
-        str(trial["input"]["batch_size"]),
-        str(trial["timing"]["warmup"]),
-        trial["timing"]["method"],
+    keys: dict[str, list[int]] = defaultdict(list)
+    for index, record in enumerate(records):
+        keys[record.key].append(index)
+    groups = [[records[index] for index in indices] for indices in keys.values()]
+    firsts = [indices[0] for indices in keys.values()]
+    settings = [
+        replace(column, cells=tuple(column.cells[index] for index in firsts))
+        for column in _settings(records)
     ]
+    found = []
+    for group in groups:
+        typical = [_typical_ms(record) for record in group]
+        known = [value for value in typical if value is not None and value > 0]
+        found.append(combine(known) if known else None)
+    rates = [
+        [rate for record in group if (rate := _images_per_second(record)) is not None]
+        for group in groups
+    ]
+    done = [sum(record.completed for record in group) for group in groups]
+    bounds = [one.ci_ms if one else None for one in found]
+    spreads = [one.spread if one else None for one in found]
+    same, differing = _apart(settings)
+    return same, [
+        *differing,
+        Column(
+            "processes",
+            tuple(
+                f"{n}" if n == len(group) else f"{n} of {len(group)}"
+                for n, group in zip(done, groups, strict=True)
+            ),
+            spare=3,
+        ),
+        _numbers("p50 ms", [one.median_ms if one else None for one in found]),
+        Column(
+            "95 % CI",
+            tuple("-" if b is None else f"{number(b[0])} to {number(b[1])}" for b in bounds),
+        ),
+        Column(
+            "spread %",
+            tuple("-" if spread is None else f"{100 * spread:.1f}" for spread in spreads),
+            spare=1,
+        ),
+        _numbers("FPS", [fmean(group) if group else None for group in rates]),
+        _verdicts(groups),
+    ]
+
+
+def _figures_of_methods(records: Sequence[Record]) -> list[Column]:
+    """The article's figures: the ways of timing side by side; what is wrong with each is below."""
+    columns = [
+        _numbers("mean ms", [record.summary.get("mean_ms") for record in records]),
+        _numbers("FPS", [_images_per_second(record) for record in records]),
+        _numbers("cold start ms", [r.summary.get("cold_start_ms") for r in records], spare=1),
+    ]
+    known = [record.series.get("true_ms") for record in records]
+    if any(value is not None for value in known):
+        columns.append(_numbers("true ms", known))
+    return [*columns, _verdicts([[record] for record in records])]
+
+
+def _typical_ms(record: Record) -> float | None:
+    """The median, or the mean where a sample is a mean already; None for pipelined passes."""
+    name = "p50_ms" if record.summary.get("inner", 1) == 1 else "mean_ms"
+    value: float | None = record.summary.get(name)
+    return value
+
+
+def _numbers(name: str, values: Sequence[float | None], spare: int | None = None) -> Column:
+    return Column(name, tuple(map(number, values)), spare=spare)
+
+
+def _percents(name: str, shares: Sequence[float | None], spare: int) -> Column:
+    cells = tuple("-" if share is None else f"{100 * share:.1f}" for share in shares)
+    return Column(name, cells, spare=spare)
+
+
+def _verdicts(groups: Sequence[Sequence[Record]]) -> Column:
+    return Column("verdict", tuple(map(verdict_label, groups)), text=True, words=True)
+
+
+def size_label(size: Sequence[int]) -> str:
+    """`640` for a square input, `480x640` (height x width) for another."""
+    height, width = size
+    return str(height) if height == width else f"{height}x{width}"
 
 
 def _images_per_second(record: Record) -> float | None:
@@ -141,7 +273,7 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
 
 
-def _verdict(group: Sequence[Record]) -> str:
+def verdict_label(group: Sequence[Record]) -> str:
     """The worst verdict of the processes and all their reasons, or what ended them."""
     ended = sorted({record.status for record in group if not record.completed})
     if any(record.completed and record.verdict is None for record in group):
@@ -153,14 +285,3 @@ def _verdict(group: Sequence[Record]) -> str:
     )
     judged = [f"{worst}: {' '.join(codes)}" if codes else worst] if worst else []
     return ", ".join([*ended, *judged])
-
-
-def _faults(record: Record) -> str:
-    advice = [reason["advice"] for reason in record.reasons if reason["level"] != "note"]
-    if record.trial["timing"]["method"] == "naive" and record.trial["device"] == "cpu":
-        advice.insert(
-            0,
-            "as a method nothing on a CPU, where a call returns when its work is done; "
-            "on a GPU this clock stops before the work does",
-        )
-    return "; ".join(advice) or "nothing: warm and synchronized"

@@ -26,11 +26,13 @@ ORDERED = 0.95  # of the samples, on the right side of a single change
 class SlowStart:
     """The warm-up was too short: `enough` passes would have sufficed.
 
-    `bias` is what the slow passes do to the mean of the timed part, as a share.
+    `bias` is what the slow passes do to the mean of the timed part, as a share, `median_bias`
+    what they do to its median.
     """
 
     enough: int
     bias: float
+    median_bias: float
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,9 @@ def slow_start(samples: Sequence[float] | np.ndarray, warmup: int) -> SlowStart 
     enough = settled  # MSER overshoots a little: back to the last sample that is not like the rest
     while enough > warmup + 1 and abs(values[enough - 1] - median) <= 3 * spread(steady):
         enough -= 1
-    return SlowStart(enough, float(values[warmup:].mean() / steady.mean() - 1))
+    timed = values[warmup:]
+    bias, median_bias = timed.mean() / steady.mean() - 1, np.median(timed) / median - 1
+    return SlowStart(enough, float(bias), float(median_bias))
 
 
 def drift(samples: Sequence[float] | np.ndarray) -> float | None:

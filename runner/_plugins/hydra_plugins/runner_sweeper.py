@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -40,20 +41,28 @@ class RunnerSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep that `arguments` and the params of a sweep file span."""
+        search_path = self._context.config_loader.get_search_path()
+        loader = ComposedOnce(search_path)
+        paths = [source.path.removeprefix("file://") for source in search_path.get_path()]
+        folders = [Path(path) for path in paths if "://" not in path]
+        axes = grid.axes(self._params, arguments, folders)
+        if any(map(grid.is_sweep_wide, self._params)):
+            # of the keys that hold for the whole sweep, Hydra knows only the command line's
+            wide = [axis[0] for axis in axes if grid.is_sweep_wide(axis[0])]
+            self._master = loader.load_sweep_config(self._master, wide)
         str(self._master.hydra.sweep.dir)  # settles the time in it, before the points copy it
         settings = self._master.sweep
-        axes = grid.with_repeats(grid.axes(self._params, arguments), settings.repeats)
+        axes = grid.with_repeats(axes, settings.repeats)
         points, order_seed = grid.points(axes), None
         if axes and axes[0][0].startswith("repeat=") and len(axes[0]) > 1:
             order_seed = settings.order_seed
             if order_seed is None:
                 order_seed = zlib.crc32(str(settings.id).encode())  # the same when it goes on
             points = grid.in_rounds(points, len(axes[0]), order_seed)
-        loader = ComposedOnce(self._context.config_loader.get_search_path())
         try:
             configs = [loader.compose(self._master, point) for point in points]
         except (HydraException, OmegaConfBaseException) as error:
-            raise grid.diagnosis(axes, error) from error
+            raise grid.diagnosis(axes, error, folders) from error
         folders = self._program.plan(configs, order_seed)
         if folders is None:
             return []
