@@ -33,7 +33,7 @@ from runner.environment import host_environment, redact, redacted_command
 from runner.interrupt import Interrupt
 from runner.record import Listener, Outcome, Record, save, trial_values, utc_now
 from runner.report.progress import SweepProgress
-from runner.trial import Trial, varied
+from runner.trial import KEY_RULE, Trial, varied
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -360,6 +360,7 @@ def raw_record(
         error=outcome.error,
         order_seed=order_seed,
         why_null=outcome.why_null | {"verdict": "ended before it was judged"},
+        key_rule=KEY_RULE,
     )
 
 

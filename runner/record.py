@@ -58,6 +58,7 @@ class Record:
 
     `order_seed` decided the order of the trials within each round; null without rounds.
     `why_null` holds the reason for each null that has none beside it, by its dotted name.
+    `key_rule` is the version of the rule that made `key`; 0 before there was one.
     """
 
     sweep_id: str
@@ -80,6 +81,7 @@ class Record:
     error: dict[str, str] | None
     order_seed: int | None = None
     why_null: dict[str, str] = field(default_factory=dict)
+    key_rule: int = 0
     version: int = VERSION
 
     @property

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,15 @@ VERDICTS = ("invalid", "suspect", "valid")  # the worst first
 ISOLATIONS = ("process", "none")
 DEVICES = "auto, cpu, cuda, cuda:N, mps, xpu, xpu:N or simulated"
 NUMBERED_DEVICES = ("cuda", "xpu")
+KEY_RULE = 1  # version of the rule by which Trial.key is made
+KEYED = {  # fields that a trial's key has always held
+    "model": ("name", "task", "target", "weights", "kwargs"),
+    "input": ("size", "batch_size", "frames", "fill"),
+    "timing": ("method", "warmup", "iterations", "max_seconds", "inner", "target", "cache"),
+    "runtime": ("threads", "cudnn_benchmark"),
+}
+# of a model, that decide which inputs it takes: no part of its identity
+FACTS = ("default_size", "min_size", "max_size", "size_multiple", "size_argument", "square")
 MIN_ITERATIONS_ON_A_BUDGET = 10  # fewer samples give no median worth printing
 
 
@@ -50,8 +59,8 @@ MIN_ITERATIONS_ON_A_BUDGET = 10  # fewer samples give no median worth printing
 class Model:
     """A network, by name from torchvision or by the import path of a callable.
 
-    The fields after `kwargs` are facts of the model (pixels); they decide which
-    input sizes it can take and are no part of a trial's identity.
+    The fields after `kwargs` (FACTS, in pixels) decide which input sizes it can take and are no
+    part of a trial's identity.
     """
 
     name: str
@@ -117,19 +126,29 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Identity of what is measured: a hash of its meaning, the same in every repeat."""
-        meaning = asdict(self)
-        del meaning["repeat"]
-        meaning["model"] = {
-            name: meaning["model"][name] for name in ("name", "task", "target", "weights", "kwargs")
-        }
+        """Identity of what is measured: a hash of its meaning, the same in every repeat.
+
+        It is for years, so its rule (KEY_RULE) is: the fields of KEYED are always in it, one
+        that is added later only where it differs from its default; of the device only its kind.
+        """
+        meaning: dict[str, Any] = {"device": self.device.partition(":")[0], "seed": self.seed}
+        for name, keyed in KEYED.items():
+            group = getattr(self, name)
+            meaning[name] = {
+                part.name: getattr(group, part.name)
+                for part in fields(group)
+                if part.name in keyed
+                or (part.name not in FACTS and getattr(group, part.name) != _default(part))
+            }
         canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     @property
     def folder(self) -> str:
         """Name of this trial's folder inside that of its sweep."""
-        return self.key if self.repeat == 0 else f"{self.key}-r{self.repeat}"
+        kind, _, index = self.device.partition(":")
+        which = [f"{kind}{index}"] if index not in ("", "0") else []
+        return "-".join([self.key, *([f"r{self.repeat}"] if self.repeat else []), *which])
 
     @property
     def title(self) -> str:
@@ -148,6 +167,10 @@ class Trial:
         """`640` for a square input, `480x640` (height x width) for another."""
         height, width = self.input.size
         return str(height) if height == width else f"{height}x{width}"
+
+
+def _default(part: Field[Any]) -> object:
+    return part.default if part.default_factory is MISSING else part.default_factory()
 
 
 def varied(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:

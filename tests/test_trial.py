@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from conftest import make_trial
 
 from runner.record import trial_values
-from runner.trial import problems, size_of, varied
+from runner.trial import Runtime, problems, size_of, varied
 
 
 def test_the_key_is_the_same_in_every_repeat_and_folder_is_not():
@@ -30,6 +30,62 @@ def test_the_key_is_the_same_in_every_repeat_and_folder_is_not():
 )
 def test_the_key_changes_with_anything_that_is_measured(change):
     assert make_trial(**change).key != make_trial().key
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        ("f053f70e277c", {}),
+        (
+            "0b507a3c03bd",
+            {
+                "model": {
+                    "name": "fasterrcnn_resnet50_fpn", "task": "detection", "weights": "DEFAULT"
+                },
+                "input": {"size": (480, 640), "batch_size": 8},
+                "timing": {
+                    "method": "event", "warmup": 20, "iterations": 100, "max_seconds": 5.0,
+                    "target": 0.01, "cache": "flush",
+                },
+                "device": "cuda:1",
+                "repeat": 3,
+                "seed": 7,
+            },
+        ),
+        (
+            "8a822c0341d4",
+            {
+                "model": {
+                    "name": "custom", "target": "a.b", "kwargs": {"width": 3, "deep": {"x": [1]}}
+                },
+                "runtime": {"threads": None, "cudnn_benchmark": True},
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_keys_are_for_years(key, changes):
+    """Never to be changed: all history would lose its trials."""
+    assert make_trial(**changes).key == key
+
+
+def test_a_field_added_later_changes_a_key_only_where_it_differs_from_its_default():
+    @dataclass(frozen=True)
+    class Later(Runtime):
+        compile: str = "off"
+        options: dict[str, int] = field(default_factory=dict)
+
+    trial = make_trial()
+    same = replace(trial, runtime=Later(1, False))
+    assert same.key == trial.key
+    assert replace(trial, runtime=Later(1, False, "default")).key != trial.key
+    assert replace(trial, runtime=Later(1, False, options={"a": 1})).key != trial.key
+
+
+def test_devices_of_a_kind_share_a_key_and_no_folder():
+    first, second = make_trial(device="cuda:0"), make_trial(device="cuda:1", repeat=2)
+    assert first.key == second.key == make_trial(device="cuda").key
+    assert (first.folder, second.folder) == (first.key, f"{first.key}-r2-cuda1")
+    assert first.key != make_trial(device="cpu").key
 
 
 def test_facts_about_a_model_are_no_part_of_the_key():
