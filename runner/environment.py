@@ -20,18 +20,30 @@ from runner.contention import usable_cpus
 from runner.gpu import identity
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
-_SECRET_KEYS = re.compile(
-    r"^(\+*[\w.]*(?:uri|password|passwd|token|secret|api_key|apikey)[\w.]*=).+", re.I
-)
-_SECRET_PAIRS = re.compile(
-    r"\b(\w*(?:password|passwd|token|secret|api_key|apikey)=)[^\s&'\",}]+", re.I
-)
+_SECRET = r"password|passwd|token|secret|api_key|apikey"
+_SECRET_KEYS = re.compile(rf"^(\+*[\w.]*(?:uri|{_SECRET})[\w.]*=).+", re.I)
+_SECRET_PAIRS = re.compile(rf"\b(\w*(?:{_SECRET})['\"]?\s*[=:]\s*)[^\s&,}}]+", re.I)
+_SECRET_NAME = re.compile(_SECRET, re.I)
 HIDDEN = "***"
 
 
 def redact(text: str) -> str:
     """`text` with credentials of URLs and of key=value pairs blanked."""
     return _SECRET_PAIRS.sub(rf"\1{HIDDEN}", _CREDENTIALS.sub(f"{HIDDEN}@", text))
+
+
+def redacted_values(values: Any) -> Any:
+    """Nested dictionaries and lists with all text that stands under a secret's name blanked."""
+    if isinstance(values, dict):
+        return {
+            name: HIDDEN
+            if _SECRET_NAME.search(str(name)) and isinstance(value, str)
+            else redacted_values(value)
+            for name, value in values.items()
+        }
+    if isinstance(values, (list, tuple)):
+        return [redacted_values(value) for value in values]
+    return redact(values) if isinstance(values, str) else values
 
 
 def redacted_command(command: Sequence[str]) -> list[str]:

@@ -10,7 +10,8 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -86,7 +87,8 @@ def run_trial(trial: Trial, listener: Listener) -> Outcome:
     from runner.environment import device_environment, redact
 
     try:
-        return _timed(trial, listener)
+        with _settings_restored():
+            return _timed(trial, listener)
     except Exception as error:
         raised = error
     trace = redact("".join(traceback.format_exception(raised)))
@@ -106,6 +108,19 @@ def run_trial(trial: Trial, listener: Listener) -> Outcome:
         },
         why_null=findings.why_null,
     )
+
+
+@contextmanager
+def _settings_restored() -> Iterator[None]:
+    """Leave torch's settings as they were: with isolation=none the next trial runs here, too."""
+    import torch
+
+    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = benchmark
 
 
 def _timed(trial: Trial, listener: Listener) -> Outcome:

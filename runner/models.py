@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import itertools
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +18,7 @@ import torchvision
 
 from runner.trial import Model, Trial
 
-MOST_COPIES = 4096  # of small inputs in rotation
+MOST_COPIES = 2**18  # in rotation: more tensors than that take memory and minutes to make
 
 
 class ModelError(Exception):
@@ -40,10 +42,18 @@ class Workload:
         return self.network(*self.inputs)
 
     def rotated(self, cache_bytes: int) -> Rotating:
-        """The same network on copies of its inputs, in turn, that exceed `cache_bytes` in all."""
+        """The same network on copies of its inputs, in turn, that exceed `cache_bytes` in all.
+
+        Raises ModelError for inputs so small that there would be too many.
+        """
         one = sum(tensor.nbytes for tensor in tensors_of(self.inputs))
         copies = cache_bytes // max(one, 1) + 2
-        others = [tuple(map(_copy, self.inputs)) for _ in range(min(copies, MOST_COPIES) - 1)]
+        if copies > MOST_COPIES:
+            raise ModelError(
+                f"timing.cache=rotate would need {copies} copies of inputs of {one} bytes (at most "
+                f"{MOST_COPIES}); take a larger input.size or batch, or timing.cache=flush"
+            )
+        others = [tuple(map(_copy, self.inputs)) for _ in range(copies - 1)]
         next_inputs = itertools.cycle([self.inputs, *others])
         return Rotating(self.network, self.inputs, next_inputs, one * len(others))
 
@@ -144,14 +154,16 @@ def load_target(target: str) -> Callable[..., object]:
 
 def problems(models: Iterable[Model]) -> list[str]:
     """What is wrong with targets and weights, found without building a network."""
-    found = []
+    found: list[str] = []
     for model in models:
         if model.target is not None:
             try:
-                load_target(model.target)
+                found += _uncallable(load_target(model.target), model)
             except ModelError as error:
                 found.append(str(error))
-        elif model.weights is not None:
+        elif model.kwargs:
+            found += _unknown_arguments(model)
+        if model.target is None and model.weights is not None:
             names = list(torchvision.models.get_model_weights(model.name).__members__)
             if model.weights not in names:
                 found.append(
@@ -159,6 +171,38 @@ def problems(models: Iterable[Model]) -> list[str]:
                     "or null for random weights"
                 )
     return found
+
+
+def _uncallable(made_by: Callable[..., object], model: Model) -> Iterator[str]:
+    """Why a callable can't be called with model.kwargs, by its signature."""
+    try:
+        inspect.signature(made_by).bind(**model.kwargs)
+    except TypeError as error:
+        yield (
+            f"model.target={model.target} can't be called with model.kwargs={model.kwargs}: "
+            f"{error}; it takes {inspect.signature(made_by)}"
+        )
+    except ValueError:
+        return  # a callable of C has no signature to be read
+
+
+def _unknown_arguments(model: Model) -> Iterator[str]:
+    """Why torchvision's builder refuses model.kwargs, found without memory for its weights."""
+    try:
+        with torch.device("meta"):
+            torchvision.models.get_model(model.name, weights=None, **_without_weights(model))
+    except TypeError as error:
+        yield (
+            f"model.kwargs are {model.kwargs}, which {model.name} does not take ({error}); "
+            "leave them out, or sweep over models that take them"
+        )
+    except Exception as error:  # what else the meta device can't do is no fault of the arguments
+        print(f"model.kwargs of {model.name} not tried: {error}", file=sys.stderr)
+
+
+def _without_weights(model: Model) -> dict[str, Any]:
+    backbone = model.task in ("detection", "segmentation")
+    return ({"weights_backbone": None} if backbone else {}) | model.kwargs
 
 
 def _inputs(trial: Trial) -> tuple[Any, ...]:
@@ -217,6 +261,21 @@ def training_parts(network: torch.nn.Module) -> list[str]:
     return [name or "itself" for name, part in network.named_modules() if part.training]
 
 
+def _scaled(transform: object, size: tuple[int, int]) -> list[int]:
+    """(height, width) to which a detector's transform scales images of `size` before its network.
+
+    As torchvision's GeneralizedRCNNTransform does; `size` itself without such a transform.
+    """
+    fixed = getattr(transform, "fixed_size", None)  # of an SSD: (width, height)
+    if fixed:
+        return [fixed[1], fixed[0]]
+    least, most = getattr(transform, "min_size", None), getattr(transform, "max_size", None)
+    if not isinstance(least, (tuple, list)) or not isinstance(most, int):
+        return list(size)
+    factor = min(least[-1] / min(size), most / max(size))
+    return [math.floor(side * factor) for side in size]
+
+
 def effective_settings(
     workload: Workload, device: torch.device, timed_size: tuple[int, int]
 ) -> dict[str, Callable[[], Any]]:
@@ -240,9 +299,7 @@ def effective_settings(
         )
 
     def network_size() -> list[int]:
-        # an SSD scales every image to its own (width, height), whatever was asked for
-        fixed = getattr(getattr(network, "transform", None), "fixed_size", None)
-        return [fixed[1], fixed[0]] if fixed else list(timed_size)
+        return _scaled(getattr(network, "transform", None), timed_size)
 
     def on_cuda(read: Callable[[], Any]) -> Callable[[], Any]:
         return read if cuda else lambda: None

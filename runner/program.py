@@ -29,7 +29,7 @@ from yaml import YAMLError
 from runner import grid, tracking, worker
 from runner.config import CONF_DIR, UsageError, register_schema, trial_of
 from runner.devices import Devices, possible_devices
-from runner.environment import host_environment, redact, redacted_command
+from runner.environment import host_environment, redact, redacted_command, redacted_values
 from runner.interrupt import Interrupt
 from runner.record import Listener, Outcome, Record, save, trial_values, utc_now
 from runner.report.progress import SweepProgress
@@ -120,10 +120,11 @@ class Program:
             trial.device != "cpu" for trial in trials
         )
         models = {
-            (trial.model.name, trial.model.target, trial.model.weights): trial.model
-            for trial in trials
+            json.dumps([model.name, model.target, model.weights, model.kwargs]): model
+            for model in (trial.model for trial in trials)
+            if model.task != "simulated" and (model.target or model.weights or model.kwargs)
         }
-        to_inspect = [model for model in models.values() if model.target or model.weights]
+        to_inspect = list(models.values())
         self._output_dir = Path(self._config.output_dir)
         self._sweep_dir = self._output_dir / str(self._config.sweep.id)
         if self._sweep_dir.exists() and not self._config.dry_run:
@@ -144,7 +145,7 @@ class Program:
                 raise UsageError(*inspection.problems)
             trials = self._checked(configs)
         self._trials = trials
-        differing = varied([trial_values(trial) for trial in trials])
+        differing = varied([redacted_values(trial_values(trial)) for trial in trials])
         self._titles = {
             trial.folder: " ".join([trial.title, *(f"{k}={v}" for k, v in settings.items())])
             for trial, settings in zip(trials, differing, strict=True)
@@ -344,7 +345,7 @@ def raw_record(
         key=trial.key,
         repeat=trial.repeat,
         title=title,
-        trial=trial_values(trial),
+        trial=redacted_values(trial_values(trial)),
         status=outcome.status,
         verdict=None,
         reasons=[],

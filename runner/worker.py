@@ -12,8 +12,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import connection, forkserver, resource_tracker
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from runner.record import Listener, Outcome
 from runner.trial import Model, Trial
 
 PRELOAD = ["runner.preload"]
+ENDING_S = 5.0  # that a process may take to end by itself once it has answered
 
 
 def start() -> None:
@@ -87,30 +90,43 @@ def _in_fresh_process(
 ) -> Any:
     start()  # unless it runs already
     context = multiprocessing.get_context("forkserver")
-    receiver, sender = context.Pipe(duplex=False)
+    ours, theirs = context.Pipe()
     process = context.Process(
-        target=_serve, args=(task, argument, sender, log, os.getcwd()), daemon=True
+        target=_serve, args=(task, argument, theirs, log, os.getcwd()), daemon=False
     )
     process.start()
-    sender.close()
+    theirs.close()
     try:
         while True:
-            connection.wait([receiver])  # blocks: the trial has the machine to itself
+            # blocks, so that the trial has the machine to itself; on the process too, as another
+            # that its network has started may hold the pipe open
+            connection.wait([ours, process.sentinel])
             try:
-                kind, *content = receiver.recv()
-            except EOFError:
-                process.join()
+                if not ours.poll():
+                    raise EOFError
+                kind, *content = ours.recv()
+            except (EOFError, ConnectionResetError):
+                process.join(ENDING_S)
                 raise WorkerDied(_how_it_died(process.exitcode, log)) from None
             if kind == "answer":
-                process.join()
+                process.join(ENDING_S)
                 return content[0]
             getattr(listener, kind)(*content)
+            ours.send("heard")  # it goes on now, and nothing is shown while it is timed
     finally:
-        if process.is_alive():
-            process.kill()
-            process.join()
-        receiver.close()
+        _end(process)
+        ours.close()
         process.close()
+
+
+def _end(process: BaseProcess) -> None:
+    """End a worker that still runs, and every process that its network has started."""
+    assert process.pid is not None  # it has been started
+    with suppress(ProcessLookupError, PermissionError):  # gone, or not yet a group of its own
+        os.killpg(process.pid, signal.SIGKILL)
+    if process.is_alive():
+        process.kill()
+    process.join()
 
 
 def _how_it_died(exitcode: int | None, log: Path | None) -> str:
@@ -132,15 +148,21 @@ def _serve(
     """Runs in the child: carry out `task` and send its answer."""
     import faulthandler
 
+    os.setpgid(0, 0)  # so that the parent can end it with whatever it starts
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.chdir(folder)
     with Path(os.devnull if log is None else log).open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     faulthandler.enable(file=2)  # a segmentation fault leaves its stack in the log
+
+    def tell(kind: str, *content: object) -> None:
+        sender.send((kind, *content))
+        sender.recv()  # heard; or the end, if nobody listens any more
+
     listener = Listener(
-        phase=lambda name, expected_s: sender.send(("phase", name, expected_s)),
-        measured=lambda outcome: sender.send(("measured", outcome)),
+        phase=lambda name, expected_s: tell("phase", name, expected_s),
+        measured=lambda outcome: tell("measured", outcome),
     )
     answer = task(argument, listener)
     sys.stdout.flush()

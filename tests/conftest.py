@@ -98,6 +98,29 @@ class After(torch.nn.Module):
     def fail(self):
         raise RuntimeError("on fire, password=hunter2")
 
+class Clock(torch.nn.Module):
+    """Writes down when it was called first."""
+    def forward(self, x):
+        if not os.path.exists("first.txt"):
+            with open("first.txt", "w") as file:
+                file.write(str(time.time_ns()))
+        return x
+
+class Forks(torch.nn.Module):
+    """Starts a process of its own, and may die beside it."""
+    def __init__(self, die=False):
+        super().__init__()
+        import multiprocessing
+        self.helper = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+        self.helper.start()
+        with open("helper.pid", "w") as file:
+            file.write(str(self.helper.pid))
+        self.die = die
+    def forward(self, x):
+        if self.die:
+            os._exit(3)
+        return x
+
 class Identity(torch.nn.Module):
     def forward(self, x):
         return x

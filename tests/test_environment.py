@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from runner.environment import host_environment, redact, redacted_command
+from runner.environment import host_environment, redact, redacted_command, redacted_values
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,16 @@ def test_no_secret_survives_in_a_message(text):
 )
 def test_no_connection_string_survives_in_the_command_line(word):
     assert redacted_command(["runner", word]) == ["runner", word.partition("=")[0] + "=***"]
+
+
+def test_no_secret_of_the_networks_arguments_survives():
+    words = ["model.kwargs={token: hunter2, width: 3}", "model.kwargs.api_key=hunter2"]
+    assert "hunter2" not in str(redacted_command(words))
+    values = {"kwargs": {"token": "hunter2", "deep": [{"my_password": "hunter2"}], "num_tokens": 7}}
+    assert redacted_values(values) == {
+        "kwargs": {"token": "***", "deep": [{"my_password": "***"}], "num_tokens": 7}
+    }
+    assert "hunter2" not in redact("called with {'token': 'hunter2', 'width': 3}")
 
 
 def test_ordinary_text_stays_as_it_is():

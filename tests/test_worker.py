@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
+import torch
 from conftest import NETWORKS, make_trial
 
 from runner import worker
@@ -101,6 +103,70 @@ def test_nothing_after_the_last_sample_loses_a_trial(then, place, reason, isolat
     (raw,) = heard
     assert raw.latency_ms == outcome.latency_ms
     assert "hunter2" not in str(outcome)
+
+
+@pytest.mark.parametrize("die", [False, True])
+def test_a_network_may_start_processes_of_its_own_and_they_end_with_it(folder, die):
+    outcome = run("Forks", **{"timing": {"inner": 1}}) if not die else None
+    if die:
+        trial = make_trial(
+            model={"name": "custom", "target": "networks.Forks", "kwargs": {"die": True}}
+        )
+        outcome = worker.run(trial, "process", worker.Path("worker.log"))
+        assert "exited with code 3" in outcome.error["message"]
+    else:
+        assert outcome.status == "completed", outcome.error
+    helper = int((folder / "helper.pid").read_text())
+    deadline = time.monotonic() + 30
+    while worker.Path(f"/proc/{helper}/stat").exists():
+        state = worker.Path(f"/proc/{helper}/stat").read_text().rpartition(")")[2].split()[0]
+        if state == "Z":  # ended; whoever adopts it in a container may not bury it
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_parent_is_done_with_showing_a_phase_before_it_begins():
+    """Redrawing would take CPU time from the first sample."""
+    shown = []
+
+    def show(name, expected_s):
+        time.sleep(0.3)
+        shown.append(time.time_ns())
+
+    outcome = run("Clock", Listener(phase=show), timing={"inner": 1})
+    assert outcome.status == "completed", outcome.error
+    first_call_ns = int(worker.Path("first.txt").read_text())
+    assert shown[1] <= first_call_ns  # the warm-up's
+
+
+def test_settings_do_not_leak_into_the_next_trial_of_this_process():
+    threads = torch.get_num_threads()
+    trial = make_trial(
+        model={"name": "custom", "target": "networks.Identity"},
+        runtime={"threads": threads + 1, "cudnn_benchmark": True},
+    )
+    outcome = worker.run(trial, "none", worker.Path("worker.log"))
+    assert outcome.effective["threads"] == threads + 1
+    assert torch.get_num_threads() == threads
+    assert torch.backends.cudnn.benchmark is False
+
+
+def test_arguments_that_can_not_reach_a_model_are_found_with_the_grid():
+    found = worker.inspect(
+        [
+            Model("custom", target="networks.identity", kwargs={"height": 3}),
+            Model("custom", target="networks.After", kwargs={"calls": 3}),
+            Model("custom", target="networks.identity", kwargs={"width": 3}),
+            Model("resnet18", kwargs={"width": 16}),
+            Model("resnet18", kwargs={"num_classes": 10}),
+        ],
+        "process",
+    )
+    first, second, third = found.problems
+    assert "unexpected keyword argument 'height'; it takes (width=1, depth=1)" in first
+    assert "missing a required argument: 'then'" in second
+    assert "model.kwargs are {'width': 16}, which resnet18 does not take" in third
 
 
 def test_a_device_that_does_not_start_leaves_the_first_cause():
