@@ -209,6 +209,7 @@ class Program:
             ) from error
         self._start_worker()  # loads torch while MLflow loads here
         self._store, self._parent_id = None, None
+        self._published, self._away = 0, ""
         self.exit_code = FAILED  # until the end has been reached
         try:
             with SweepProgress(self._console, len(self._trials)) as self._progress:
@@ -262,9 +263,10 @@ class Program:
         record = judged(described(outcome), trial, outcome)
         save(record, path)
         self._records.append(record)
-        if self._store is not None:
+        if self._store is not None and not self._away:
             try:
                 tracking.publish(self._store, record, path, self._parent_id)
+                self._published += 1
             except tracking.TrackingUnavailable as reason:
                 self._lose_tracking(reason)
         self._progress.done(record)
@@ -292,17 +294,19 @@ class Program:
 
     def _lose_tracking(self, reason: Exception) -> None:
         """Say once that MLflow is away; measuring goes on, the records are on disk."""
-        self._store = None
+        self._away = str(reason)
         self._tell(f"warning: MLflow can't be used ({reason}); records are in {self._sweep_dir}")
 
     def _close_tracking(self) -> None:
+        """Close the parent run, though MLflow was away in between: it may be back."""
         if self._store is None or self._parent_id is None:
             return
         status = {OK: "FINISHED", INTERRUPTED: "KILLED"}.get(self.exit_code, "FAILED")
         try:
             tracking.close_parent(self._store, self._parent_id, status)
         except tracking.TrackingUnavailable as reason:
-            self._lose_tracking(reason)
+            if not self._away:
+                self._lose_tracking(reason)
 
     def _report(self) -> None:
         records = self._records
@@ -315,7 +319,13 @@ class Program:
         show(records, self._console)
         for line in closing_lines(records, len(self._trials), self._sweep_dir):
             self._tell(line)
-        if self._store is not None:
+        missing = len(records) - self._published
+        if self._away and missing:
+            self._tell(
+                f"MLflow    {missing} of {len(records)} trials are not there ({self._away}); their "
+                "records are below the folder above"
+            )
+        if self._store is not None and self._published:
             if command := tracking.ui_command(self._store):
                 self._tell(f"MLflow    {command}")
             self._tell(f"          {tracking.ui_link(self._store, str(self._config.sweep.id))}")

@@ -7,13 +7,17 @@ creates store and experiment before anything is written; each trial is one
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shlex
 import shutil
+import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +100,7 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # 7 take over 4 minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # we print one link for all
     import logging
 
     from mlflow import MlflowClient
@@ -107,8 +112,10 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
     embedded = uri is None
     where = sqlite_uri(output_dir) if uri is None else uri
     try:
-        # several processes that create one SQLite file at once break it for good
-        with _locked(output_dir / ".mlflow.lock"):
+        served = where.startswith(("http://", "https://", "databricks"))
+        with (
+            nullcontext() if served else _locked(_lock_of(where, output_dir if embedded else None))
+        ):
             client = MlflowClient(tracking_uri=where)
             found = client.get_experiment_by_name(experiment)
             if found is not None:
@@ -120,12 +127,22 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
                 return Store(client, where, found.experiment_id, embedded)
             # explicit and absolute: MLflow's default depends on the directory of its first user
             # (a server decides itself)
-            served = where.startswith(("http://", "https://", "databricks"))
             artifacts = None if served else (output_dir.resolve() / "mlartifacts").as_uri()
             made = client.create_experiment(experiment, artifact_location=artifacts)
             return Store(client, where, made, embedded)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise TrackingUnavailable(_reason(error)) from error
+
+
+def _lock_of(uri: str, output_dir: Path | None) -> Path:
+    """The file that those lock who open one database: creating it at once would break it for good.
+
+    In the embedded store's folder, else among this user's temporary files.
+    """
+    if output_dir is not None:
+        return output_dir / ".mlflow.lock"
+    name = hashlib.sha256(uri.encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"runner-{os.getuid()}-{name}.lock"
 
 
 @contextmanager
@@ -147,14 +164,43 @@ def _reason(error: Exception) -> str:
 def open_parent(store: Store, sweep_id: str, name: str | None, trials: int) -> str:
     """Open the run that stands for the whole sweep; its id. Raises TrackingUnavailable."""
     with _explained():
+        _end_killed(store)
         run = store.client.create_run(
             store.experiment_id,
             run_name=f"{name} {sweep_id}" if name else f"sweep {sweep_id}",
-            tags={"runner.kind": "sweep", "runner.sweep": sweep_id, "trials": str(trials)},
+            tags={
+                "runner.kind": "sweep",
+                "runner.sweep": sweep_id,
+                "trials": str(trials),
+                "host": socket.gethostname(),
+                "pid": str(os.getpid()),
+            },
         )
     with suppress(TrackingUnavailable):
         _save_view(store, sweep_id, name)
     return str(run.info.run_id)
+
+
+def _end_killed(store: Store) -> None:
+    """End the runs of sweeps of this host whose process is gone: nothing else would."""
+    running = "attributes.status = 'RUNNING' and tags."
+    of_host = f"{running}`runner.kind` = 'sweep' and tags.host = '{socket.gethostname()}'"
+    for parent in store.client.search_runs([store.experiment_id], of_host):
+        if _is_alive(parent.data.tags.get("pid", "")):
+            continue
+        children = f"{running}`mlflow.parentRunId` = '{parent.info.run_id}'"
+        for run in [*store.client.search_runs([store.experiment_id], children), parent]:
+            store.client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (ValueError, ProcessLookupError):
+        return False
+    return True
 
 
 def _save_view(store: Store, sweep_id: str, name: str | None) -> None:
@@ -318,11 +364,12 @@ def ui_command(store: Store) -> str | None:
     if store.uri.startswith(("http://", "https://")):
         return None
     beside = Path(sys.executable).with_name("mlflow")
-    mlflow = "mlflow" if shutil.which("mlflow") == str(beside) else f"{sys.executable} -m mlflow"
+    python = shlex.quote(sys.executable)
+    mlflow = "mlflow" if shutil.which("mlflow") == str(beside) else f"{python} -m mlflow"
     from runner.environment import redact
 
     uri = store.uri.replace(f"{Path.cwd()}/", "") if store.embedded else redact(store.uri)
-    return f"{mlflow} ui --backend-store-uri {uri}"
+    return f"{mlflow} ui --backend-store-uri {shlex.quote(uri)}"
 
 
 def ui_link(store: Store, sweep_id: str) -> str:

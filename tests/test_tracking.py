@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -111,3 +114,36 @@ def test_a_view_that_cant_be_saved_costs_nothing(store, monkeypatch):
     monkeypatch.setattr(store.client, "set_experiment_tag", refuse)
     assert tracking.open_parent(store, "plain", None, 1)
     assert "searchFilter" in tracking.ui_link(store, "plain")
+
+
+def test_the_runs_of_a_sweep_that_was_killed_are_ended_by_the_next(store, tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    gone.wait()
+    killed = tracking.open_parent(store, "killed", None, 2)
+    store.client.set_tag(killed, "pid", str(gone.pid))
+    child = store.client.create_run(store.experiment_id, tags={"mlflow.parentRunId": killed})
+    other = tracking.open_parent(store, "elsewhere", None, 2)
+    store.client.set_tag(other, "host", "another-host")
+    alive = tracking.open_parent(store, "alive", None, 2)
+    tracking.open_parent(store, "next", None, 2)
+    found = {
+        name: store.client.get_run(run).info.status
+        for name, run in {
+            "killed": killed, "child": child.info.run_id, "other": other, "alive": alive
+        }.items()
+    }  # fmt: skip
+    assert found == {
+        "killed": "KILLED",
+        "child": "KILLED",
+        "other": "RUNNING",
+        "alive": "RUNNING",
+    }
+
+
+def test_a_printed_command_can_be_pasted(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (tmp_path / "out put").mkdir()
+        store = tracking.open_store(None, "runner", tmp_path / "out put")
+    *_, uri = shlex.split(tracking.ui_command(store))
+    assert uri == store.uri
