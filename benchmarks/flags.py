@@ -88,14 +88,31 @@ def rates(series: int, seed: int = 0) -> dict[tuple[str, str], dict[str, float]]
     return found
 
 
-def coverage(series: int, phi: float, n: int = 100, seed: int = 0) -> float:
-    """How often the median's 95 % interval holds the true median."""
+def hopping(random: Generator, n: int, noise: float) -> np.ndarray:
+    """Two levels 0.4 apart, each kept for 20 samples on average, and normal noise; median 0."""
+    hops = random.random(n) < 1 / 20
+    level = (np.cumsum(hops) + random.integers(2)) % 2
+    return 0.4 * (level - 0.5) + noise * random.standard_normal(n)
+
+
+DEPENDENT: dict[str, Callable[[Generator, int], np.ndarray]] = {
+    "independent": lambda r, n: autoregressive(r, n, 0.0),
+    "AR(0.3)": lambda r, n: autoregressive(r, n, 0.3),
+    "AR(0.6)": lambda r, n: autoregressive(r, n, 0.6),
+    "AR(0.9)": lambda r, n: autoregressive(r, n, 0.9),
+    "levels 0.4 apart, noise 0.8": lambda r, n: hopping(r, n, 0.8),
+    "levels 0.4 apart, noise 0.5": lambda r, n: hopping(r, n, 0.5),
+    "levels 0.4 apart, noise 0.2": lambda r, n: hopping(r, n, 0.2),
+}
+
+
+def coverage(series: int, kind: str, n: int = 100, seed: int = 0) -> tuple[float, float, float]:
+    """How often the median's 95 % interval holds the median, is missing, and its median width."""
     random = np.random.default_rng(seed)
-    held = 0
-    for _ in range(series):
-        bounds = interval(autoregressive(random, n, phi), 0.5)
-        held += bounds is not None and bounds[0] <= 0 <= bounds[1]
-    return held / series
+    found = [interval(DEPENDENT[kind](random, n), 0.5) for _ in range(series)]
+    known = [bounds for bounds in found if bounds is not None]
+    held = sum(low <= 0 <= high for low, high in known) / max(len(known), 1)
+    return held, 1 - len(known) / series, float(np.median([high - low for low, high in known]))
 
 
 def main() -> None:
@@ -107,8 +124,12 @@ def main() -> None:
     for (planted, machine), shares in rates(series).items():
         cells = " | ".join(f"{100 * share:.1f} %" for share in shares.values())
         print(f"| {planted} | {machine} | {cells} |")
-    for phi in (0.0, 0.6, 0.9):
-        print(f"median's 95 % interval, n = 100, AR({phi}): {100 * coverage(series, phi):.1f} %")
+    print("\n| samples | n | interval holds the median | no interval | width |")
+    print("|---|---|---|---|---|")
+    for n in (40, 100, 200):
+        for kind in DEPENDENT:
+            held, missing, width = coverage(series, kind, n)
+            print(f"| {kind} | {n} | {100 * held:.1f} % | {100 * missing:.1f} % | {width:.2f} |")
 
 
 if __name__ == "__main__":

@@ -41,12 +41,12 @@ class Sleep(torch.nn.Module):
         return x
 
 class SlowStart(torch.nn.Module):
-    """Its first 30 calls take twice as long as the others."""
+    """Its first 30 calls take six times as long as the others."""
     def __init__(self):
         super().__init__()
         self.calls = 0
     def forward(self, x):
-        time.sleep(0.02 if self.calls < 30 else 0.01)
+        time.sleep(0.06 if self.calls < 30 else 0.01)
         self.calls += 1
         return x
 

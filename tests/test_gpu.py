@@ -10,7 +10,6 @@ import torch
 from conftest import ROOT, make_trial, run_in
 
 from runner import worker
-from runner.verdict import verdict_of
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import gpu
@@ -84,8 +83,9 @@ def test_the_articles_sweep_judges_its_rows(tmp_path):
     assert "NO_SYNC" in {reason["code"] for reason in naive.reasons}
     assert cold.verdict == "invalid"
     assert event.trial["timing"]["method"] == "event"
-    assert event.verdict in ("valid", "suspect", "invalid")
-    assert verdict_of([]) == "valid"
+    assert "NO_SYNC" not in {reason["code"] for reason in event.reasons}
+    assert event.verdict in ("valid", "suspect")  # invalid: throttled, or the CPU taken by others
+    assert event.summary["p50_ms"] > 0
 
 
 TOO_LARGE = """

@@ -262,7 +262,9 @@ def test_ctrl_c_before_the_first_trial_is_no_crash(tmp_path, seconds):
             _, err = process.communicate(timeout=60)
             break
     assert process.returncode in (130, -signal.SIGINT)  # the latter: before Python itself was up
-    assert "runner" not in err or "Exception ignored" in err
+    told = err.partition("Exception ignored")[0]  # by Python, where a callback swallows it
+    # before our first line runs Python itself may end by the signal, with a traceback of its own
+    assert "Traceback" not in told if process.returncode == 130 else "runner/" not in told
 
 
 def test_a_dry_run_lists_the_trials_and_leaves_nothing(program):

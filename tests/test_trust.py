@@ -46,10 +46,10 @@ def test_a_slow_start_is_flagged_with_the_warm_up_that_would_have_sufficed(progr
     (record,) = ran.records()
     assert record.verdict == "invalid"
     (flag,) = [reason for reason in record.reasons if reason["code"] == "WARMUP_SHORT"]
-    enough = flag["figure"]
+    enough = flag["need"]
     assert 30 <= enough <= 45  # noise at its end may look like part of it
-    assert f"timing.warmup={enough} would have sufficed" in flag["advice"]
-    assert flag["advice"] in ran.out
+    assert flag["remedy"] == f"timing.warmup={enough} would have sufficed"
+    assert f"WARMUP_SHORT: {flag['found']}; {flag['remedy']}" in ran.out
     assert "invalid: WARMUP_SHORT" in ran.out
     again = program(
         *CUSTOM,

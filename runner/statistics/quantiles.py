@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import stats
@@ -11,6 +11,9 @@ from scipy import stats
 CONFIDENCE = 0.95
 CLOCK_DIGITS = 6  # of milliseconds, that clocks tell; what differs less is equal
 INDEPENDENT = 1.05  # below this correlation time the exact binomial ranks are used
+FEWEST_PARTS, MOST_PARTS = 4, 20  # of a run that is looked at in parts,
+LEAST_IN_PARTS, IN_PART = 20, 60  # samples it must have, and those of a part if there are enough
+NO_SIGN = 0.75  # p of the analysis of variance between the parts, above which they are alike
 TAILS = (0.90, 0.95, 0.99)  # bounded from above at 95 %; the others from both sides
 
 
@@ -64,16 +67,52 @@ def interval(samples: Sequence[float] | np.ndarray, q: float) -> tuple[float, fl
 
     `samples` in run order, taken as equal below a nanosecond's difference in milliseconds.
     Source: order statistics; dependence by the correlation time of the indicator
-    1{x <= quantile}.
+    1{x <= quantile}, and, for all but the tails, by the spread between parts of the run.
     """
     values = np.asarray(samples, dtype=float)
     told = np.round(values, CLOCK_DIGITS)
     below = told <= np.quantile(told, q)
     lower, upper = ranks(len(values), q, correlation_time(below))
-    if lower < 1 or upper > len(values):
-        return None
-    ordered = np.sort(values)
-    return float(ordered[lower - 1]), float(ordered[upper - 1])
+    bounds = None
+    if lower >= 1 and upper <= len(values):
+        ordered = np.sort(values)
+        bounds = float(ordered[lower - 1]), float(ordered[upper - 1])
+    if q in TAILS:
+        return bounds
+    return _widened(bounds, values, below.astype(float), lambda part: float(np.quantile(part, q)))
+
+
+def _widened(
+    bounds: tuple[float, float] | None,
+    values: np.ndarray,
+    compared: np.ndarray,
+    figure: Callable[[np.ndarray], float],
+) -> tuple[float, float] | None:
+    """Bounds that also hold what the parts of the run say of a figure, where these may differ.
+
+    What correlates over tens of samples (clocks that hop between levels, a neighbour that comes
+    and goes) makes the correlation time an underestimate: too few such stays fit into a run. The
+    parts are long enough to be nearly independent, and Student's t knows that they are few.
+    They are left out only where `compared` shows no sign of a difference between them, so that
+    independent samples keep a narrow interval: benchmarks/flags.py, docs/verdict.md.
+    """
+    if len(values) < LEAST_IN_PARTS or np.ptp(compared) == 0:
+        return bounds
+    count = min(max(FEWEST_PARTS, len(values) // IN_PART), MOST_PARTS)
+    parts = np.array_split(compared, count)
+    if all(np.ptp(part) == 0 for part in parts):
+        alike = 0.0  # each part all below or all above: nothing could differ more
+    else:
+        alike = float(stats.f_oneway(*parts).pvalue)
+    if alike > NO_SIGN and bounds is not None:
+        return bounds
+    figures = np.array([figure(part) for part in np.array_split(values, count)])
+    wide = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1))
+    half, centre = wide * float(figures.std(ddof=1)) / math.sqrt(count), float(figures.mean())
+    by_parts = centre - half, centre + half
+    if bounds is None:
+        return by_parts
+    return min(bounds[0], by_parts[0]), max(bounds[1], by_parts[1])
 
 
 def half_width(samples: Sequence[float] | np.ndarray) -> float | None:
@@ -84,11 +123,15 @@ def half_width(samples: Sequence[float] | np.ndarray) -> float | None:
 
 
 def mean_interval(samples: Sequence[float] | np.ndarray) -> tuple[float, float] | None:
-    """The 95 % interval of the mean, by t over the independent samples there are."""
+    """The 95 % interval of the mean, by t over the independent samples there are.
+
+    Widened like that of a quantile where parts of the run may differ.
+    """
     values = np.asarray(samples, dtype=float)
     independent = len(values) / correlation_time(values)
-    if independent < 3:
-        return None
-    error = values.std(ddof=1) / math.sqrt(independent)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, independent - 1) * error)
-    return float(values.mean()) - half, float(values.mean()) + half
+    bounds = None
+    if independent >= 3:
+        error = values.std(ddof=1) / math.sqrt(independent)
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, independent - 1) * error)
+        bounds = float(values.mean()) - half, float(values.mean()) + half
+    return _widened(bounds, values, values, lambda part: float(part.mean()))
