@@ -176,6 +176,15 @@ def test_all_problems_of_a_sweep_are_listed_together(program):
         (["model=resnet18", "model.weights=V9,DEFAULT"], "model.weights is V9; resnet18 has"),
         (["model=custom", "model.target=networks.time"], "is a module; expected a callable"),
         (["model=resnet18", "model.weights=V9"], "resnet18 has IMAGENET1K_V1, DEFAULT"),
+        (
+            ["model=custom,resnet18", "model.target=networks.identity", "model.kwargs={width: 16}"],
+            "model.target goes with model=custom, but model is resnet18",
+        ),
+        (["model=resnet18", "model.kwargs={width: 16}"], "which resnet18 does not take"),
+        (
+            ["model=custom", "model.target=networks.After", "model.kwargs={calls: 1}"],
+            "missing a required argument: 'then'",
+        ),
     ],
 )
 def test_targets_and_weights_are_tried_before_the_first_trial(program, arguments, sentence):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import yaml
 from conftest import ROOT, make_trial
 
 from runner.config import Config, register_schema
-from runner.models import build, tensors_of
+from runner.models import build, effective_settings, tensors_of
 from runner.trial import Model, Trial
 
 CONF = ROOT / "conf"
@@ -114,6 +115,27 @@ def test_detectors_see_the_size_that_was_asked_for():
         (images,) = workload.inputs
         batch, _ = workload.network.transform(images)
     assert batch.image_sizes == [(96, 128)]
+
+
+@pytest.mark.parametrize("size", [(96, 128), (700, 500), (64, 1000)])
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        ("fasterrcnn_mobilenet_v3_large_fpn", {}),
+        ("fasterrcnn_mobilenet_v3_large_fpn", {"min_size": 800, "max_size": 1333}),
+        ("ssdlite320_mobilenet_v3_large", {}),
+    ],
+)
+def test_the_size_a_detector_works_at_is_known(name, kwargs, size):
+    """As its own transform scales the images, before they are padded into one batch."""
+    model = replace(model_of(name), kwargs=kwargs)
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        trial = make_trial(model=model, input={"size": size})
+        workload = build(trial, torch.device("cpu"))
+        batch, _ = workload.network.transform(workload.inputs[0])
+    found = effective_settings(workload, torch.device("cpu"), size)["network_size"]()
+    assert [tuple(found)] == batch.image_sizes
 
 
 def test_the_schema_types_every_key_of_the_configuration():

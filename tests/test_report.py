@@ -43,7 +43,7 @@ def record_with(method: str, warmup: int, device: str = "cpu", hidden_ms: float 
 def test_the_table_names_each_trial_and_its_figures():
     text = printed([make_record(), replace(make_record(), status="failed", summary={})])
     for word in ("resnet18", "size 64", "batch 1", "warm-up 2", "method wall"):
-        assert word in text.splitlines()[0]
+        assert word in text.splitlines()[1]
     for word in ("p50 ms", "+- %", "mean ms", "FPS", "verdict"):
         assert word in text
     assert "0.217" in text  # the median of 0.1 and 1/3
@@ -214,7 +214,7 @@ def test_at_any_width_numbers_are_whole_and_the_verdict_is_there(width):
     for code in codes:
         assert text.count(code) == 4
     if "──" in text:  # else a line for each trial, as long as it is
-        assert max(map(len, text.splitlines()[1:])) <= width
+        assert max(map(len, text.splitlines()[2:])) <= width
     assert all(line == line.rstrip() for line in text.splitlines())
     assert ("──" in text) == (width >= 60)
     assert (NAMES[0] in text) == (width != 60 and width != 80)  # there it is on two lines
@@ -223,7 +223,7 @@ def test_at_any_width_numbers_are_whole_and_the_verdict_is_there(width):
 def test_what_is_the_same_in_all_trials_stands_once_above_the_table():
     trials = [make_trial(input={"size": (side, side)}) for side in (64, 96)]
     records = [replace(make_record(), trial=trial_values(trial)) for trial in trials]
-    first, head, *_ = printed(records).splitlines()
+    _, first, head, *_ = printed(records).splitlines()
     assert first == "all trials: model resnet18, batch 1, warm-up 2, method wall"
     assert head.split()[:2] == ["size", "p50"]
 

@@ -61,7 +61,7 @@ class Column:
 def show(records: Sequence[Record], console: Console) -> None:
     """Print the table that suits the sweep, as wide as the console at most."""
     same, columns = columns_of(records)
-    lines = [f"all trials: {same}"] if same else []
+    lines = ["", f"all trials: {same}"] if same else [""]
     widths = fitting(columns, console.width)
     if widths is None:
         for row in zip(*(column.cells for column in columns), strict=True):
@@ -71,7 +71,7 @@ def show(records: Sequence[Record], console: Console) -> None:
         with console.capture() as captured:
             console.print(_table(widths))
         lines += captured.get().splitlines()
-    for line in lines:
+    for line in [*lines, ""]:
         console.out(line.rstrip() if not console.is_terminal else line, highlight=False)
 
 
