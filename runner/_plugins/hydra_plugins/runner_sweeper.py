@@ -5,14 +5,17 @@ Hydra finds it because `runner._plugins` is on sys.path and in PYTHONPATH.
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
@@ -80,11 +83,26 @@ class RunnerSweeper(Sweeper):
             return [job.return_value for job in jobs]
 
 
+class ReadOnce(CachingConfigRepository):
+    """Configuration files, each read once for all points; Hydra would read them for each anew."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ReadOnce:
+        return self  # Hydra copies its repository for each point, and what was read with it
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """A copy of what the file holds: composition writes into it."""
+        result = copy.copy(super().load_config(config_path))
+        if result is not None:
+            result.config = copy.deepcopy(result.config)
+        return result
+
+
 class ComposedOnce(ConfigLoaderImpl):
     """A config loader that gives launchers what was composed for the check."""
 
     def __init__(self, search_path: Any) -> None:
         super().__init__(search_path)
+        self.repository = ReadOnce(self.repository)  # type: ignore[assignment]
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def compose(self, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
