@@ -47,8 +47,8 @@ class RunnerSweeper(Sweeper):
         search_path = self._context.config_loader.get_search_path()
         loader = ComposedOnce(search_path)
         paths = [source.path.removeprefix("file://") for source in search_path.get_path()]
-        folders = [Path(path) for path in paths if "://" not in path]
-        axes = grid.axes(self._params, arguments, folders)
+        files_in = [Path(path) for path in paths if "://" not in path]
+        axes = grid.axes(self._params, arguments, files_in)
         if any(map(grid.is_sweep_wide, self._params)):
             # of the keys that hold for the whole sweep, Hydra knows only the command line's
             wide = [axis[0] for axis in axes if grid.is_sweep_wide(axis[0])]
@@ -65,7 +65,7 @@ class RunnerSweeper(Sweeper):
         try:
             configs = [loader.compose(self._master, point) for point in points]
         except (HydraException, OmegaConfBaseException) as error:
-            raise grid.diagnosis(axes, error, folders) from error
+            raise grid.diagnosis(axes, error, files_in) from error
         folders = self._program.plan(configs, order_seed)
         if folders is None:
             return []
