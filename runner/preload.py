@@ -13,7 +13,8 @@ import torchvision  # noqa: F401
 import runner.contention
 import runner.environment
 import runner.gpu
-import runner.measure.loop
+import runner.measure.launch
+import runner.measure.torch_device
 import runner.models  # noqa: F401
 
 gc.collect()
