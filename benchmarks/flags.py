@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from runner.statistics.quantiles import half_width, interval
-from runner.statistics.shape import look
+from runner.statistics.shape import shape_of
 
 N, WARMUP, MEDIAN_MS = 220, 20, 10.0
 Generator = np.random.Generator
@@ -68,7 +68,7 @@ FLAGS = ("WARMUP_SHORT", "DRIFT", "BIMODAL", "NOISY")
 
 def flags(samples: np.ndarray) -> tuple[bool, ...]:
     """Which of FLAGS the program would raise."""
-    shape = look(samples, WARMUP)
+    shape = shape_of(samples, WARMUP)
     found = (shape.slow_start, shape.drift, shape.modes)
     return (*(part is not None for part in found), (half_width(samples[WARMUP:]) or 1) > 0.02)
 

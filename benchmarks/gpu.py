@@ -29,7 +29,7 @@ import torchvision
 from runner.measure.launch import launch_cost
 from runner.measure.loop import measure
 from runner.measure.torch_device import TorchDevice
-from runner.trial import Timing
+from runner.trial.description import Timing
 
 ROOT = Path(__file__).resolve().parents[1]
 CYCLES = 20_000_000  # of torch.cuda._sleep: about 10 ms

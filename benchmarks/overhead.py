@@ -20,11 +20,10 @@ import torch
 from processes import machine, print_table
 
 from runner.measure.loop import measure
-from runner.measure.methods import METHODS
 from runner.measure.simulated import SimulatedDevice
 from runner.measure.torch_device import TorchDevice
-from runner.trial import METHODS as DEVICES_OF
-from runner.trial import Timing
+from runner.trial.description import Timing
+from runner.trial.methods import METHODS
 
 SIMULATED_MS = {"queued": 40.0, "pipelined": 40.0, "graph": 40.0}
 
@@ -105,7 +104,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     chosen = parser.parse_args()
     around: dict[str, list[float]] = {method: [] for method in METHODS}
-    inside: dict[str, list[float]] = {m: [] for m in METHODS if "cpu" in DEVICES_OF[m]}
+    inside: dict[str, list[float]] = {m: [] for m in METHODS if "cpu" in METHODS[m].devices}
     for _ in range(chosen.rounds):
         for method in METHODS:
             around[method].append(around_us(method, chosen.samples))

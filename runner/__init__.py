@@ -1,23 +1,25 @@
 """runner measures how fast a vision model runs, one fresh process per trial.
 
-The way through, and the file for each step:
+Doors, each a command:
 
-    conf/*.yaml + command line
-      __main__.py      starts Hydra, turns errors into one message and an exit code
-      _plugins/        the Hydra sweeper: composes every point once, checks all, launches
-      config.py        the schema, and from a configuration to a Trial
-      trial.py         what one trial is; its identity; what it can't be
-      devices.py       which devices there are; what `auto` means
-      program.py       one sweep from its points to its table: the only file that sees everything
-      worker.py        a fresh process for each trial
-      execution.py     what is done in it: build, warm up, time, look
-        models.py        the network and its inputs
-        measure/         clocks, timing methods, the loop, a simulated device
-        contention.py, gpu.py   what disturbed it: the scheduler's counters, NVML
-        environment.py   where it ran, without secrets
-      record.py        what came out, as one JSON file
-      statistics/, verdict.py   what the samples say, and what is wrong with them
-      tracking.py      the record as an MLflow run
-      report/          progress, tables and what is said below them
-      doctor.py        what this machine can measure: python -m runner.doctor
+    __main__.py    python -m runner: time a sweep, from conf/*.yaml and the command line
+    doctor.py      python -m runner.doctor: what this machine can measure, and what will spoil it
+
+Rooms, from the one that sees everything down to the one that all know; arrows point down only:
+
+    _plugins/      the Hydra sweeper: composes every point once, has it planned, launches
+    sweep/         one sweep: its plan, the job that runs a point, the session around them
+    terminal/      what is seen meanwhile and at the end: progress, tables, closing advice
+    tracking/      MLflow: the record as a run, the publisher that loses and regains it, the view
+    verdict/       is the number good: flags of samples, CPU and GPU, and the judge
+    config/        the keys, from a configuration to a Trial, what is wrong with either, the grid
+    worker/        a fresh process for each trial, and what it does: prepare, measure, observe
+    models/        what is timed: networks from their sources, inputs, a workload that runs them
+    measure/       clocks: devices, timing methods, the loop, a simulated device
+    host/          the machine: its devices, what disturbs it, what it is, without secrets
+    records/       what is on disk: record.json of a trial, sweep.json of a sweep
+    statistics/    what samples say: pure functions of arrays
+    trial/         what one trial is, what it can't be, the facts of the timing methods
+
+The way of a number: config -> Trial -> worker -> Outcome -> Record -> MLflow and the terminal.
 """

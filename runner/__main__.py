@@ -12,11 +12,11 @@ def main() -> None:
 
     interrupt = None
     try:
-        from runner.interrupt import Interrupt
+        from runner.sweep.interrupt import Interrupt
 
         interrupt = Interrupt()
         interrupt.listen()
-        from runner.program import run_command
+        from runner.sweep.command import run_command
 
         code = run_command(interrupt)
     except KeyboardInterrupt:

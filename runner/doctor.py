@@ -15,12 +15,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from runner import contention, tracking
-from runner.devices import Devices, possible_devices
-from runner.environment import cpu_model, redact, torch_uuid
-from runner.gpu import GpuWatch
-from runner.trial import METHODS
-from runner.verdict import Flag, contended, shared, throttled, virtual
+from runner.host import cpu
+from runner.host.devices import Devices, possible_devices
+from runner.host.environment import cpu_model
+from runner.host.gpu import GpuWatch, torch_uuid
+from runner.host.secrets import redact
+from runner.tracking import store
+from runner.trial.methods import METHODS
+from runner.verdict.cpu import contended, virtual
+from runner.verdict.flag import Flag
+from runner.verdict.gpu import shared, throttled
 
 LEVELS = {"note": "ok", "suspect": "warning", "invalid": "problem"}
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
@@ -56,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     console = Console(highlight=False)
     checks = []
-    for check in look(options.output_dir, options.tracking_uri):
+    for check in checks_of(options.output_dir, options.tracking_uri):
         checks.append(check)
         if not options.json:
             remedy = f"; {check.remedy}" if check.remedy else ""
@@ -68,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(check.level == "problem" for check in checks))
 
 
-def look(output_dir: Path, uri: str | None) -> Iterator[Check]:
+def checks_of(output_dir: Path, uri: str | None) -> Iterator[Check]:
     """All checks, the quick ones first; takes some seconds, two of them at full load."""
     yield _load()  # before this program makes any
     yield from _cpu()
@@ -97,7 +101,7 @@ def look(output_dir: Path, uri: str | None) -> Iterator[Check]:
 
 
 def _load() -> Check:
-    load, cpus = os.getloadavg()[0], contention.usable_cpus()
+    load, cpus = os.getloadavg()[0], cpu.usable_cpus()
     found = f"load average {load:.2f} on {cpus} usable CPU{'s' if cpus > 1 else ''}"
     if load > BUSY * cpus:
         return Check("load", "warning", found, "something else runs here: top shows it")
@@ -105,11 +109,11 @@ def _load() -> Check:
 
 
 def _cpu() -> Iterator[Check]:
-    allowed, there = contention.affinity(), os.cpu_count() or 1
+    allowed, there = cpu.affinity(), os.cpu_count() or 1
     yield Check(
         "CPU", "ok", f"{cpu_model() or 'unknown'}, {len(allowed)} of {there} CPUs by affinity"
     )
-    quota = contention.cgroup_cpus()
+    quota = cpu.cgroup_cpus()
     if quota is not None and quota < len(allowed):
         yield Check(
             "quota",
@@ -122,12 +126,12 @@ def _cpu() -> Iterator[Check]:
 
 
 def _virtual() -> Iterator[Check]:
-    for flag in virtual({"virtual_machine": contention.virtual_machine()}):
-        yield Check("machine", "warning", flag.found, f"take sweep.repeats=5, and {flag.remedy}")
+    for flag in virtual({"virtual_machine": cpu.virtual_machine()}):
+        yield Check("machine", "warning", flag.found, flag.remedy)
 
 
 def _frequency() -> Check:
-    governor, turbo = contention.governor(), contention.turbo()
+    governor, turbo = cpu.governor(), cpu.turbo()
     if governor is None and turbo is None:
         return Check(
             "frequency",
@@ -195,7 +199,7 @@ def _devices() -> Check:
         if usable
     ]
     default = kinds[0] if kinds else "cpu"
-    methods = ", ".join(name for name, able in METHODS.items() if default in able)
+    methods = ", ".join(name for name, able in METHODS.items() if default in able.devices)
     if kinds:
         return Check("device", "ok", f"{', '.join(kinds)}; timing methods there: {methods}")
     if possible_devices() != Devices() and sys.platform != "darwin":
@@ -241,7 +245,7 @@ def _of_flag(name: str, flag: Flag) -> Check:
 def _threads() -> Check:
     import torch
 
-    threads, cpus = torch.get_num_threads(), contention.usable_cpus()
+    threads, cpus = torch.get_num_threads(), cpu.usable_cpus()
     found = f"torch would take {threads} on {cpus} usable CPUs"
     if threads > cpus:
         return Check(
@@ -254,11 +258,11 @@ def _probe() -> Iterator[Check]:
     """Compute on all usable CPUs for two seconds, and see what others take of it."""
     import torch
 
-    threads = contention.usable_cpus()
+    threads = cpu.usable_cpus()
     torch.set_num_threads(threads)
     square = torch.randn(512, 512)
     square @ square  # starts the threads
-    watch = contention.CpuWatch(threads)
+    watch = cpu.CpuWatch(threads)
     until = time.perf_counter() + PROBE_SECONDS
     watch.look()
     while time.perf_counter() < until:
@@ -282,8 +286,8 @@ def _store(output_dir: Path, uri: str | None) -> Check:
     if uri is None and not (output_dir / "mlflow.db").exists():
         return Check("MLflow", "ok", f"{where} will be made by the first run")
     try:
-        tracking.check_writable(tracking.open_store(uri, "runner", output_dir))
-    except tracking.TrackingUnavailable as reason:
+        store.check_writable(store.open_store(uri, "runner", output_dir))
+    except store.TrackingUnavailable as reason:
         return Check(
             "MLflow",
             "problem",

@@ -1,119 +1,131 @@
-"""Arrows point one way; torch and mlflow are imported where they belong, when used."""
+"""The house: arrows point one way, heavy libraries stay in their rooms, functions fit a screen."""
 
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from fakes.program import ROOT
 
 PACKAGE = ROOT / "runner"
-# room -> the rooms of this package, and the heavy libraries, that it may import
-MAY_IMPORT = {
-    "__init__": set(),
-    "__main__": {"interrupt", "program"},
-    "interrupt": set(),
-    "trial": set(),
-    "devices": {"trial"},
-    "config": {"devices", "measure", "trial", "hydra", "omegaconf"},
-    "grid": {"config", "devices", "hydra", "omegaconf"},
-    "record": {"trial"},
-    "contention": set(),
-    "gpu": set(),
-    "statistics": {"statistics"},
-    "verdict": {"record", "statistics", "trial"},
-    "measure": {"measure", "trial", "torch"},
-    "models": {"trial", "torch", "torchvision"},
-    "environment": {"contention", "gpu", "torch"},
-    "preload": {"contention", "environment", "gpu", "measure", "models", "torch", "torchvision"},
-    "execution": {
-        "contention",
-        "devices",
-        "environment",
-        "gpu",
-        "measure",
-        "models",
-        "record",
-        "statistics",
-        "trial",
-        "torch",
-    },
-    "worker": {"execution", "record", "trial"},
-    "tracking": {"environment", "record", "mlflow"},
-    "report": {"record", "report", "statistics", "trial"},
-    "doctor": {
-        "contention",
-        "devices",
-        "environment",
-        "gpu",
-        "tracking",
-        "trial",
-        "verdict",
-        "torch",
-        "torchvision",
-    },
-    "_plugins": {"grid", "hydra", "omegaconf"},
-    "program": {
-        "config",
-        "devices",
-        "environment",
-        "grid",
-        "interrupt",
-        "record",
-        "report",
-        "statistics",
-        "tracking",
-        "trial",
-        "verdict",
-        "worker",
-        "hydra",
-        "omegaconf",
-    },
+# From top to bottom: room or door -> the rooms below it that it may import.
+HOUSE = {
+    "__main__": "sweep",
+    "doctor": "tracking verdict host trial",
+    "_plugins": "config",
+    "sweep": "terminal tracking verdict config worker host records trial",
+    "terminal": "records statistics trial",
+    "tracking": "host records",  # host: secrets, kept out of what is sent and of errors
+    "verdict": "records statistics trial",
+    # measure: the simulated device knows which costs it takes
+    "config": "measure host trial",
+    # statistics: an adaptive run asks when it has samples enough
+    "worker": "models measure host records statistics trial",
+    "models": "trial",
+    "measure": "trial",
+    "host": "trial",
+    "records": "trial",
+    "statistics": "",
+    "trial": "",
 }
-HEAVY = {"torch", "torchvision", "mlflow", "hydra", "omegaconf"}
+HEAVY = {  # library -> the rooms and doors that may import it
+    "torch": "doctor worker models measure host",
+    "torchvision": "doctor worker models",
+    "mlflow": "tracking",
+    "hydra": "_plugins sweep config",
+    "omegaconf": "_plugins sweep config",
+    "rich": "doctor sweep terminal",
+}
+LONGEST_FUNCTION = 60  # lines: a screen
+LONGEST_FILE = 400
 
 
-def rooms():
-    return sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")})
+def room_of(file: Path, package: Path) -> str:
+    return file.relative_to(package).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("room", rooms())
-def test_a_room_imports_only_what_the_map_allows(room):
-    path = PACKAGE / room
-    files = [path] if path.suffix == ".py" else list(path.rglob("*.py"))
-    imported = {name for file in files for name in imports(file)}
-    assert imported - MAY_IMPORT[room.removesuffix(".py")] == set()
-
-
-def imports(file):
+def imports(file: Path) -> Iterator[str]:
+    """Dotted names of all that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(file.read_text())):
-        names = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = (
-                [f"runner.{alias.name}" for alias in node.names]
-                if node.module == "runner"
-                else [node.module]
-            )
-        for name in names:
-            first, *rest = name.split(".")
-            if first == "runner":
-                yield rest[0]
-            elif first in HEAVY:
-                yield first
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_the_map_has_no_circles():
-    def below(room, seen=()):
-        assert room not in seen, f"circle: {seen}"
-        for name in MAY_IMPORT[room] - HEAVY - {room}:
-            below(name, (*seen, room))
+def wrong_arrows(package: Path) -> list[str]:
+    """Imports that the house does not have, as `records/store.py -> tracking`."""
+    found = []
+    for file in sorted(package.rglob("*.py")):
+        room = room_of(file, package)
+        for name in imports(file):
+            first, second, *_ = [*name.split("."), ""]
+            if first == package.name:
+                allowed = room == "__init__" or second in {room, *HOUSE.get(room, "").split()}
+            else:
+                allowed = room in HEAVY.get(first, room).split()
+                second = first
+            if not allowed:
+                found.append(f"{file.relative_to(package)} -> {second}")
+    return found
 
-    for room in MAY_IMPORT:
-        below(room)
+
+def test_every_import_goes_along_an_arrow_of_the_house():
+    assert wrong_arrows(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "line", "arrow"),
+    [
+        ("records", "from runner.tracking.store import Store", "tracking"),
+        ("records", "def late():\n    import runner.sweep.plan", "sweep"),
+        ("statistics", "from runner import trial", "trial"),
+        ("verdict", "import torch.nn", "torch"),
+        ("terminal", "from mlflow import MlflowClient", "mlflow"),
+    ],
+)
+def test_a_planted_wrong_arrow_is_found(tmp_path, room, line, arrow):
+    shutil.copytree(PACKAGE, tmp_path / "runner", ignore=shutil.ignore_patterns("conf"))
+    (tmp_path / "runner" / room / "planted.py").write_text(line)
+    assert wrong_arrows(tmp_path / "runner") == [f"{room}/planted.py -> {arrow}"]
+
+
+def test_arrows_point_down_and_every_room_stands_in_the_house():
+    order = list(HOUSE)
+    for room, allowed in HOUSE.items():
+        for other in allowed.split():
+            assert order.index(other) > order.index(room), f"{room} -> {other}"
+    there = {room_of(file, PACKAGE) for file in PACKAGE.rglob("*.py")} - {"__init__"}
+    assert there == set(HOUSE)
+
+
+def test_the_packages_map_names_every_room_and_door():
+    text = ast.get_docstring(ast.parse((PACKAGE / "__init__.py").read_text())) or ""
+    assert [room for room in HOUSE if f"{room}/" not in text and f"{room}.py" not in text] == []
+
+
+@pytest.mark.parametrize(
+    "file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE))
+)
+def test_a_file_says_what_it_is_and_no_function_is_longer_than_a_screen(file):
+    text = file.read_text()
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree)
+    assert len(text.splitlines()) <= LONGEST_FILE
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
+
+
+def test_tests_mirror_the_package():
+    rooms = {folder.name for folder in PACKAGE.iterdir() if (folder / "__init__.py").is_file()}
+    tested = {folder.name for folder in (ROOT / "tests").iterdir() if list(folder.glob("test_*"))}
+    assert rooms == tested
 
 
 @pytest.mark.parametrize(

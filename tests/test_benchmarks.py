@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import ROOT
+from fakes.program import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import gpu

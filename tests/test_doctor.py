@@ -9,10 +9,11 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT
+from fakes.program import ROOT
 
-from runner import contention, doctor
+from runner import doctor
 from runner.doctor import Check
+from runner.host import cpu
 
 
 def run_doctor(folder, *arguments):
@@ -58,7 +59,7 @@ def test_a_wrong_option_exits_2(tmp_path):
 
 
 def test_a_busy_machine_is_a_warning(monkeypatch):
-    monkeypatch.setattr(contention, "usable_cpus", lambda: 2)
+    monkeypatch.setattr(cpu, "usable_cpus", lambda: 2)
     monkeypatch.setattr(os, "getloadavg", lambda: (1.5, 0, 0))
     assert doctor._load().level == "warning"
     monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0, 0))
@@ -75,14 +76,14 @@ def test_a_busy_machine_is_a_warning(monkeypatch):
     ],
 )
 def test_clocks_that_move(monkeypatch, governor, turbo, level, words):
-    monkeypatch.setattr(contention, "governor", lambda: governor)
-    monkeypatch.setattr(contention, "turbo", lambda: turbo)
+    monkeypatch.setattr(cpu, "governor", lambda: governor)
+    monkeypatch.setattr(cpu, "turbo", lambda: turbo)
     found = doctor._frequency()
     assert (found.level, words in found.remedy) == (level, True)
 
 
 def test_a_quota_below_the_affinity_is_a_warning(monkeypatch):
-    monkeypatch.setattr(contention, "cgroup_cpus", lambda: 0.5)
+    monkeypatch.setattr(cpu, "cgroup_cpus", lambda: 0.5)
     assert [check.level for check in doctor._cpu()] == ["ok", "warning"]
 
 
@@ -102,7 +103,7 @@ def test_an_output_dir_that_is_a_file_is_a_problem(tmp_path):
 def test_contention_is_a_problem_and_its_remedy_stands_apart(monkeypatch):
     report = {"run_queue_wait_share": 0.3, "steal_share": 0.0, "throttled_share": None}
     monkeypatch.setattr(doctor, "PROBE_SECONDS", 0.01)
-    monkeypatch.setattr(contention.CpuWatch, "report", lambda self: report)
+    monkeypatch.setattr(cpu.CpuWatch, "report", lambda self: report)
     (found,) = doctor._probe()
     assert found.level == "problem"
     assert found.found.startswith("CPU_CONTENDED: 30.0% of the threads' time")
@@ -111,8 +112,8 @@ def test_contention_is_a_problem_and_its_remedy_stands_apart(monkeypatch):
 
 def test_problems_make_the_exit_code(monkeypatch, capsys):
     checks = [Check("one", "ok", "fine"), Check("two", "problem", "broken", "mend it")]
-    monkeypatch.setattr(doctor, "look", lambda output_dir, uri: iter(checks))
+    monkeypatch.setattr(doctor, "checks_of", lambda output_dir, uri: iter(checks))
     assert doctor.main([]) == 1
     assert "problem two        broken; mend it" in capsys.readouterr().out
-    monkeypatch.setattr(doctor, "look", lambda output_dir, uri: iter(checks[:1]))
+    monkeypatch.setattr(doctor, "checks_of", lambda output_dir, uri: iter(checks[:1]))
     assert doctor.main([]) == 0

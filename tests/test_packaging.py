@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 import yaml
-from conftest import ROOT
+from fakes.program import ROOT
 
 README = (ROOT / "README.md").read_text()
 

@@ -121,9 +121,9 @@ def test_the_demo_shows_the_articles_rows_against_the_true_time(program):
     cold, warm, event = ran.records()
     assert cold.verdict == warm.verdict == "invalid"
     assert event.verdict == "valid"
-    assert event.summary["p50_ms"] == pytest.approx(event.series["true_ms"], abs=1e-3)
-    assert cold.summary["mean_ms"] > 1.2 * event.series["true_ms"]
-    assert warm.summary["mean_ms"] < 0.95 * event.series["true_ms"]
+    assert event.summary["p50_ms"] == pytest.approx(event.figures["true_ms"], abs=1e-3)
+    assert cold.summary["mean_ms"] > 1.2 * event.figures["true_ms"]
+    assert warm.summary["mean_ms"] < 0.95 * event.figures["true_ms"]
     for text in ("true ms", "nothing: warm and synchronized", "not synchronized", "scripted clock"):
         assert text in ran.out
 
@@ -132,7 +132,7 @@ def test_all_methods_run_on_the_simulated_device(program):
     methods = ("naive", "wall", "event", "queued", "pipelined", "graph")
     ran = program("model=simulated", f"timing.method={','.join(methods)}", "tracking=off")
     assert ran.code == 0, ran.out + ran.err
-    found = {record.trial["timing"]["method"]: record for record in ran.records()}
+    found = {record.trial.timing.method: record for record in ran.records()}
     assert tuple(found) == methods
     assert found["queued"].summary["p50_ms"] == pytest.approx(46.0)
     assert found["graph"].summary["p50_ms"] == pytest.approx(46.02, abs=0.05)
@@ -167,7 +167,7 @@ def test_cold_caches_can_be_timed_on_a_cpu(program, cache):
     )
     assert ran.code == 0, ran.out + ran.err
     (record,) = ran.records()
-    assert record.trial["timing"]["cache"] == cache
+    assert record.trial.timing.cache == cache
     assert (record.effective["inner"] == 1) == (cache == "flush")
 
 
@@ -188,7 +188,7 @@ def test_repeats_are_shuffled_rounds_with_a_recorded_seed(program):
         (seed,) = {record.order_seed for record in records}
         assert "processes" in ran.out
         assert "spread %" in ran.out
-        return seed, [record.trial["input"]["size"][0] for record in records]
+        return seed, [record.trial.input.size[0] for record in records]
 
     seed, sizes = order("first")
     assert sizes[:5] != sizes[5:10] or sizes[:5] != sizes[10:]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
+from statistics import median
 
 from runner.measure.device import Device, MeasureError
 from runner.measure.loop import no_garbage_collection
@@ -15,17 +15,19 @@ BUDGET_S = 1.0  # after which no further pass begins
 
 @dataclass(frozen=True)
 class LaunchCost:
-    """Medians of a few passes, in milliseconds: they tell whether the device waits for the host.
+    """A few passes, in milliseconds: they tell whether the device waits for the host.
 
-    `enqueue_ms` is the host's time for launching a pass on an empty queue, `event_ms` the
-    pass by events from an empty queue, `queued_ms` behind a busy device: None for a pass that
-    can't be queued as a whole, or not within the budget, and `why_not_queued` says so.
+    Medians of its `series`: `enqueue_ms` is the host's time for launching a pass on an empty
+    queue, `event_ms` the pass by events from an empty queue, `queued_ms` behind a busy device:
+    None for a pass that can't be queued as a whole, or not within the budget, and
+    `why_not_queued` says so.
     """
 
     enqueue_ms: float
     event_ms: float
     queued_ms: float | None
-    why_not_queued: str | None = None
+    why_not_queued: str | None
+    series: dict[str, list[float]]
 
 
 def launch_cost(forward: Forward, device: Device) -> LaunchCost:
@@ -59,12 +61,9 @@ def launch_cost(forward: Forward, device: Device) -> LaunchCost:
                 event_ms += alone(1).latency_ms  # in turn, so that a drift falls on both
     if not queued_ms and why_not is None:
         why_not = f"a single pass took the launch probe's {BUDGET_S:.0f} s"
-    return LaunchCost(
-        statistics.median(enqueue_ms),
-        statistics.median(event_ms),
-        statistics.median(queued_ms) if queued_ms else None,
-        why_not,
-    )
+    series = {"enqueue_ms": enqueue_ms, "event_ms": event_ms, "queued_ms": queued_ms}
+    behind_ms = median(queued_ms) if queued_ms else None
+    return LaunchCost(median(enqueue_ms), median(event_ms), behind_ms, why_not, series)
 
 
 def _nothing() -> None:

@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from runner.measure.device import Device
-from runner.measure.methods import METHODS, Forward
-from runner.trial import MIN_ITERATIONS_ON_A_BUDGET, UNBROKEN, Timing
+from runner.measure.methods import Forward, Sampler, method_named
+from runner.trial.description import Timing
+from runner.trial.methods import METHODS
 
 BLOCKS = 10  # of the timed part; between them the machine is looked at
 SHORTEST_SAMPLE_MS = 0.1  # below it the clock and the method are too large a share of a sample
 FRESH_WARMUPS = 3  # samples, before those of several passes each
+LEAST_ON_A_BUDGET = 10  # samples: fewer give no median worth printing
 LEAST_SAMPLES = 30  # and
 LEAST_SECONDS = 1.0  # before an adaptive run may stop
 
-Announce = Callable[[str, float | None], None]
+Phase = Callable[[str, float | None], None]
 Samples = Sequence[float]
 
 
@@ -46,11 +48,21 @@ class Measurement:
     work: Forward
 
 
+@dataclass(frozen=True)
+class _TimedPart:
+    """The timed part as it was sampled; `synced_ms` in all."""
+
+    latency_ms: list[float]
+    synced_ms: float
+    hidden_ms: float
+    converged: bool | None
+
+
 def measure(
     forward: Forward,
     device: Device,
     timing: Timing,
-    announce: Announce = lambda phase, seconds: None,
+    phase: Phase = lambda name, expected_s: None,
     *,
     look: Callable[[], object] = lambda: None,
     settle: bool = False,
@@ -59,17 +71,17 @@ def measure(
     """Time `timing.iterations` samples of a forward pass by `timing.method`, after its warm-up.
 
     Warm-up and timed part run alike, so that the second continues the first; the device
-    is idle when the timed part begins. `announce` hears each phase before it starts, with
+    is idle when the timed part begins. `phase` hears each phase before it starts, with
     its expected seconds (None: unknown). `look` is called before, between and after the blocks
     of the timed part, never inside a timed interval; with `settle` each block begins with a pass
     that is not timed, for devices that fall idle during a look. With a
     `timing.target`, `enough(samples)` is asked at growing intervals whether to stop.
     Raises MeasureError for what this device or network can't be asked.
     """
-    method = METHODS[timing.method]
+    method = method_named(timing.method)
     prepare = device.flush_cache if timing.cache == "flush" else _nothing
     with device.selected(), no_garbage_collection():
-        announce("warm-up", None)
+        phase("warm-up", None)
         take = method(forward, device, prepare)
         warmup_ms = take(timing.warmup).latency_ms
         inner = _inner(timing, warmup_ms)
@@ -80,38 +92,51 @@ def measure(
                 take(FRESH_WARMUPS)  # the method made it into something new: a graph, still cold
         discarded_before = take.discarded
         device.synchronize()
-        announce("timed", _expected_seconds(warmup_ms, timing, inner))
-        look()
-        began_ns = device.now_ns()
-        deadline_ns = began_ns + (timing.max_seconds or math.inf) * 1e9
-        latency_ms: list[float] = []
-        synced_ms = 0.0
-        converged = None if timing.target is None else False
-        for stop in _block_ends(timing):
-            if settle and (latency_ms or timing.warmup):  # never hides a cold start
-                take.work()
-                device.synchronize()
-            done = len(latency_ms)
-            block = take(stop - done, deadline_ns, MIN_ITERATIONS_ON_A_BUDGET - done)
-            latency_ms += block.latency_ms
-            synced_ms += block.synced_ms
-            ended_ns = device.now_ns()
-            look()
-            if timing.target is not None and (ended_ns - began_ns) / 1e9 >= LEAST_SECONDS:
-                converged = enough(latency_ms)
-            if converged or len(latency_ms) < stop:  # the latter: past the deadline
-                break
-    calls = len(latency_ms) * inner
+        phase("timed", _expected_seconds(warmup_ms, timing, inner))
+        timed = _timed(take, device, timing, look, settle, enough)
+    calls = len(timed.latency_ms) * inner
     return Measurement(
         tuple(warmup_ms),
-        tuple(sample / inner for sample in latency_ms),
+        tuple(sample / inner for sample in timed.latency_ms),
         inner,
-        block.hidden_ms,
-        synced_ms / calls if timing.method in UNBROKEN else None,
+        timed.hidden_ms,
+        timed.synced_ms / calls if METHODS[timing.method].unbroken else None,
         take.discarded - discarded_before,
-        converged,
+        timed.converged,
         take.work,
     )
+
+
+def _timed(
+    take: Sampler,
+    device: Device,
+    timing: Timing,
+    look: Callable[[], object],
+    settle: bool,
+    enough: Callable[[Samples], bool],
+) -> _TimedPart:
+    """Block after block, until the count, the target or the deadline is reached."""
+    look()
+    began_ns = device.now_ns()
+    deadline_ns = began_ns + (timing.max_seconds or math.inf) * 1e9
+    latency_ms: list[float] = []
+    synced_ms = 0.0
+    converged = None if timing.target is None else False
+    for stop in _block_ends(timing):
+        if settle and (latency_ms or timing.warmup):  # never hides a cold start
+            take.work()
+            device.synchronize()
+        done = len(latency_ms)
+        block = take(stop - done, deadline_ns, LEAST_ON_A_BUDGET - done)
+        latency_ms += block.latency_ms
+        synced_ms += block.synced_ms
+        ended_ns = device.now_ns()
+        look()
+        if timing.target is not None and (ended_ns - began_ns) / 1e9 >= LEAST_SECONDS:
+            converged = enough(latency_ms)
+        if converged or len(latency_ms) < stop:  # the latter: past the deadline
+            break
+    return _TimedPart(latency_ms, synced_ms, block.hidden_ms, converged)
 
 
 def _nothing() -> None:
@@ -145,7 +170,7 @@ def _block_ends(timing: Timing) -> Iterator[int]:
             yield end
             end = math.ceil(1.25 * end)
         yield count
-    elif timing.method in UNBROKEN:
+    elif METHODS[timing.method].unbroken:
         yield count
     else:
         yield from dict.fromkeys(math.ceil(count * part / BLOCKS) for part in range(1, BLOCKS + 1))

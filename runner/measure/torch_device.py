@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -102,6 +105,43 @@ class TorchDevice:
                 2 * cache_bytes(self._device), dtype=torch.int8, device=self._device
             )
         self._flushed.zero_()
+
+    def settings(self) -> dict[str, Callable[[], Any]]:
+        """What is in force in this process, read back from torch; any of them may raise."""
+
+        def on_cuda(read: Callable[[], Any]) -> Callable[[], Any]:
+            return read if self._device.type == "cuda" else lambda: None
+
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        return {
+            "device": lambda: str(self._device),
+            "device_name": on_cuda(lambda: torch.cuda.get_device_name(self._device)),
+            "inference_mode": torch.is_inference_mode_enabled,
+            "threads": torch.get_num_threads,
+            "interop_threads": torch.get_num_interop_threads,
+            # allow_tf32 raises once a network has set these newer ones; they know of it
+            "tf32_matmul": on_cuda(lambda: matmul.fp32_precision == "tf32"),
+            "tf32_cudnn": on_cuda(lambda: cudnn.conv.fp32_precision == "tf32"),  # type: ignore[attr-defined]
+            "cudnn_enabled": on_cuda(lambda: cudnn.enabled),
+            "cudnn_benchmark": on_cuda(lambda: cudnn.benchmark),
+            "cudnn_deterministic": on_cuda(lambda: cudnn.deterministic),
+            "deterministic": torch.are_deterministic_algorithms_enabled,
+        }
+
+    def peak_mib(self) -> float:
+        """Most memory in use since the count began, less what measuring itself took.
+
+        Of the device's allocator; on a CPU of the whole process. Raises MeasureError for a device
+        whose peak torch does not count.
+        """
+        if self._device.type == "cpu":
+            unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, else KiB
+            peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        elif self._device.type in ("cuda", "xpu"):
+            peak_bytes = self._module.max_memory_allocated(self._device)  # type: ignore[union-attr]
+        else:
+            raise MeasureError(f"torch counts no peak of the memory of {self._device.type}")
+        return float(peak_bytes - self.own_bytes) / 2**20
 
     def selected(self) -> AbstractContextManager[object]:
         """The context in which this device is torch's current one."""

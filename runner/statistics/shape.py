@@ -179,7 +179,7 @@ def _single_change(slow: np.ndarray) -> int | None:
     return best + 1 if right[best] >= ORDERED * len(slow) else None
 
 
-def look(samples: Sequence[float] | np.ndarray, warmup: int) -> Shape:
+def shape_of(samples: Sequence[float] | np.ndarray, warmup: int) -> Shape:
     """All three: drift and modes are looked for where the series has settled.
 
     A series that still drifts there, or that begins fast, has no slow start: more warm-up would

@@ -74,50 +74,55 @@ def summarize(
     if not len(latency_ms):
         raise ValueError("no samples to summarize")
     values = np.asarray(latency_ms, dtype=float)
-    n, median, mean = len(values), float(np.median(values)), float(values.mean())
     first_ms = float((*warmup_ms[:1], *latency_ms[:1])[0])
-    figures: dict[str, float | None] = {
-        "min_ms": float(values.min()),
-        "max_ms": float(values.max()),
-        "mean_ms": mean,
-        "std_ms": float(values.std(ddof=1)) if n > 1 else None,
-        "mad_ms": spread(values) if n > 1 else None,
-        "cv": float(values.std(ddof=1)) / mean if n > 1 and mean > 0 else None,
-        "fps": 1000 * batch_size / mean if mean > 0 else None,
-        "img_s": 1000 * batch_size / pipelined_ms if pipelined_ms else None,
-    }
-    why_null = {} if n > 1 else dict.fromkeys(SPREADS, "one sample has no spread")
-    if not pipelined_ms:
-        why_null["img_s"] = "measured by timing.method=pipelined"
+    figures, why_null = _moments(values, batch_size)
     intervals = {"mean": mean_interval(values)}
     for name, q in QUANTILES.items():
-        if q in TAILS and n < samples_needed(q):
+        if q in TAILS and len(values) < samples_needed(q):
             figures[f"{name}_ms"] = None
-            why_null[f"{name}_ms"] = f"{n} samples; a {name} needs {samples_needed(q)}"
+            why_null[f"{name}_ms"] = f"{len(values)} samples; a {name} needs {samples_needed(q)}"
         else:
             figures[f"{name}_ms"] = float(np.quantile(values, q))
             intervals[name] = interval(values, q)
+    figures["img_s"] = 1000 * batch_size / pipelined_ms if pipelined_ms else None
+    untold: dict[str, str] = {}  # of samples that are no single passes, or no latencies
     if inner > 1:
-        taken = ["min_ms", *(f"{name}_ms" for name in QUANTILES), "max_ms", *SPREADS]
-        figures |= dict.fromkeys(taken, None)
-        why_null |= dict.fromkeys(taken, f"a sample is the mean of {inner} passes; see mean_ms")
+        names = ["min_ms", *(f"{name}_ms" for name in QUANTILES), "max_ms", *SPREADS]
+        untold = dict.fromkeys(names, f"a sample is the mean of {inner} passes; see mean_ms")
         intervals = {"mean": intervals["mean"]}
     if pipelined_ms:
-        taken = [name for name in figures if name != "img_s"]
-        figures |= dict.fromkeys(taken, None)
-        why_null |= dict.fromkeys(taken, NO_LATENCY)
+        untold = dict.fromkeys((name for name in figures if name != "img_s"), NO_LATENCY)
         intervals = {}
+    else:
+        untold["img_s"] = "measured by timing.method=pipelined"
+    why_null |= untold
     for name, bounds in intervals.items():
         if bounds is None:
             why_null[f"ci_ms.{name}"] = "too few independent samples to bound it"
     return Summary(
-        n=n,
+        n=len(values),
         inner=inner,
         tau=correlation_time(values),
         outliers=outliers(values),
         first_ms=first_ms,
-        cold_start_ms=first_ms - median,
+        cold_start_ms=first_ms - float(np.median(values)),
         ci_ms={name: list(bounds) if bounds else None for name, bounds in intervals.items()},
         why_null=why_null,
-        **figures,
+        **(figures | dict.fromkeys(untold)),
     )
+
+
+def _moments(values: np.ndarray, batch_size: int) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Figures of all samples together, and why some are null."""
+    several, mean = len(values) > 1, float(values.mean())
+    deviation = float(values.std(ddof=1)) if several else None
+    figures: dict[str, float | None] = {
+        "min_ms": float(values.min()),
+        "max_ms": float(values.max()),
+        "mean_ms": mean,
+        "std_ms": deviation,
+        "mad_ms": spread(values) if several else None,
+        "cv": deviation / mean if deviation is not None and mean > 0 else None,
+        "fps": 1000 * batch_size / mean if mean > 0 else None,
+    }
+    return figures, {} if several else dict.fromkeys(SPREADS, "one sample has no spread")

@@ -21,15 +21,14 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from runner import grid
+from runner.config import grid
 
 
 class RunnerSweeper(Sweeper):
-    """Hands the composed grid to the program (the task function) before it launches a point.
+    """Has the composed grid planned as a whole before it launches a point.
 
-    Needs of the task function, besides being callable with a configuration:
-    `plan(configs, order_seed)`, which refuses or gives each point's folder (None: don't run), and
-    `session()`, the context in which points are run.
+    The task function that Hydra hands on is the Command: it gives the plan, or refuses, and the
+    session with the job that is launched for each point.
     """
 
     def __init__(self, params: Mapping[str, str] | None = None) -> None:
@@ -40,7 +39,7 @@ class RunnerSweeper(Sweeper):
     ) -> None:
         """Called by Hydra with everything a sweep needs."""
         self._context, self._master = hydra_context, config
-        self._program: Any = task_function
+        self._command: Any = task_function
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep that `arguments` and the params of a sweep file span."""
@@ -66,21 +65,25 @@ class RunnerSweeper(Sweeper):
             configs = [loader.compose(self._master, point) for point in points]
         except (HydraException, OmegaConfBaseException) as error:
             raise grid.diagnosis(axes, error, files_in) from error
-        folders = self._program.plan(configs, order_seed)
-        if folders is None:
+        plan = self._command.plan(configs, order_seed)
+        if plan is None:
             return []
-        for config, folder in zip(configs, folders, strict=True):
-            with open_dict(config):
-                config.hydra.sweep.subdir = folder
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=HydraContext(config_loader=loader, callbacks=self._context.callbacks),
-            task_function=self._program,
-            config=self._master,
-        )
-        with self._program.session():
-            jobs = launcher.launch(points, initial_job_idx=0)
+        placed = [
+            loader.placed(config, point, trial.folder)
+            for config, point, trial in zip(configs, points, plan.trials, strict=True)
+        ]
+        session = self._command.session(plan)
+        with session.around() as job:
+            launcher = Plugins.instance().instantiate_launcher(
+                hydra_context=HydraContext(config_loader=loader, callbacks=self._context.callbacks),
+                task_function=job,
+                config=self._master,
+            )
+            launched = launcher.launch(placed, initial_job_idx=0)
             # a failed trial returns its record; what raises here is a fault of the program
-            return [job.return_value for job in jobs]
+            records = [one.return_value for one in launched]
+            session.returned(records)
+        return records
 
 
 class ReadOnce(CachingConfigRepository):
@@ -106,15 +109,21 @@ class ComposedOnce(ConfigLoaderImpl):
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def compose(self, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
-        """Compose one point and keep it."""
-        config = super().load_sweep_config(master, list(overrides))
-        self._composed[tuple(overrides)] = config
-        return config
+        """Compose one point."""
+        return super().load_sweep_config(master, list(overrides))
+
+    def placed(self, config: DictConfig, overrides: Sequence[str], folder: str) -> list[str]:
+        """The overrides of a composed point with its folder; they give its configuration again."""
+        whole = [*overrides, f"hydra.sweep.subdir={folder}"]
+        with open_dict(config):
+            config.hydra.sweep.subdir = folder
+        self._composed[tuple(whole)] = config
+        return whole
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
-        """The kept point; composed anew in another process, to which none travelled."""
+        """The kept point; composed anew in another process, which is given none of them."""
         kept = self._composed.pop(tuple(sweep_overrides), None)
         return kept or super().load_sweep_config(master_config, sweep_overrides)
 

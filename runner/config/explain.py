@@ -1,0 +1,151 @@
+"""What Hydra and OmegaConf have against a command line, in sentences a user can act on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from hydra.errors import ConfigCompositionException, MissingConfigException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import MarkedYAMLError
+
+from runner.config.schema import CONF, GLOBAL, Config
+from runner.trial.rules import Problem
+
+
+def unknown_key(key: str, prefix: str, allowed: list[str]) -> Problem:
+    """A key that is not there, with those that it may have meant."""
+    leaf = key.rpartition(".")[2]
+    near = _keys_named(leaf)  # in whatever group, before what only looks like it
+    near = near or [f"{prefix}{name}" for name in difflib.get_close_matches(leaf, allowed, n=1)]
+    near = near or _keys_named(leaf, nearly=True)
+    where = f"{prefix.rstrip('.')} has" if prefix else "the keys are"
+    those = f"({where}: {', '.join(allowed)})"
+    if not near:
+        return Problem(key, f"{key} is not a key {those}")
+    return Problem(key, f"{key} is not a key", f"did you mean {' or '.join(near)}? {those}")
+
+
+def _keys_named(leaf: str, *, nearly: bool = False) -> list[str]:
+    """Dotted keys, of any group, whose last word is `leaf`, or nearly so."""
+    keys: dict[str, list[str]] = {}
+    for group, hint in get_type_hints(Config).items():
+        for part in fields(hint) if is_dataclass(hint) else ():
+            keys.setdefault(part.name, []).append(f"{group}.{part.name}")
+    nearest = difflib.get_close_matches(leaf, keys, n=1, cutoff=0.75 if nearly else 1.0)
+    return [key for name in nearest for key in keys[name]]
+
+
+def explain(error: Exception, override: str, folders: Sequence[Path] = ()) -> Problem:
+    """What Hydra or OmegaConf has against `override`.
+
+    `folders` hold the files that it may have chosen.
+    """
+    name, _, value = override.lstrip("+~").partition("=")
+    chosen = (folder / name / f"{value}.yaml" for folder in folders)
+    if (path := next(filter(Path.is_file, chosen), None)) is not None:
+        fault = _fault(error, name, path)
+        return Problem(name, f"{override} can't be used: {fault.found}", fault.remedy)
+    if not isinstance(error, (ConfigCompositionException, OmegaConfBaseException)):
+        return _unreadable(error, override)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        return _no_such_file(name, value, error.options)
+    if str(error).startswith("In '"):  # the fault lies inside the file that was chosen
+        return Problem(name, f"{override} can't be used: {' '.join(str(error).split())}")
+    chain = _chain(error)
+    unknown = any(isinstance(link, (ConfigAttributeError, ConfigKeyError)) for link in chain)
+    if unknown and not name.startswith("hydra"):
+        return _of_key(ConfigKeyError(""), name)
+    refused = next((link for link in chain if isinstance(link, OmegaConfBaseException)), chain[-1])
+    return Problem(
+        name, f"{name} is {value or 'empty'}", _expected(name) or first_line(str(refused))
+    )
+
+
+def _unreadable(error: Exception, override: str) -> Problem:
+    """An override that is not written as one."""
+    if (CONF / "model" / f"{override}.yaml").is_file():
+        return Problem(override, f"{override!r} is no key=value", f"did you mean model={override}?")
+    reason = str(error).partition("\nSee ")[0].strip().splitlines()[-1]
+    return Problem(
+        override,
+        f"{override!r} can't be read ({reason})",
+        "expected key=value, with quotes around special characters, as in 'key=\"a b\"'",
+    )
+
+
+def _no_such_file(name: str, value: str, options: Sequence[str]) -> Problem:
+    """A group's file that is not there, with those that are."""
+    near = difflib.get_close_matches(value, options, n=5, cutoff=0.5)
+    all_of_them = ", ".join(sorted(options))
+    if len(options) > 20:
+        all_of_them = f"{len(options)} names, listed by --help"
+    those, found = f"(there are: {all_of_them})", f"{name}={value} does not exist"
+    hints = [f"near it: {', '.join(near)} {those}"] if near else []
+    if name == "model":
+        hints.append("your own network: model=custom model.target=...")
+    return Problem(name, found if near else f"{found} {those}", "; ".join(hints))
+
+
+def _fault(error: Exception, group: str, path: Path) -> Problem:
+    """What is wrong with a configuration file, with its name."""
+    if isinstance(error, MarkedYAMLError):
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        return Problem(group, f"{path} is no YAML ({error.problem}, line {line})")
+    if group == "sweep" and GLOBAL not in path.read_text(encoding="utf-8"):
+        return Problem(
+            group,
+            f"{path} needs the first line {GLOBAL!r}, or its keys are taken for those of sweep",
+        )
+    for link in _chain(error):
+        if isinstance(link, OmegaConfBaseException) and link.full_key:
+            of_key = _of_key(link, link.full_key)
+            return Problem(group, f"{path}: {of_key.found}", of_key.remedy)
+    return Problem(group, f"{path}: {first_line(str(error))}")
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what it was raised for, the first cause last."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    return chain
+
+
+def _of_key(error: OmegaConfBaseException, key: str) -> Problem:
+    """What OmegaConf has against the value of a key, or against the key."""
+    if isinstance(error, (ConfigAttributeError, ConfigKeyError)):
+        parent = key.rpartition(".")[0]
+        schema = get_type_hints(Config).get(parent, Config)
+        if is_dataclass(schema):
+            prefix = f"{parent}." if schema is not Config else ""
+            return unknown_key(key, prefix, [part.name for part in fields(schema)])
+    return Problem(key, f"{key}: {first_line(str(error))}", _expected(key) or "")
+
+
+def _expected(key: str) -> str | None:
+    hint: Any = Config
+    for part in key.split("."):
+        if not is_dataclass(hint):
+            return None
+        hint = get_type_hints(hint).get(part)
+    words = {
+        int: "expected a whole number",
+        int | None: "expected a whole number or null",
+        float | None: "expected a number or null",
+        bool: "expected true or false",
+        str: "expected text",
+        str | None: "expected text or null",
+    }
+    if is_dataclass(hint):
+        names = [part.name for part in fields(hint)]
+        return f"expected its keys one by one ({', '.join(f'{key}.{name}' for name in names)})"
+    return words.get(hint)
+
+
+def first_line(text: str) -> str:
+    """The first line of an error's text."""
+    return text.strip().splitlines()[0] if text.strip() else "no reason given"

@@ -1,0 +1,112 @@
+"""Every key of the command line and its type, as Hydra knows them.
+
+Where a key is a field of the trial, its type is the trial's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from runner.trial.description import Input, Model, Runtime, Timing
+
+GLOBAL = "# @package _global_"
+ISOLATIONS = ("process", "none")
+TRACKING_KINDS = ("sqlite", "server", "off")
+
+_packaged = Path(__file__).parents[1] / "conf"
+CONF = _packaged if _packaged.is_dir() else Path(__file__).parents[2] / "conf"
+"""Absolute: inside the wheel, or beside the package in a checkout."""
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """The keys tracking.*: where the MLflow runs go."""
+
+    kind: str = MISSING
+    uri: str | None = None
+    experiment: str = MISSING
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """The keys sweep.*: the sweep's name, its processes per trial and their order."""
+
+    id: str = MISSING
+    name: str | None = None
+    repeats: int = MISSING
+    order_seed: int | None = None
+
+
+def _keys_of(part: type, **types: Any) -> Any:
+    """A part of the trial as a group of keys: what has no default has no value yet.
+
+    `types` are those of fields that a configuration spells otherwise.
+    """
+    hints = get_type_hints(part) | types
+    # of a field without a default, both are the same mark
+    names = [one.name for one in fields(part) if one.default is one.default_factory]
+    return make_dataclass(
+        f"{part.__name__}Keys",
+        [(name, hints[name], field(default=MISSING)) for name in names],
+        bases=(part,),
+        frozen=True,
+        namespace={"__module__": __name__},  # where pickle finds it
+    )
+
+
+ModelKeys = _keys_of(Model)
+InputKeys = _keys_of(Input, size=Any)  # a whole number or a list of two, in pixels
+TimingKeys = _keys_of(Timing)
+RuntimeKeys = _keys_of(Runtime)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every key of the command line, typed. conf/config.yaml gives and explains the values."""
+
+    model: Model = field(default_factory=ModelKeys)
+    input: Input = field(default_factory=InputKeys)
+    timing: Timing = field(default_factory=TimingKeys)
+    runtime: Runtime = field(default_factory=RuntimeKeys)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    device: str = MISSING
+    repeat: int = MISSING
+    seed: int = MISSING
+    isolation: str = MISSING
+    dry_run: bool = MISSING
+    output_dir: str = MISSING
+
+
+@dataclass(frozen=True)
+class SweeperConfig:
+    """What Hydra makes the sweeper from; conf/sweep/*.yaml fill `params`, key: "value,value"."""
+
+    _target_: str = "hydra_plugins.runner_sweeper.RunnerSweeper"
+    params: dict[str, str] = field(default_factory=dict)
+
+
+def register_schema() -> None:
+    """Make both schemas known to Hydra under the names that conf/config.yaml's defaults use."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=_writable(Config))
+    store.store(group="hydra/sweeper", name="runner", node=_writable(SweeperConfig))
+
+
+def _writable(schema: type) -> DictConfig:
+    """Frozen dataclasses come read-only, which would refuse the first YAML merged into them."""
+    config: DictConfig = OmegaConf.structured(schema)
+    for node in (config, *(config._get_node(name) for name in config)):
+        if isinstance(node, DictConfig):
+            OmegaConf.set_readonly(node, None)
+            for name in node:
+                if isinstance(inner := node._get_node(name), DictConfig) and not is_dataclass(
+                    OmegaConf.get_type(inner)
+                ):
+                    OmegaConf.set_struct(inner, False)  # a dictionary takes any key
+    return config

@@ -1,0 +1,61 @@
+"""Which devices there are, and what `device=auto` means on this machine.
+
+Says "certainly none" without torch; only a worker process, where torch is
+loaded, can say what is really usable.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.trial.rules import Problem
+
+DEVICES = "auto, cpu, cuda, cuda:N, mps, xpu, xpu:N or simulated"
+NUMBERED_DEVICES = ("cuda", "xpu")
+
+
+@dataclass(frozen=True)
+class Devices:
+    """How many accelerators of each kind torch can use."""
+
+    cuda: int = 0
+    xpu: int = 0
+    mps: int = 0
+
+    def count(self, kind: str) -> int:
+        """Usable devices of a kind; there is always one CPU."""
+        return 1 if kind in ("cpu", "simulated") else int(getattr(self, kind))
+
+
+def possible_devices() -> Devices:
+    """What there may be, judged without torch by the device files of the drivers.
+
+    None is certain; any other answer only says that torch must be asked. Covers
+    NVIDIA, Jetson, AMD, WSL, Intel and Apple.
+    """
+    patterns = ("nvidia*", "nvhost-gpu", "nvgpu", "kfd", "dxg", "dri/renderD*")
+    if sys.platform == "darwin" or any(any(Path("/dev").glob(pattern)) for pattern in patterns):
+        return Devices(cuda=64, xpu=64, mps=1)
+    return Devices()
+
+
+def resolve_device(device: str, devices: Devices) -> str | Problem:
+    """The device a trial runs on: `auto` takes the first of cuda, xpu, mps, else cpu.
+
+    A problem for a device that is not there.
+    """
+    if device == "auto":
+        return next((kind for kind in ("cuda", "xpu", "mps") if devices.count(kind)), "cpu")
+    match = re.fullmatch(r"(cpu|simulated|mps|cuda|xpu)(?::(\d+))?", device)
+    if match is None or (match[2] and match[1] not in NUMBERED_DEVICES):
+        return Problem("device", f"device is {device}", f"expected {DEVICES}")
+    kind, index = match[1], int(match[2] or 0)
+    if index >= devices.count(kind):
+        found = devices.count(kind)
+        sees = f"torch sees {found or 'no'} {kind} device{'s' if found > 1 else ''} here"
+        remedy = f"use {kind}:0 to {kind}:{found - 1}" if found else "use device=cpu or device=auto"
+        return Problem("device", f"device={device} was asked for, but {sees}", remedy)
+    return device

@@ -1,0 +1,96 @@
+"""Where a trial ran: an allow-list of facts, so that no secret can slip into a record."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import socket
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from runner.host.cpu import usable_cpus
+from runner.host.gpu import identity, torch_uuid
+from runner.host.secrets import redact
+
+
+@cache
+def host_environment(folder: Path) -> dict[str, Any]:
+    """Facts that hold for the whole sweep; needs no torch. `folder` is the user's checkout."""
+    return {
+        "host": socket.gethostname(),
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "torchvision": _version("torchvision"),
+        "mlflow": _version("mlflow"),
+        "runner": _version("runner"),
+        "cpu": cpu_model(),
+        "cpus": os.cpu_count(),
+        "usable_cpus": usable_cpus(),
+        "git_commit": _git(folder, "rev-parse", "HEAD"),
+        "git_dirty": _dirty(folder),
+    }
+
+
+def device_environment(device: str) -> dict[str, Any]:
+    """Facts of the process and device a trial ran on; null with a reason where unknown.
+
+    Called in the worker, after the timing.
+    """
+    import torch
+
+    facts: dict[str, Any] = {
+        "pid": os.getpid(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        "gpu": None,
+        "gpu_uuid": None,
+        "gpu_driver": None,
+    }
+    if not device.startswith("cuda"):
+        return facts | {"gpu_reason": f"the trial ran on {device}"}
+    try:
+        properties = torch.cuda.get_device_properties(torch.device(device))
+    except Exception as error:  # CUDA itself may be what broke the trial
+        return facts | {"gpu_reason": redact(f"{type(error).__name__}: {error}")}
+    return facts | {"gpu": properties.name, **identity(torch_uuid(properties))}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None  # run from a checkout that is not installed
+
+
+def cpu_model() -> str | None:
+    """The name of the CPU; None where the system does not tell."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or None
+    match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else platform.processor() or None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None  # no git, or no checkout
+    return done.stdout.strip()
+
+
+def _dirty(folder: Path) -> bool | None:
+    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return None if status is None else bool(status)

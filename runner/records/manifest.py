@@ -1,0 +1,63 @@
+"""The manifest of a sweep: what was planned, written before the first trial."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from runner.records.store import UnreadableRecord, write_whole
+
+MANIFEST = "sweep.json"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One trial of a plan: the name of its folder, its identity, what a person calls it."""
+
+    folder: str
+    key: str
+    repeat: int
+    title: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A sweep as it was planned, its trials in the order they were to run.
+
+    `name` is that of its file in conf/sweep/, `order_seed` decided the order within each round
+    (null without rounds), `tracking` says where the MLflow runs were to go, without secrets.
+    """
+
+    sweep_id: str
+    name: str | None
+    command: tuple[str, ...]
+    order_seed: int | None
+    tracking: dict[str, str | None]
+    host: str
+    pid: int
+    planned_at: str
+    trials: tuple[Planned, ...]
+    version: int = VERSION
+
+
+def save_manifest(manifest: Manifest, sweep_dir: Path) -> None:
+    """Write the manifest into the folder of its sweep. Raises OSError."""
+    write_whole(asdict(manifest), sweep_dir / MANIFEST)
+
+
+def load_manifest(sweep_dir: Path) -> Manifest:
+    """The manifest of a sweep's folder; raises UnreadableRecord with the reason."""
+    path = sweep_dir / MANIFEST
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values["version"]
+        if version != VERSION:
+            raise UnreadableRecord(f"{path} is of version {version}; expected version {VERSION}")
+        values["trials"] = tuple(Planned(**trial) for trial in values["trials"])
+        values["command"] = tuple(values["command"])
+        return Manifest(**{part.name: values[part.name] for part in fields(Manifest)})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnreadableRecord(f"{path} can't be read: {error}") from error

@@ -1,0 +1,111 @@
+"""The record of one trial: everything known about it.
+
+MLflow and every table are projections of records; nothing is rounded here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from runner.trial.description import Trial
+
+VERSION = 1
+STATUSES = ("completed", "failed", "out_of_memory", "timed_out", "interrupted")
+LEVELS = ("invalid", "suspect", "note")  # of what is found about a number, the worst first
+VERDICTS = ("invalid", "suspect", "valid")  # the worst first
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of the process that ran a trial; milliseconds in run order.
+
+    `figures` holds what else was measured as one number (hidden_device_ms, build_s, ...), `series`
+    as several, `effective` the settings that were really in force, `contention` what was seen of
+    others on the CPU and the GPU, `error` type, message and traceback, `why_null` the reason for
+    whatever could not be looked at or described after the last sample.
+    """
+
+    status: str
+    warmup_ms: tuple[float, ...] = ()
+    latency_ms: tuple[float, ...] = ()
+    figures: dict[str, float | None] = field(default_factory=dict)
+    series: dict[str, list[float]] = field(default_factory=dict)
+    effective: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    contention: dict[str, Any] | None = None
+    error: dict[str, str] | None = None
+    why_null: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial, once run. `trial` has every default filled in and its secrets blanked.
+
+    `order_seed` decided the order of the trials within each round; null without rounds.
+    `why_null` holds the reason for each null that has none beside it, by its dotted name.
+    `key_rule` is the version of the rule that made `key`; 0 before there was one. `series` are
+    lists in run order, `figures` single numbers.
+    """
+
+    sweep_id: str
+    key: str
+    repeat: int
+    title: str
+    trial: Trial
+    status: str
+    verdict: str | None
+    reasons: list[dict[str, Any]]
+    effective: dict[str, Any]
+    warmup_ms: list[float]
+    latency_ms: list[float]
+    series: dict[str, list[float]]
+    summary: dict[str, Any]
+    environment: dict[str, Any]
+    contention: dict[str, Any] | None
+    started_at: str
+    ended_at: str
+    error: dict[str, str] | None
+    figures: dict[str, float | None] = field(default_factory=dict)
+    order_seed: int | None = None
+    why_null: dict[str, str] = field(default_factory=dict)
+    key_rule: int = 0
+    version: int = VERSION
+
+    @property
+    def completed(self) -> bool:
+        """Whether the trial was timed to its end."""
+        return self.status == "completed"
+
+    def half_width(self, figure: str = "p50") -> float | None:
+        """Half of a figure's 95 % interval, as a share of it; None where there is none."""
+        value, bounds = (
+            self.summary.get(f"{figure}_ms"),
+            self.summary.get("ci_ms", {}).get(figure),
+        )
+        return None if not value or bounds is None else float(bounds[1] - bounds[0]) / 2 / value
+
+    @property
+    def headline(self) -> str:
+        """The figures in a few words: `p50 12.34 ms +-0.5%, 81.03 FPS`."""
+        summary = self.summary
+        if not summary:
+            return f"{len(self.latency_ms)} samples"
+        if summary.get("img_s") is not None:
+            return f"{summary['img_s']:.2f} images/s"
+        name = "p50" if summary.get("p50_ms") is not None else "mean"
+        text = f"{name} {summary[f'{name}_ms']:.4g} ms"
+        if (width := self.half_width(name)) is not None:
+            text += f" +-{width:.1%}"
+        return text if summary["fps"] is None else f"{text}, {summary['fps']:.2f} FPS"
+
+
+def sentence(reason: dict[str, Any]) -> str:
+    """One of a record's reasons: what was found and what to do."""
+    return "; ".join(filter(None, (reason["found"], reason.get("remedy"))))
+
+
+def utc_now() -> str:
+    """The current time, as ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

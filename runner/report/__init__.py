@@ -1,1 +1,0 @@
-"""What is shown: tables and progress, made from records only."""

@@ -1,0 +1,1 @@
+"""One sweep: planned as a whole, run point by point, closed whatever happens."""

@@ -1,0 +1,156 @@
+"""One point of a sweep, from its configuration to its record on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from runner.config.parse import trial_of
+from runner.host.devices import Devices
+from runner.host.environment import host_environment
+from runner.host.secrets import redacted_trial
+from runner.records.record import Outcome, Record, utc_now
+from runner.records.store import RECORD, save
+from runner.trial.description import KEY_RULE, Timing, Trial
+from runner.trial.labels import full_title
+from runner.worker import process
+from runner.worker.execution import Listener
+
+
+class Audience(Protocol):
+    """Whoever is told of the trials, in the process that has planned them."""
+
+    def begins(self, title: str, timing: Timing) -> None:
+        """A trial begins; may raise KeyboardInterrupt instead."""
+
+    def phase(self, name: str, expected_s: float | None) -> None:
+        """A phase of it begins."""
+
+    def ended(self, record: Record, path: Path) -> None:
+        """It has ended, and its record is on disk."""
+
+
+class Silence:
+    """The audience in any other process: nobody."""
+
+    def begins(self, title: str, timing: Timing) -> None:
+        """See Audience."""
+
+    def phase(self, name: str, expected_s: float | None) -> None:
+        """See Audience."""
+
+    def ended(self, record: Record, path: Path) -> None:
+        """See Audience."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What Hydra's launchers run for each point, in this process or in another.
+
+    All it needs travels with it but for the `audience`, which stays where it is. `folder` is
+    where a user's own modules are looked for, `varying` names the settings that titles show.
+    """
+
+    devices: Devices
+    folder: Path
+    varying: tuple[str, ...]
+    order_seed: int | None
+    command: tuple[str, ...]
+    audience: Audience
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"audience": Silence()}
+
+    def __call__(self, cfg: DictConfig) -> Record:
+        """Run the point: a fresh process, its raw outcome on disk, then the judged record.
+
+        Raises KeyboardInterrupt, once what was measured is on disk.
+        """
+        trial = trial_of(cfg, self.devices, self.folder)
+        shown = redacted_trial(trial)
+        title = full_title(shown, self.varying)
+        self.audience.begins(title, trial.timing)
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        host = host_environment(self.folder) | {"command": list(self.command)}
+        path, started_at = folder / RECORD, utc_now()
+
+        described = partial(
+            raw_record,
+            trial=shown,
+            key=trial.key,
+            title=title,
+            sweep_id=str(cfg.sweep.id),
+            host=host,
+            started_at=started_at,
+            order_seed=self.order_seed,
+        )
+        kept: list[Outcome] = []
+
+        def measured(outcome: Outcome) -> None:
+            kept.append(outcome)
+            save(described(outcome), path)
+
+        interrupt: KeyboardInterrupt | None = None
+        try:
+            listener = Listener(self.audience.phase, measured)
+            outcome = process.run(trial, cfg.isolation, folder / "worker.log", listener)
+        except KeyboardInterrupt as pressed:
+            interrupt = pressed
+            error = {"type": "KeyboardInterrupt", "message": "interrupted by the user", "trace": ""}
+            # an interrupted look at what has been timed costs only the look
+            outcome = kept[0] if kept else Outcome("interrupted", error=error)
+        from runner.verdict.judge import judged  # brings scipy, which no dry run needs
+
+        record = judged(described(outcome), trial, outcome)
+        save(record, path)
+        self.audience.ended(record, path)
+        if interrupt is not None:
+            raise interrupt
+        return record
+
+
+def raw_record(
+    outcome: Outcome,
+    *,
+    trial: Trial,
+    key: str,
+    title: str,
+    sweep_id: str,
+    host: dict[str, Any],
+    started_at: str,
+    order_seed: int | None = None,
+) -> Record:
+    """What is known of a trial that has just ended, before it is judged.
+
+    `trial` holds no secrets, `key` is that of the trial that did.
+    """
+    return Record(
+        sweep_id=sweep_id,
+        key=key,
+        repeat=trial.repeat,
+        title=title,
+        trial=trial,
+        status=outcome.status,
+        verdict=None,
+        reasons=[],
+        effective=outcome.effective,
+        warmup_ms=list(outcome.warmup_ms),
+        latency_ms=list(outcome.latency_ms),
+        series=outcome.series,
+        figures=outcome.figures,
+        summary={},
+        environment=host | outcome.environment,
+        contention=outcome.contention,
+        started_at=started_at,
+        ended_at=utc_now(),
+        error=outcome.error,
+        order_seed=order_seed,
+        why_null=outcome.why_null | {"verdict": "ended before it was judged"},
+        key_rule=KEY_RULE,
+    )

@@ -1,0 +1,157 @@
+"""The plan of a sweep: all its trials, checked before the first one, in the order they run."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from runner.config.grid import SWEEP_WIDE
+from runner.config.parse import Settings, settings_of, trial_of
+from runner.host.devices import Devices, possible_devices
+from runner.host.secrets import redact, redacted_trial
+from runner.records.manifest import Manifest, Planned
+from runner.records.record import utc_now
+from runner.tracking import store
+from runner.trial.description import Model, Trial
+from runner.trial.labels import full_title, varying
+from runner.trial.rules import Problem, UsageError
+from runner.worker import process
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to be run, and `titles` that tell its trials apart.
+
+    `varying` names the settings that do so, `order_seed` has decided the order of the trials, if
+    they come in rounds, `folder` is where the command was typed.
+    """
+
+    settings: Settings
+    trials: tuple[Trial, ...]
+    titles: tuple[str, ...]
+    varying: tuple[str, ...]
+    order_seed: int | None
+    devices: Devices
+    folder: Path
+
+    def manifest(self, command: Sequence[str]) -> Manifest:
+        """What is written down before the first trial."""
+        tracking = asdict(self.settings.tracking)
+        return Manifest(
+            sweep_id=self.settings.sweep_id,
+            name=self.settings.name,
+            command=tuple(command),
+            order_seed=self.order_seed,
+            tracking={name: value and redact(value) for name, value in tracking.items()},
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            planned_at=utc_now(),
+            trials=tuple(
+                Planned(trial.folder, trial.key, trial.repeat, title, trial.device)
+                for trial, title in zip(self.trials, self.titles, strict=True)
+            ),
+        )
+
+
+def make_plan(configs: Sequence[DictConfig], order_seed: int | None, folder: Path) -> Plan:
+    """Check every point, and ask a process with torch where only that can tell.
+
+    Raises UsageError with the problems of all points.
+    """
+    devices = possible_devices()
+    trials = _checked(configs, devices, folder)
+    settings = settings_of(configs[0])
+    if settings.sweep_dir.exists() and not settings.dry_run:
+        raise UsageError(
+            Problem(
+                "sweep.id",
+                f"sweep.id is {settings.sweep_id}, but {settings.sweep_dir} exists already",
+                "give another sweep.id, so that no record is overwritten",
+            )
+        )
+    models = _to_inspect(trials)
+    if models or (devices != Devices() and any(trial.device != "cpu" for trial in trials)):
+        devices = _inspected(models, settings)
+        trials = _checked(configs, devices, folder)
+    shown = [redacted_trial(trial) for trial in trials]
+    names = varying(shown)
+    titles = tuple(full_title(trial, names) for trial in shown)
+    return Plan(settings, tuple(trials), titles, names, order_seed, devices, folder)
+
+
+def _checked(configs: Sequence[DictConfig], devices: Devices, folder: Path) -> list[Trial]:
+    trials: list[Trial] = []
+    problems: list[Problem] = []
+    for config in configs:
+        try:
+            trials.append(trial_of(config, devices, folder))
+        except UsageError as error:
+            problems += error.problems
+    problems += _of_the_whole(configs, trials)
+    if problems := problems or list(_twice(trials)):
+        raise UsageError(*problems)
+    return trials
+
+
+def _of_the_whole(configs: Sequence[DictConfig], trials: Sequence[Trial]) -> Iterator[Problem]:
+    """Settings that fit no sweep, though each trial by itself is good."""
+    if configs[0].get("isolation") == "none" and any(trial.repeat for trial in trials):
+        yield Problem(
+            "isolation",
+            "isolation=none runs everything in this process, but repeats stand for processes",
+            "leave isolation or the repeats out",
+        )
+    for name in SWEEP_WIDE:
+        if any(config.get(name) != configs[0].get(name) for config in configs):
+            found = f"{name} is swept over, but holds for a whole sweep"
+            yield Problem(name, found, "give one")
+
+
+def _twice(trials: Sequence[Trial]) -> Iterator[Problem]:
+    titles = {trial.folder: trial.title for trial in trials}
+    for folder, count in Counter(trial.folder for trial in trials).items():
+        if count > 1:
+            yield Problem(
+                "repeat",
+                f"{titles[folder]} comes {count} times in this sweep",
+                f"name it once, or time it in {count} processes by "
+                f"repeat={','.join(map(str, range(count)))}",
+            )
+
+
+def _to_inspect(trials: Sequence[Trial]) -> list[Model]:
+    """The models about which only their source can say whether they can be had."""
+    models = {
+        json.dumps(asdict(trial.model), sort_keys=True): trial.model
+        for trial in trials
+        if trial.model.task != "simulated"
+    }
+    return [m for m in models.values() if m.source or m.target or m.weights or m.kwargs]
+
+
+def _inspected(models: Sequence[Model], settings: Settings) -> Devices:
+    """The devices that torch can use. Raises UsageError for models that can't be had."""
+    start_worker(settings)
+    if settings.tracking.kind != "off" and not settings.dry_run:
+        store.load()  # while the forkserver loads torch
+    try:
+        inspection = process.inspect(models, settings.isolation)
+    except process.WorkerDied as death:
+        found = f"devices and models can't be looked at: {death}"
+        raise UsageError(Problem("model", found)) from death
+    if inspection.problems:
+        raise UsageError(*inspection.problems)
+    return inspection.devices
+
+
+def start_worker(settings: Settings) -> None:
+    """Let the forkserver load torch, if trials run in processes of their own."""
+    if settings.isolation == "process":
+        process.start()

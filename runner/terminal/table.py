@@ -1,0 +1,226 @@
+"""The tables at the end of a sweep; durations in milliseconds.
+
+What is the same in all trials stands once above the table. A column is a function of the rows
+and stands in the tuple of the tables that show it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+
+from rich.console import Console
+
+from runner.records.record import VERDICTS, Record
+from runner.statistics.processes import Processes, combine
+from runner.terminal.layout import Column, lay_out
+from runner.trial.labels import settings, varying
+from runner.trial.methods import METHODS
+
+
+@dataclass(frozen=True)
+class Row:
+    """A trial, in one process or in several."""
+
+    records: tuple[Record, ...]
+
+    @property
+    def first(self) -> Record:
+        """The record that stands for all where they are alike."""
+        return self.records[0]
+
+    @cached_property
+    def combined(self) -> Processes | None:
+        """The typical time of its processes, where any has one."""
+        typical = [_typical_ms(record) for record in self.records]
+        known = [value for value in typical if value is not None and value > 0]
+        return combine(known) if known else None
+
+
+def show(records: Sequence[Record], console: Console) -> None:
+    """Print the table that suits the sweep, as wide as the console at most."""
+    same, columns = columns_of(records)
+    lines = ["", f"all trials: {same}"] if same else [""]
+    for line in [*lines, *lay_out(columns, console), ""]:
+        console.out(line.rstrip() if not console.is_terminal else line, highlight=False)
+
+
+def columns_of(records: Sequence[Record]) -> tuple[str, list[Column]]:
+    """What is the same in all trials, as a line, and the columns of what differs and came out."""
+    rows = rows_of(records)
+    shown: tuple[str, ...] = ()
+    figures = OF_TRIALS
+    if shows_processes(records):
+        figures = OF_PROCESSES
+    elif shows_methods(records):
+        figures, shown = OF_METHODS, ("method", "warm-up")
+    columns = _settings([row.first for row in rows])
+    differing = [one for one in columns if len(set(one.cells)) > 1 or one.name in shown]
+    same = ", ".join(f"{one.name} {one.cells[0]}" for one in columns if one not in differing)
+    made = (figure(rows) for figure in figures)
+    return same, [*differing, *(column for column in made if column is not None)]
+
+
+def rows_of(records: Sequence[Record]) -> list[Row]:
+    """A row for each record, in the order they ran; processes of one trial share theirs."""
+    if not shows_processes(records):
+        return [Row((record,)) for record in records]
+    rows: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        rows[record.key].append(record)
+    return [Row(tuple(group)) for group in rows.values()]
+
+
+def shows_methods(records: Sequence[Record]) -> bool:
+    """Whether the ways of timing are what is compared."""
+    synchronized = all(METHODS[record.trial.timing.method].synchronized for record in records)
+    return not synchronized and len(records) > 1 and not shows_processes(records)
+
+
+def shows_processes(records: Sequence[Record]) -> bool:
+    """Whether there are several processes of a trial."""
+    return any(record.repeat for record in records)
+
+
+def _settings(records: Sequence[Record]) -> list[Column]:
+    """A column for each setting that a title names, and for each other that differs."""
+    trials = [record.trial for record in records]
+    named = {
+        "model": [trial.model.label for trial in trials],
+        "size": [trial.input.size_label for trial in trials],
+        "batch": [str(trial.input.batch_size) for trial in trials],
+        "warm-up": [str(trial.timing.warmup) for trial in trials],
+        "method": [trial.timing.method for trial in trials],
+    }
+    others = [settings(trial) for trial in trials]
+    named |= {name: [one.get(name, "-") for one in others] for name in varying(trials)}
+    return [
+        Column(name, tuple(cells), text=name not in ("size", "batch", "warm-up"))
+        for name, cells in named.items()
+    ]
+
+
+def p50(rows: Sequence[Row]) -> Column:
+    """The median."""
+    return _numbers("p50 ms", [row.first.summary.get("p50_ms") for row in rows])
+
+
+def half_interval(rows: Sequence[Row]) -> Column:
+    """Half of the median's 95 % interval."""
+    return _percents("+- %", [row.first.half_width() for row in rows], spare=2)
+
+
+def mean(rows: Sequence[Row], spare: int | None = 1) -> Column:
+    """The mean."""
+    return _numbers("mean ms", [row.first.summary.get("mean_ms") for row in rows], spare=spare)
+
+
+def article_mean(rows: Sequence[Row]) -> Column:
+    """The mean where it is what the article compares: never left out."""
+    return mean(rows, spare=None)
+
+
+def cold_start(rows: Sequence[Row]) -> Column:
+    """What the very first call cost beyond the median."""
+    values = [row.first.summary.get("cold_start_ms") for row in rows]
+    return _numbers("cold start ms", values, spare=1)
+
+
+def true_time(rows: Sequence[Row]) -> Column | None:
+    """What a simulated device really takes."""
+    values = [row.first.figures.get("true_ms") for row in rows]
+    return _numbers("true ms", values) if any(value is not None for value in values) else None
+
+
+def processes(rows: Sequence[Row]) -> Column:
+    """How many processes were timed to their end."""
+    done = [sum(record.completed for record in row.records) for row in rows]
+    cells = (
+        f"{n}" if n == len(row.records) else f"{n} of {len(row.records)}"
+        for n, row in zip(done, rows, strict=True)
+    )
+    return Column("processes", tuple(cells), spare=3)
+
+
+def typical(rows: Sequence[Row]) -> Column:
+    """The typical median over processes."""
+    return _numbers("p50 ms", [row.combined.median_ms if row.combined else None for row in rows])
+
+
+def interval(rows: Sequence[Row]) -> Column:
+    """The 95 % interval of the typical median, over processes."""
+    bounds = [row.combined.ci_ms if row.combined else None for row in rows]
+    cells = ("-" if b is None else f"{number(b[0])} to {number(b[1])}" for b in bounds)
+    return Column("95 % CI", tuple(cells))
+
+
+def spread(rows: Sequence[Row]) -> Column:
+    """The standard deviation between processes."""
+    spreads = [row.combined.spread if row.combined else None for row in rows]
+    return _percents("spread %", spreads, spare=1)
+
+
+def fps(rows: Sequence[Row]) -> Column:
+    """Images per second, the mean over processes."""
+    rates = [
+        [rate for record in row.records if (rate := _images_per_second(record)) is not None]
+        for row in rows
+    ]
+    return _numbers("FPS", [fmean(group) if group else None for group in rates])
+
+
+def verdict(rows: Sequence[Row]) -> Column:
+    """The worst verdict of the processes, and all their reasons."""
+    cells = tuple(verdict_label(row.records) for row in rows)
+    return Column("verdict", cells, text=True, words=True)
+
+
+Figure = Callable[[Sequence[Row]], Column | None]
+OF_TRIALS: tuple[Figure, ...] = (p50, half_interval, mean, fps, verdict)
+OF_PROCESSES: tuple[Figure, ...] = (processes, typical, interval, spread, fps, verdict)
+# the article's, side by side; what is wrong with each is said below
+OF_METHODS: tuple[Figure, ...] = (article_mean, fps, cold_start, true_time, verdict)
+
+
+def _typical_ms(record: Record) -> float | None:
+    """The median, or the mean where a sample is a mean already; None for pipelined passes."""
+    name = "p50_ms" if record.summary.get("inner", 1) == 1 else "mean_ms"
+    value: float | None = record.summary.get(name)
+    return value
+
+
+def _numbers(name: str, values: Sequence[float | None], spare: int | None = None) -> Column:
+    return Column(name, tuple(map(number, values)), spare=spare)
+
+
+def _percents(name: str, shares: Sequence[float | None], spare: int) -> Column:
+    cells = tuple("-" if share is None else f"{100 * share:.1f}" for share in shares)
+    return Column(name, cells, spare=spare)
+
+
+def _images_per_second(record: Record) -> float | None:
+    """Throughput where it was measured, else closed-loop FPS."""
+    rate: float | None = record.summary.get("img_s") or record.summary.get("fps")
+    return rate
+
+
+def number(value: float | None) -> str:
+    """Two decimals, three digits below 1, a dash for what is not known."""
+    return "-" if value is None else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
+
+
+def verdict_label(group: Sequence[Record]) -> str:
+    """The worst verdict of the processes and all their reasons, or what ended them."""
+    ended = sorted({record.status for record in group if not record.completed})
+    if any(record.completed and record.verdict is None for record in group):
+        ended.append("not judged")
+    levels = {record.verdict for record in group}
+    worst = next((level for level in VERDICTS if level in levels), None)
+    codes = dict.fromkeys(
+        reason["code"] for record in group for reason in record.reasons if reason["level"] != "note"
+    )
+    judged = [f"{worst}: {' '.join(codes)}" if codes else worst] if worst else []
+    return ", ".join([*ended, *judged])

@@ -1,0 +1,86 @@
+"""A record as an MLflow run: its params, metrics, tags and note."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from runner.records.record import Record, sentence
+
+PARAM_LIMIT, TAG_LIMIT = 6000, 8000  # characters, beyond which MLflow cuts
+METRICS = {  # metric in MLflow -> field of the record's summary; short, for the UI's column heads
+    "lat_ms/p50": "p50_ms",
+    "lat_ms/mean": "mean_ms",
+    "lat_ms/min": "min_ms",
+    "lat_ms/p90": "p90_ms",
+    "lat_ms/p95": "p95_ms",
+    "lat_ms/p99": "p99_ms",
+    "lat_ms/std": "std_ms",
+    "lat_ms/mad": "mad_ms",
+    "lat_ms/first": "first_ms",
+    "thr/fps": "fps",
+    "thr/img_s": "img_s",
+}
+
+
+def params_of(record: Record) -> Iterable[tuple[str, object]]:
+    """The dotted keys of the command line with scalar values, numbers as numbers."""
+    trial = record.trial
+    yield "model", trial.model.label
+    yield "model.weights", trial.model.weights or "random"
+    if trial.model.kwargs:
+        yield "model.kwargs", trial.model.kwargs
+    if trial.model.source:
+        yield "model.source", trial.model.source
+    yield "input.size", trial.input.size_label
+    values = trial.values()
+    for group in ("input", "timing", "runtime"):
+        for name, value in values[group].items():
+            if (group, name) != ("input", "size"):
+                yield f"{group}.{name}", value
+    for name in ("device", "repeat", "seed"):
+        yield name, values[name]
+
+
+def metrics_of(record: Record) -> Iterable[tuple[str, float]]:
+    """Short names grouped by slash; what could not be computed is left out, never zero."""
+    for metric, name in METRICS.items():
+        if (value := record.summary.get(name)) is not None:
+            yield metric, value
+    if (bounds := record.summary.get("ci_ms", {}).get("p50")) is not None:
+        yield "lat_ms/p50_lo", bounds[0]
+        yield "lat_ms/p50_hi", bounds[1]
+    for metric, name in (("mem/peak_mib", "peak_mib"), ("setup/build_s", "build_s")):
+        if (value := record.figures.get(name)) is not None:
+            yield metric, value
+
+
+def tags_of(record: Record) -> dict[str, str]:
+    """What runs are found and filtered by; every value a string."""
+    environment: Mapping[str, Any] = record.environment
+    tags = {
+        "runner.kind": "trial",
+        "runner.sweep": record.sweep_id,
+        "runner.trial_key": record.key,
+        "runner.repeat": record.repeat,
+        "status": record.status,
+        "verdict": record.verdict or "not judged",
+        "reasons": " ".join(
+            reason["code"] for reason in record.reasons if reason["level"] != "note"
+        )
+        or None,
+        "runner.order_seed": record.order_seed,
+        "gpu": environment.get("gpu"),
+        "driver": environment.get("gpu_driver"),
+        "error": record.error and f"{record.error['type']}: {record.error['message']}",
+        **{name: environment.get(name) for name in ("host", "pid", "cpu", "torch", "git_commit")},
+    }
+    return {key: str(value)[:TAG_LIMIT] for key, value in tags.items() if value is not None}
+
+
+def note_of(record: Record) -> str:
+    """What a person reads of the run, in Markdown."""
+    if record.error:
+        return f"**{record.status}**: {record.error['type']}: {record.error['message']}"[:TAG_LIMIT]
+    advice = "".join(f"\n- {reason['code']}: {sentence(reason)}" for reason in record.reasons)
+    return f"**{record.headline}**, {record.verdict}{advice}"[:TAG_LIMIT]

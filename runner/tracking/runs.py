@@ -1,0 +1,117 @@
+"""Runs in MLflow: the parent of a sweep, and one child for each trial and repeat."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.records.record import Record
+from runner.tracking.projection import PARAM_LIMIT, metrics_of, note_of, params_of, tags_of
+from runner.tracking.store import Store, TrackingUnavailable, explained
+from runner.tracking.view import save_view
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+def open_parent(store: Store, sweep_id: str, name: str | None, trials: int) -> str:
+    """Open the run that stands for the whole sweep; its id. Raises TrackingUnavailable."""
+    with explained():
+        _end_killed(store)
+        run = store.client.create_run(
+            store.experiment_id,
+            run_name=f"{name} {sweep_id}" if name else f"sweep {sweep_id}",
+            tags={
+                "runner.kind": "sweep",
+                "runner.sweep": sweep_id,
+                "trials": str(trials),
+                "host": socket.gethostname(),
+                "pid": str(os.getpid()),
+            },
+        )
+    with suppress(TrackingUnavailable):
+        save_view(store, sweep_id, name)
+    return str(run.info.run_id)
+
+
+def _end_killed(store: Store) -> None:
+    """End the runs of sweeps of this host whose process is gone: nothing else would."""
+    running = "attributes.status = 'RUNNING' and tags."
+    of_host = f"{running}`runner.kind` = 'sweep' and tags.host = '{socket.gethostname()}'"
+    for parent in store.client.search_runs([store.experiment_id], of_host):
+        if _is_alive(parent.data.tags.get("pid", "")):
+            continue
+        children = f"{running}`mlflow.parentRunId` = '{parent.info.run_id}'"
+        for run in [*store.client.search_runs([store.experiment_id], children), parent]:
+            store.client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (ValueError, ProcessLookupError):
+        return False
+    return True
+
+
+def close_parent(store: Store, parent_id: str, status: str) -> None:
+    """Close the sweep's run: FINISHED, FAILED or KILLED. Raises TrackingUnavailable."""
+    with explained():
+        store.client.set_terminated(parent_id, status)
+
+
+def publish(
+    store: Store, record: Record, path: Path, parent_id: str | None, *, again: bool = False
+) -> str:
+    """Log a record as one MLflow run; its id. Raises TrackingUnavailable.
+
+    With `again`, a run that an earlier try has begun is completed.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    ended_ms = time.time_ns() // 1_000_000
+    with explained():
+        client = store.client
+        run = (_begun(store, record) if again else None) or client.create_run(
+            store.experiment_id,
+            run_name=record.title,
+            start_time=_epoch_ms(record.started_at),
+            tags=tags_of(record) | ({"mlflow.parentRunId": parent_id} if parent_id else {}),
+        )
+        run_id = str(run.info.run_id)
+        client.log_batch(
+            run_id,
+            metrics=[Metric(key, value, ended_ms, 0) for key, value in metrics_of(record)],
+            params=[Param(key, str(value)[:PARAM_LIMIT]) for key, value in params_of(record)],
+            tags=[RunTag("mlflow.note.content", note_of(record))],
+        )
+        client.log_artifact(run_id, str(path))
+        client.set_terminated(
+            run_id,
+            {"completed": "FINISHED", "interrupted": "KILLED"}.get(record.status, "FAILED"),
+            end_time=_epoch_ms(record.ended_at),
+        )
+        return run_id
+
+
+def _begun(store: Store, record: Record) -> Run | None:
+    """The run of this record that is there already."""
+    identity = {
+        "runner.sweep": record.sweep_id,
+        "runner.trial_key": record.key,
+        "runner.repeat": record.repeat,
+    }
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in identity.items())
+    return next(iter(store.client.search_runs([store.experiment_id], query)), None)
+
+
+def _epoch_ms(iso: str) -> int:
+    from datetime import datetime
+
+    return round(datetime.fromisoformat(iso).timestamp() * 1000)

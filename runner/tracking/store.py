@@ -1,0 +1,130 @@
+"""The MLflow store: opened, created and locked before anyone writes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlflow import MlflowClient
+
+
+class TrackingUnavailable(Exception):
+    """The MLflow store can't be reached or written; the message says why."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open MLflow store and the experiment that runs go to."""
+
+    client: MlflowClient
+    uri: str
+    experiment_id: str
+    embedded: bool
+
+
+def check_writable(store: Store) -> None:
+    """Write a tag that says when this was tried. Raises TrackingUnavailable."""
+    with explained():
+        store.client.set_experiment_tag(
+            store.experiment_id, "runner.doctor", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        )
+
+
+def sqlite_uri(output_dir: Path) -> str:
+    """The embedded store below `output_dir`."""
+    return f"sqlite:///{output_dir.resolve() / 'mlflow.db'}"
+
+
+def load() -> None:
+    """Import MLflow, which takes seconds, at a time when there is something to wait for."""
+    import mlflow  # noqa: F401
+
+
+def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
+    """Open the store, and create it and the experiment if they are not there yet.
+
+    `uri` None means the embedded SQLite file. Raises TrackingUnavailable.
+    """
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # 7 take over 4 minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # we print one link for all
+    import logging
+
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for noisy in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    embedded = uri is None
+    where = sqlite_uri(output_dir) if uri is None else uri
+    try:
+        served = where.startswith(("http://", "https://", "databricks"))
+        with (
+            nullcontext() if served else _locked(_lock_of(where, output_dir if embedded else None))
+        ):
+            client = MlflowClient(tracking_uri=where)
+            found = client.get_experiment_by_name(experiment)
+            if found is not None:
+                if found.lifecycle_stage != "active":
+                    raise TrackingUnavailable(
+                        f"the MLflow experiment {experiment!r} was deleted; restore it, or give "
+                        "another name by tracking.experiment"
+                    )
+                return Store(client, where, found.experiment_id, embedded)
+            # explicit and absolute: MLflow's default depends on the directory of its first user
+            # (a server decides itself)
+            artifacts = None if served else (output_dir.resolve() / "mlartifacts").as_uri()
+            made = client.create_experiment(experiment, artifact_location=artifacts)
+            return Store(client, where, made, embedded)
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        raise TrackingUnavailable(_reason(error)) from error
+
+
+def _lock_of(uri: str, output_dir: Path | None) -> Path:
+    """The file that those lock who open one database: creating it at once would break it for good.
+
+    In the embedded store's folder, else among this user's temporary files.
+    """
+    if output_dir is not None:
+        return output_dir / ".mlflow.lock"
+    name = hashlib.sha256(uri.encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"runner-{os.getuid()}-{name}.lock"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    import fcntl
+
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _reason(error: Exception) -> str:
+    from runner.host.secrets import redact
+
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return redact(lines[0])[:300]
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what MLflow raises when it can't be used into TrackingUnavailable."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise TrackingUnavailable(_reason(error)) from error

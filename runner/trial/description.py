@@ -1,0 +1,182 @@
+"""What one trial is: the frozen description that a worker process carries out.
+
+Standard library only, so that configuration errors answer without torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from typing import Any
+
+KEY_RULE = 1  # version of the rule by which Trial.key is made
+KEYED = {  # fields that a trial's key has always held
+    "model": ("name", "task", "target", "weights", "kwargs"),
+    "input": ("size", "batch_size", "frames", "fill"),
+    "timing": ("method", "warmup", "iterations", "max_seconds", "inner", "target", "cache"),
+    "runtime": ("threads", "cudnn_benchmark"),
+}
+# of a model, that decide which inputs it takes: no part of its identity
+FACTS = ("default_size", "min_size", "max_size", "size_multiple", "size_argument", "square")
+# what the first trials were that had not these fields yet
+BEFORE = {"timing": {"inner": 1, "target": None, "cache": "warm"}}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network, by name from torchvision or by the import path of a callable.
+
+    `source` names any other that has it (SOURCES in runner/trial/rules.py). The fields of FACTS,
+    in pixels, decide which input sizes it can take and are no part of a trial's identity.
+    """
+
+    name: str
+    task: str = "classification"
+    target: str | None = None
+    weights: str | None = None
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    default_size: int = 640
+    min_size: int = 1
+    max_size: int | None = None
+    size_multiple: int = 1
+    size_argument: str | None = None
+    square: bool = False
+    source: str | None = None
+
+    @property
+    def source_name(self) -> str:
+        """Where the network comes from: torchvision, or custom where there is a target."""
+        return self.source or ("custom" if self.target else "torchvision")
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: the import path of a user's own network, or its name."""
+        return self.target or self.name
+
+
+@dataclass(frozen=True)
+class Input:
+    """The batch a forward pass gets; `size` is (height, width) in pixels."""
+
+    size: tuple[int, int]
+    batch_size: int
+    frames: int
+    fill: str
+
+    @property
+    def size_label(self) -> str:
+        """`640` for a square input, `480x640` (height x width) for another."""
+        return size_label(self.size)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How the forward pass is timed; counts are iterations, `max_seconds` a budget.
+
+    An iteration is `inner` forward passes (None: as many as make it long enough to time).
+    With a `target`, the relative half-width of the median's interval at which to stop,
+    `iterations` is the most that are taken.
+    """
+
+    method: str
+    warmup: int
+    iterations: int
+    max_seconds: float | None
+    inner: int | None
+    target: float | None
+    cache: str
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Settings of torch that hold during warm-up and timing alike."""
+
+    threads: int | None
+    cudnn_benchmark: bool
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of a sweep, with nothing left to decide (no `auto`)."""
+
+    model: Model
+    input: Input
+    timing: Timing
+    runtime: Runtime
+    device: str
+    repeat: int
+    seed: int
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Trial:
+        """The trial whose `values()` these are. Raises ValueError if they are none's."""
+        groups = {"model": Model, "input": Input, "timing": Timing, "runtime": Runtime}
+        try:
+            made = {
+                name: group(**BEFORE.get(name, {}) | values[name]) for name, group in groups.items()
+            }
+            height, width = values["input"]["size"]
+            made["input"] = Input(**values["input"] | {"size": (height, width)})
+            return cls(**{**values, **made})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no trial of this version ({error})") from error
+
+    def values(self) -> dict[str, Any]:
+        """The trial as plain JSON values, tuples as lists."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return values
+
+    @property
+    def device_kind(self) -> str:
+        """The device without its number: `cuda` for `cuda:1`."""
+        return self.device.partition(":")[0]
+
+    @property
+    def key(self) -> str:
+        """Identity of what is measured: a hash of its meaning, the same in every repeat.
+
+        It is for years, so its rule (KEY_RULE) is: the fields of KEYED are always in it, one
+        that is added later only where it differs from its default; of the device only its kind.
+        """
+        meaning: dict[str, Any] = {"device": self.device_kind, "seed": self.seed}
+        for name, keyed in KEYED.items():
+            group = getattr(self, name)
+            meaning[name] = {
+                part.name: getattr(group, part.name)
+                for part in fields(group)
+                if part.name in keyed
+                or (part.name not in FACTS and getattr(group, part.name) != _default(part))
+            }
+        canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @property
+    def folder(self) -> str:
+        """Name of this trial's folder inside that of its sweep."""
+        kind, _, index = self.device.partition(":")
+        which = [f"{kind}{index}"] if index not in ("", "0") else []
+        return "-".join([self.key, *([f"r{self.repeat}"] if self.repeat else []), *which])
+
+    @property
+    def title(self) -> str:
+        """The name a person reads: `resnet50 640px b1 w20 event`."""
+        words = [
+            self.model.label,
+            f"{self.input.size_label}px",
+            f"b{self.input.batch_size}",
+            f"w{self.timing.warmup}",
+            self.timing.method,
+        ]
+        return " ".join(words + ([f"r{self.repeat}"] if self.repeat else []))
+
+
+def size_label(size: Sequence[int]) -> str:
+    """`640` for a square, `480x640` (height x width) for another."""
+    height, width = size
+    return str(height) if height == width else f"{height}x{width}"
+
+
+def _default(part: Field[Any]) -> object:
+    return part.default if part.default_factory is MISSING else part.default_factory()

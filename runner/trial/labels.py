@@ -1,0 +1,37 @@
+"""What trials are called: full titles, and the settings that tell them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runner.trial.description import Trial
+
+IN_TITLE = ("size", "batch_size", "warmup", "method")
+
+
+def shown(value: object) -> str:
+    """A value as the command line spells it."""
+    return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
+
+
+def settings(trial: Trial) -> dict[str, str]:
+    """The settings of a trial that its title does not name, by the last word of their keys."""
+    values = trial.values()
+    model = values["model"]
+    others = {"weights": model["weights"], **model["kwargs"]}
+    others |= values["input"] | values["timing"] | values["runtime"]
+    others |= {"device": trial.device, "seed": trial.seed}
+    return {name: shown(value) for name, value in others.items() if name not in IN_TITLE}
+
+
+def varying(trials: Sequence[Trial]) -> tuple[str, ...]:
+    """The settings that differ between trials and that their titles do not name: `("cache",)`."""
+    all_settings = [settings(trial) for trial in trials]
+    names = dict.fromkeys(name for one in all_settings for name in one)
+    return tuple(name for name in names if len({one.get(name) for one in all_settings}) > 1)
+
+
+def full_title(trial: Trial, names: Sequence[str]) -> str:
+    """The title with the named settings: `resnet50 640px b1 w20 event cache=flush`."""
+    own = settings(trial)
+    return " ".join([trial.title, *(f"{name}={own.get(name, '-')}" for name in names)])

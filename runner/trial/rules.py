@@ -1,0 +1,208 @@
+"""What a trial can't be: every rule gives problems, each with what was found and what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.trial.description import Trial
+from runner.trial.labels import shown
+from runner.trial.methods import METHODS
+
+TASKS = (
+    "classification",
+    "quantized",
+    "segmentation",
+    "detection",
+    "video",
+    "optical_flow",
+    "simulated",
+)
+SOURCES = ("torchvision", "custom")  # each is a module of runner/models/
+FILLS = ("randn", "zeros", "ones")
+CACHES = ("warm", "flush", "rotate")
+MOST_ITERATIONS, MOST_INNER = 10_000_000, 1_000_000  # beyond, a trial takes days or all memory
+MOST_THREADS, MOST_SEED = 1024, 2**63 - 1
+MOST_PIXELS, MOST_IMAGES = 10**6, 10**9  # no device's memory holds nearly as many
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why something that was asked for can't be done: the key it is about, what was found there.
+
+    `remedy` says what was expected or what to do; empty where what was found says it all.
+    """
+
+    key: str
+    found: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.found}; {self.remedy}" if self.remedy else self.found
+
+
+class UsageError(Exception):
+    """What the user asked for can't be done; carries every problem once."""
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def size_of(value: object) -> tuple[int, int] | Problem:
+    """(height, width) of an `input.size`: a whole number, or a list of two."""
+    sides = list(value) if isinstance(value, (list, tuple)) else [value, value]
+    pixels = [side for side in sides if isinstance(side, int) and side is not True and side >= 1]
+    if len(sides) != 2 or len(pixels) != 2:
+        return Problem(
+            "input.size",
+            f"input.size is {shown(value)}",
+            "expected a whole number of pixels of at least 1, or [height, width]",
+        )
+    return pixels[0], pixels[1]
+
+
+def problems(trial: Trial, device_known: bool = True) -> Iterator[Problem]:
+    """Everything about `trial` that could not work.
+
+    What depends on the device is left out where that is not known.
+    """
+    yield from _out_of_range(trial)
+    yield from _unknown_words(trial)
+    yield from _unfit_size(trial)
+    if device_known:
+        yield from _unfit_method(trial)
+        yield from _unfit_model(trial)
+
+
+def _out_of_range(trial: Trial) -> Iterator[Problem]:
+    for key, value, least, most in (
+        ("input.batch_size", trial.input.batch_size, 1, MOST_IMAGES),
+        ("input.frames", trial.input.frames, 1, MOST_IMAGES),
+        ("timing.warmup", trial.timing.warmup, 0, MOST_ITERATIONS),
+        ("timing.iterations", trial.timing.iterations, 1, MOST_ITERATIONS),
+        ("timing.inner", trial.timing.inner, 1, MOST_INNER),
+        ("runtime.threads", trial.runtime.threads, 1, MOST_THREADS),
+        ("repeat", trial.repeat, 0, math.inf),
+        ("seed", trial.seed, 0, MOST_SEED),
+    ):
+        if value is None or least <= value <= most:
+            continue
+        bound = f"least {least}" if value < least else f"most {most}"
+        yield Problem(key, f"{key} is {value}", f"expected a whole number of at {bound}")
+    seconds = trial.timing.max_seconds
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        yield Problem(
+            "timing.max_seconds",
+            f"timing.max_seconds is {seconds}",
+            "expected seconds above 0, or null for no budget",
+        )
+    target = trial.timing.target
+    if target is not None and not 0 < target < 1:
+        yield Problem(
+            "timing.target",
+            f"timing.target is {target}",
+            "expected a share between 0 and 1, as in 0.01 for 1 %, or null for a fixed count",
+        )
+
+
+def _unknown_words(trial: Trial) -> Iterator[Problem]:
+    for key, word, allowed in (
+        ("timing.method", trial.timing.method, METHODS),
+        ("timing.cache", trial.timing.cache, CACHES),
+        ("input.fill", trial.input.fill, FILLS),
+        ("model.task", trial.model.task, TASKS),
+        ("model.source", trial.model.source_name, SOURCES),
+    ):
+        if word not in allowed:
+            yield Problem(key, f"{key} is {word}", f"expected one of {', '.join(allowed)}")
+
+
+def _unfit_size(trial: Trial) -> Iterator[Problem]:
+    model, (height, width) = trial.model, trial.input.size
+    for side in dict.fromkeys((height, width)):
+        found = f"input.size is {side}"
+        if side > MOST_PIXELS:
+            yield Problem("input.size", found, f"expected at most {MOST_PIXELS} pixels")
+        elif side < model.min_size:
+            remedy = f"{model.name} takes at least {model.min_size} pixels"
+            yield Problem("input.size", found, remedy)
+        elif model.max_size is not None and side > model.max_size:
+            remedy = f"{model.name} takes at most {model.max_size} pixels"
+            yield Problem("input.size", found, remedy)
+        elif side % model.size_multiple:
+            below = side // model.size_multiple * model.size_multiple
+            near = [size for size in (below, below + model.size_multiple) if size >= model.min_size]
+            yield Problem(
+                "input.size",
+                found,
+                f"{model.name} takes multiples of {model.size_multiple}: "
+                f"use {' or '.join(str(size) for size in near if size)}",
+            )
+    if model.square and height != width:
+        found = f"input.size is [{height}, {width}]"
+        yield Problem("input.size", found, f"{model.name} takes square inputs only")
+
+
+def _unfit_method(trial: Trial) -> Iterator[Problem]:
+    timing, method = trial.timing, METHODS.get(trial.timing.method)
+    if method is None:
+        return  # told as an unknown word
+    if trial.device_kind not in method.devices:
+        yield Problem(
+            "timing.method",
+            f"timing.method={timing.method} needs one of the devices {', '.join(method.devices)}, "
+            f"but the device is {trial.device}",
+            "use timing.method=wall",
+        )
+    if timing.cache == "flush" and method.unbroken:
+        yield Problem(
+            "timing.cache",
+            "timing.cache=flush would count the flushing itself with "
+            f"timing.method={timing.method}",
+            "use timing.method=wall or event, or timing.cache=rotate",
+        )
+    if timing.cache == "flush" and (timing.inner or 1) > 1:
+        yield Problem(
+            "timing.cache",
+            "timing.cache=flush empties the cache once per sample",
+            "it needs timing.inner=1",
+        )
+    if timing.cache == "rotate" and method.same_inputs:
+        yield Problem(
+            "timing.cache",
+            f"timing.cache=rotate changes the inputs, but timing.method={timing.method} replays "
+            "one",
+            "use timing.cache=flush",
+        )
+
+
+def _unfit_model(trial: Trial) -> Iterator[Problem]:
+    if trial.model.task == "quantized" and trial.device_kind != "cpu":
+        yield Problem(
+            "model",
+            f"model={trial.model.name} is an int8 model of the CPU, "
+            f"but the device is {trial.device}",
+            "use device=cpu",
+        )
+    if (trial.model.task == "simulated") != (trial.device_kind == "simulated"):
+        yield Problem(
+            "model",
+            f"model={trial.model.name} can't run on device={trial.device}: a simulated device "
+            "takes no network, and model=simulated no other device",
+            "use both or neither",
+        )
+
+
+def target_problem(target: str | None, folder: Path) -> Problem | None:
+    """Why `model.target` can't be an import path of a callable, if so."""
+    if target and all(part.isidentifier() for part in target.split(".")) and "." in target:
+        return None
+    return Problem(
+        "model.target",
+        f"model.target is {shown(target)}",
+        "model=custom needs the import path of a callable that returns a torch.nn.Module, as in "
+        f"model.target=my_package.make_net (searched in {folder} too)",
+    )

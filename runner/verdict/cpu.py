@@ -1,0 +1,83 @@
+"""Flags of the CPU: what others took of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from runner.verdict.flag import Case, Flag
+
+SUSPECT_SHARE, INVALID_SHARE = 0.01, 0.05  # of the threads' time, taken by others
+STEAL_TICK_MS = 10.0  # the kernel counts stolen time in these; fewer than two of them say nothing
+
+
+def of_cpu(case: Case) -> Iterator[Flag]:
+    """All of them for a trial; nobody can disturb a scripted clock."""
+    if case.trial.device_kind == "simulated":
+        return
+    yield from contended(case.cpu)
+    yield from oversubscribed(case)
+    if case.trial.device_kind == "cpu":
+        yield from virtual(case.cpu)
+
+
+def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
+    """What others took of the CPUs, by the report of a CpuWatch."""
+    causes = {
+        "run_queue_wait": "waiting for a CPU that others used",
+        "steal": "stolen by the hypervisor",
+        "throttled": "stopped by the cgroup's CPU quota",
+    }
+    shares = {name: cpu.get(f"{name}_share") for name in causes}
+    if (cpu.get("steal_ms") or 0) < 2 * STEAL_TICK_MS and shares["steal"] is not None:
+        shares["steal"] = 0.0
+    if shares["run_queue_wait"] is None:
+        reason = cpu.get("unknown", {}).get("run_queue_wait", "not read")
+        yield Flag(
+            "NOT_CHECKED",
+            "suspect",
+            None,
+            "",
+            f"whether others used the CPU can't be seen here ({reason})",
+            "time on Linux, or make sure that nothing else runs",
+        )
+    worst = max(shares, key=lambda name: shares[name] or 0.0)
+    share = shares[worst] or 0.0
+    if share > SUSPECT_SHARE:
+        yield Flag(
+            "CPU_CONTENDED",
+            "invalid" if share > INVALID_SHARE else "suspect",
+            share,
+            "% of the threads' time",
+            f"{share:.1%} of the threads' time was spent {causes[worst]}",
+            "stop what else runs on this machine (top shows it), or use fewer runtime.threads",
+        )
+
+
+def virtual(cpu: dict[str, Any]) -> Iterator[Flag]:
+    """Whether neighbours may slow the CPU without a trace, by the report of a CpuWatch."""
+    if cpu.get("virtual_machine"):
+        yield Flag(
+            "VIRTUAL_MACHINE",
+            "note",
+            None,
+            "",
+            "this is a virtual machine, where neighbours on the same cores may slow everything "
+            "for minutes without a trace",
+            "compare several processes (sweep.repeats=5), at different hours",
+        )
+
+
+def oversubscribed(case: Case) -> Iterator[Flag]:
+    """More threads than CPUs."""
+    threads, usable = case.outcome.effective.get("threads"), case.cpu.get("usable_cpus")
+    if threads and usable and threads > usable:
+        yield Flag(
+            "OVERSUBSCRIBED",
+            "suspect",
+            threads,
+            "threads",
+            f"{threads} threads on {usable} usable CPU{'s' if usable > 1 else ''}: they wait for "
+            "each other at every step",
+            f"use runtime.threads={usable}",
+        )

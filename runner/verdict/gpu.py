@@ -1,0 +1,106 @@
+"""Flags of the GPU: what held it back, and who else used it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from runner.verdict.flag import Case, Flag
+
+SLOW_CLOCK, CLOCK_RANGE = 0.75, 0.05
+SUSPECT_HELD, INVALID_HELD = 0.01, 0.05  # of the timed part, in which a limit held the clock down
+SLOWDOWNS = {
+    0x08: "hardware slowdown",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "power brake",
+}
+LIMITS = {0x04: "power cap", 0x10: "sync boost"}
+HARD_VIOLATIONS, SOFT_VIOLATIONS = ("thermal",), ("power", "sync_boost", "board_limit")
+
+
+def of_gpu(case: Case) -> Iterator[Flag]:
+    """All of them for a trial, if it ran on CUDA."""
+    if case.trial.device_kind == "cuda":
+        yield from throttled(case.gpu)
+        yield from shared(case.gpu)
+
+
+def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
+    """What held a GPU back, by the report of a GpuWatch."""
+    clocks, fastest = gpu.get("sm_clock_mhz"), gpu.get("max_sm_clock_mhz")
+    if gpu.get("event_reasons") is None or not clocks or not fastest:
+        told = gpu.get("unknown") or {}
+        why = "; ".join(f"{name}: {reason}" for name, reason in told.items()) or "NVML not read"
+        yield Flag(
+            "NOT_CHECKED",
+            "suspect",
+            None,
+            "",
+            f"whether the GPU was throttled can't be seen here ({why})",
+            "time where NVML works to make sure",
+        )
+    hard, soft = _held_back(gpu)
+    speed = min(clocks) / fastest if clocks and fastest else None
+    if hard or soft:
+        yield Flag(
+            "THROTTLED",
+            "invalid" if hard else "suspect",
+            speed,
+            "% of the fastest clock",
+            f"the GPU ran below its speed ({', '.join(hard + soft)})",
+            "cool it, raise its power limit or lock its clocks, and warm up longer",
+        )
+    elif clocks and speed is not None and speed < SLOW_CLOCK:
+        yield Flag(
+            "LOW_CLOCK",
+            "note",
+            speed,
+            "% of the fastest clock",
+            f"the SM clock was {min(clocks)} of {fastest} MHz under load, and nothing throttled "
+            "it: locked, or not needed",
+            "the number holds for this clock",
+        )
+
+
+def _held_back(gpu: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What makes the number invalid, and what makes it suspect."""
+    reasons = (gpu.get("event_reasons") or 0) | (gpu.get("event_reasons_between") or 0)
+    hard = [name for bit, name in SLOWDOWNS.items() if reasons & bit]
+    soft = [name for bit, name in LIMITS.items() if reasons & bit]
+    for name, held_ns in (gpu.get("violation_ns") or {}).items():
+        share = (held_ns or 0) / max(gpu.get("watched_ns") or 0, held_ns or 0, 1)
+        if share > SUSPECT_HELD:
+            held = f"{name} limit for {share:.0%} of the timed part"
+            if name in HARD_VIOLATIONS and share > INVALID_HELD:
+                hard.append(held)
+            elif name in (*HARD_VIOLATIONS, *SOFT_VIOLATIONS):
+                soft.append(held)
+    clocks = gpu.get("sm_clock_mhz")
+    if clocks and (max(clocks) - min(clocks)) / max(clocks) > CLOCK_RANGE:
+        soft.append(f"SM clock between {min(clocks)} and {max(clocks)} MHz under load")
+    return hard, soft
+
+
+def shared(gpu: dict[str, Any]) -> Iterator[Flag]:
+    """Who else computes on a GPU, by the report of a GpuWatch."""
+    pids = gpu.get("foreign_pids")
+    if pids is None:
+        reason = (gpu.get("unknown") or {}).get("foreign_pids", "not read")
+        yield Flag(
+            "FOREIGN_PROCESS",
+            "note",
+            None,
+            "",
+            f"unknown whether other processes use the GPU ({reason})",
+            "nvidia-smi on the host shows",
+        )
+    elif pids:
+        yield Flag(
+            "FOREIGN_PROCESS",
+            "suspect",
+            len(pids),
+            "processes",
+            f"other processes compute on this GPU ({', '.join(map(str, pids[:5]))})",
+            "stop them",
+        )

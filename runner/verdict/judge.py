@@ -1,0 +1,69 @@
+"""The judge: from a raw record, which is on disk already, to one with its verdict."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from runner.records.record import LEVELS, VERDICTS, Outcome, Record
+from runner.statistics.summary import Summary, summarize
+from runner.trial.description import Trial
+from runner.trial.methods import METHODS
+from runner.verdict.cpu import of_cpu
+from runner.verdict.flag import Case, Flag
+from runner.verdict.gpu import of_gpu
+from runner.verdict.samples import RULES as OF_SAMPLES
+
+RULES = (*OF_SAMPLES, of_cpu, of_gpu)
+WIDENING = ("WARMUP_SHORT", "DRIFT", "BIMODAL")  # also the median's interval
+
+
+def judged(record: Record, trial: Trial, outcome: Outcome) -> Record:
+    """The record with its summary and verdict; a fault in judging costs only these."""
+    why_null = dict(outcome.why_null)
+    if outcome.status != "completed":
+        return replace(record, why_null=why_null)
+    try:
+        summary = _summary(trial, outcome)
+        found = flags(trial, outcome, summary)
+        json.dumps([asdict(summary), *map(asdict, found)], allow_nan=False)  # as it is saved
+    except Exception as error:
+        traceback.print_exc()
+        why_null["verdict"] = f"judging failed: {type(error).__name__}: {error}"
+        return replace(record, why_null=why_null)
+    return replace(
+        record,
+        summary=asdict(summary),
+        reasons=[asdict(flag) for flag in found],
+        verdict=verdict_of(found),
+        why_null=why_null,
+    )
+
+
+def _summary(trial: Trial, outcome: Outcome) -> Summary:
+    has_latency = METHODS[trial.timing.method].has_latency
+    return summarize(
+        outcome.latency_ms,
+        trial.input.batch_size,
+        outcome.warmup_ms,
+        inner=outcome.effective.get("inner", 1),
+        pipelined_ms=None if has_latency else outcome.figures.get("synced_ms"),
+    )
+
+
+def flags(trial: Trial, outcome: Outcome, summary: Summary) -> list[Flag]:
+    """What is wrong with a completed trial's numbers or could not be looked at, the worst first."""
+    case = Case(trial, outcome, summary)
+    found = [flag for rule in RULES for flag in rule(case)]
+    # the cause is told, and its remedy is another
+    if any(flag.code in WIDENING and flag.level != "note" for flag in found):
+        found = [flag for flag in found if flag.code != "NOISY"]
+    return sorted(found, key=lambda flag: LEVELS.index(flag.level))
+
+
+def verdict_of(found: Sequence[Flag]) -> str:
+    """The worst level of the flags; valid when there is none but notes."""
+    levels = {flag.level for flag in found} | {"valid"}
+    return next(level for level in VERDICTS if level in levels)

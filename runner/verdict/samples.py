@@ -1,0 +1,284 @@
+"""Flags that the samples themselves raise: clocks, warm-up, drift, noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from runner.statistics.quantiles import half_width
+from runner.statistics.shape import FEWEST_FOR_SHAPE
+from runner.verdict.flag import Case, Flag, in_proportion
+
+NOISE_LIMIT = 0.02  # relative half-width of the median's interval, unless timing.target is set
+MOST_MORE = 20  # times the iterations, that are worth advising
+HIDDEN_SHARE, HIDDEN_MS = 0.05, 0.05  # of a pass, and at least: below, it is the barrier itself
+SHORTEST_SAMPLE_MS = 0.1
+FEWEST_FOR_MEDIAN = 8  # samples, whose smallest and largest bound the median if independent
+LAUNCH_SHARE, GAPS = 0.8, 1.05  # of a queued pass, beyond which the device waits for the host
+
+
+def side_stream(case: Case) -> Iterator[Flag]:
+    """Work on a stream that the method's events do not see."""
+    hidden_ms = case.outcome.figures.get("hidden_device_ms") or 0.0
+    pass_ms = float(np.median(case.outcome.latency_ms)) * case.inner
+    if case.method.by_events and hidden_ms > max(HIDDEN_MS, HIDDEN_SHARE * pass_ms):
+        yield Flag(
+            "NO_SYNC",
+            "invalid",
+            hidden_ms,
+            "ms hidden",
+            f"{hidden_ms:.2f} ms of device work still ran when the last event had passed: the "
+            "network uses another stream, which events do not see",
+            "use timing.method=wall",
+        )
+
+
+def unsynchronized(case: Case) -> Iterator[Flag]:
+    """A clock that stops before the device has done the work."""
+    if case.synchronized:
+        return
+    figures = case.outcome.figures
+    hidden_ms, bias = figures.get("hidden_device_ms") or 0.0, ""
+    # the clock around the whole timed part contains the cold start, if there was no warm-up
+    true_ms = figures.get("synced_ms" if case.trial.timing.warmup else "event_ms")
+    if true_ms and case.summary.mean_ms is not None:
+        bias = (
+            f", a warm pass takes {true_ms:.2f} ms, "
+            f"which makes this mean {case.summary.mean_ms / true_ms - 1:+.0%} wrong"
+        )
+    yield Flag(
+        "NO_SYNC",
+        "invalid",
+        hidden_ms,
+        "ms hidden",
+        f"not synchronized: {hidden_ms:.2f} ms of device work still ran when the last "
+        f"call returned{bias}",
+        "use timing.method=event",
+    )
+
+
+def not_finite(case: Case) -> Iterator[Flag]:
+    """An output that is no number."""
+    if case.outcome.effective.get("finite") is False:
+        yield Flag(
+            "NOT_FINITE",
+            "suspect",
+            None,
+            "",
+            "the output holds NaN or infinity, on which a device may be faster or slower than on "
+            "real data",
+            "look at the network, its weights and input.fill",
+        )
+
+
+def training_mode(case: Case) -> Iterator[Flag]:
+    """A network that went back into training mode."""
+    if case.outcome.effective.get("eval") is False:
+        yield Flag(
+            "TRAINING_MODE",
+            "invalid",
+            None,
+            "",
+            "a part of the network was in training mode after the timing, where dropout and batch "
+            "norm work otherwise",
+            "its forward must not call train()",
+        )
+
+
+def not_converged(case: Case) -> Iterator[Flag]:
+    """An adaptive run that did not reach its target."""
+    if case.outcome.effective.get("converged") is False:
+        n = len(case.outcome.latency_ms)
+        yield Flag(
+            "NOT_CONVERGED",
+            "suspect",
+            n,
+            "samples",
+            f"the cap came before timing.target, after {n} samples",
+            "raise timing.iterations or timing.max_seconds, or make the machine quieter",
+        )
+
+
+def no_warmup(case: Case) -> Iterator[Flag]:
+    """The cold start among the samples."""
+    if case.trial.timing.warmup:
+        return
+    first_ms, *others = case.outcome.latency_ms
+    median = float(np.median(case.outcome.latency_ms))
+    # of the first pass alone: what follows it slowly is WARMUP_SHORT's
+    bias = float(np.mean(case.outcome.latency_ms) / np.mean(others) - 1) if others else 0.0
+    yield Flag(
+        "NO_WARMUP",
+        in_proportion(bias),
+        bias,
+        "+% on the mean",
+        f"no warm-up: the first iteration took {first_ms:.2f} ms against a median of "
+        f"{median:.2f}, which puts {bias:+.1%} on the mean",
+        "raise timing.warmup",
+    )
+
+
+def warmup_short(case: Case) -> Iterator[Flag]:
+    """Samples from before the times had settled."""
+    slow = case.shape.slow_start if case.synchronized else None
+    if slow is None:
+        return  # unsynchronized times change when the launch queue is full, not with the device
+    before = case.trial.timing.warmup - len(case.warmup_samples)
+    enough = before + slow.enough * case.inner
+    yield Flag(
+        "WARMUP_SHORT",
+        in_proportion(max(slow.bias, slow.median_bias, key=abs)),
+        slow.bias,
+        "+% on the mean",
+        f"the times had not settled when the warm-up ended, which puts {slow.bias:+.1%} on the "
+        "mean",
+        f"timing.warmup={enough} would have sufficed",
+        enough,
+    )
+
+
+def drift(case: Case) -> Iterator[Flag]:
+    """A trend over the whole run."""
+    change = case.shape.drift if case.synchronized else None
+    if change is not None:
+        yield Flag(
+            "DRIFT",
+            "suspect",
+            change,
+            "+% from the first sample to the last",
+            f"the time drifts by {change:+.1%} from the first sample to the last",
+            "let the device reach its steady temperature and clocks, or lock the clocks",
+        )
+
+
+def bimodal(case: Case) -> Iterator[Flag]:
+    """Two clusters of times, and what their order in time says."""
+    modes, slow, latency_ms = case.shape.modes, case.shape.slow_start, case.outcome.latency_ms
+    if modes is None or not case.synchronized:
+        return
+    settled = slow.enough - len(case.warmup_samples) if slow else 0
+    low_ms, high_ms, share = modes.low_ms, modes.high_ms, modes.minority
+    slow_share = float(np.mean(np.asarray(latency_ms) > (low_ms + high_ms) / 2))
+    usual_ms = high_ms if slow_share > 0.5 else low_ms
+    found = (
+        f"two clusters of times, {low_ms:.4g} and {high_ms:.4g} ms ({share:.0%} in the smaller "
+        "one): no single figure stands for both"
+    )
+    if modes.changed_at is None:
+        remedy = "look for changing clocks, another process or inputs of two kinds"
+    else:
+        found += f"; from timed sample {settled + modes.changed_at + 1} on it was the "
+        if modes.slower_later:
+            found += "slower one: the clocks fell or another process came"
+            remedy = "look at temperature and clocks, and measure again"
+        else:
+            found += "faster one"
+            remedy = "warm up beyond it, unless that is when another process ended"
+    figures = float(np.mean(latency_ms)), float(np.median(latency_ms))
+    effect = max((figure / usual_ms - 1 for figure in figures), key=abs) if usual_ms else 0.0
+    level = in_proportion(effect)
+    yield Flag("BIMODAL", level, share, "% in the smaller cluster", found, remedy)
+
+
+def too_short(case: Case) -> Iterator[Flag]:
+    """Samples that the clock itself is a good part of."""
+    sample_ms = float(np.median(case.outcome.latency_ms))
+    if case.synchronized and case.inner == 1 and sample_ms < SHORTEST_SAMPLE_MS:
+        yield Flag(
+            "TOO_SHORT",
+            "suspect",
+            sample_ms,
+            "ms a sample",
+            "a sample is shorter than 0.1 ms, of which the clock itself is a good part",
+            "use timing.inner=100",
+        )
+
+
+def few_samples(case: Case) -> Iterator[Flag]:
+    """Too few samples to see what else may be wrong."""
+    n = len(case.outcome.latency_ms)
+    if n < FEWEST_FOR_SHAPE:
+        yield Flag(
+            "FEW_SAMPLES",
+            "suspect",
+            n,
+            "samples",
+            f"{n} sample{'s' if n > 1 else ''} can't show a drift or two modes",
+            f"take timing.iterations={FEWEST_FOR_SHAPE} or more",
+        )
+
+
+def noisy(case: Case) -> Iterator[Flag]:
+    """A median that is not known well enough."""
+    n, limit = len(case.outcome.latency_ms), case.trial.timing.target or NOISE_LIMIT
+    width = half_width(case.outcome.latency_ms)
+    if width is None:
+        yield Flag(
+            "NOISY",
+            "suspect",
+            None,
+            "",
+            f"{n} samples are too few to bound their median"
+            if n < FEWEST_FOR_MEDIAN
+            else "the samples depend on each other too strongly to bound their median",
+            "raise timing.iterations, or make the machine quieter",
+        )
+    elif width > limit:
+        needed = max(math.ceil(n * (width / limit) ** 2), FEWEST_FOR_SHAPE)
+        feasible = needed < MOST_MORE * n
+        more = f"about timing.iterations={needed} would do, or " if feasible else ""
+        yield Flag(
+            "NOISY",
+            "suspect",
+            width,
+            f"% around the median (limit {limit:.1%})",
+            f"the median is known to +-{width:.1%} only (limit {limit:.1%})",
+            f"{more}make the machine quieter",
+            needed,
+        )
+
+
+def host_bound(case: Case) -> Iterator[Flag]:
+    """A device that waits for the host's launches, by the launch probe."""
+    names = ("enqueue_ms", "event_ms", "queued_ms")
+    enqueue_ms, event_ms, queued_ms = (case.outcome.figures.get(name) for name in names)
+    if not queued_ms or enqueue_ms is None or event_ms is None:
+        return
+    launch, gaps = enqueue_ms / queued_ms, event_ms / queued_ms
+    if launch <= LAUNCH_SHARE and gaps <= GAPS:
+        return
+    seen = (
+        f"is launched in {enqueue_ms:.3g} ms and runs for {queued_ms:.3g}"
+        if launch > LAUNCH_SHARE
+        else f"takes {event_ms:.3g} ms alone and {queued_ms:.3g} behind other work"
+    )
+    yield Flag(
+        "HOST_BOUND",
+        # the gaps are in the number of one isolated request, and belong there
+        "suspect" if case.method.isolated else "note",
+        launch,
+        "% of the pass to launch it",
+        f"the device waits for the host: a pass {seen}; "
+        "the number says as much of the CPU as of the GPU",
+        "timing.method=queued gives the device's share, a larger batch or "
+        "timing.method=graph removes the gaps",
+    )
+
+
+RULES = (
+    side_stream,
+    unsynchronized,
+    not_finite,
+    training_mode,
+    not_converged,
+    no_warmup,
+    warmup_short,
+    drift,
+    bimodal,
+    too_short,
+    few_samples,
+    noisy,
+    host_bound,
+)

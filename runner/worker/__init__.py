@@ -1,0 +1,1 @@
+"""A fresh process for each trial, and what is done in it."""

@@ -1,0 +1,334 @@
+"""What a worker process does: look at the devices, or carry out one trial.
+
+torch is imported when used, so that the main process can name these functions without it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from runner.host.devices import Devices
+from runner.records.record import Outcome
+from runner.trial.description import Model, Trial
+from runner.trial.methods import METHODS
+from runner.trial.rules import Problem
+
+if TYPE_CHECKING:
+    from runner.host.cpu import CpuWatch
+    from runner.host.gpu import GpuWatch
+    from runner.measure.device import Device
+    from runner.measure.loop import Measurement
+    from runner.measure.torch_device import TorchDevice
+    from runner.models.workload import Workload
+
+ROTATED_CACHES = 5  # times the last-level cache, that inputs in rotation exceed
+LOAD_S = 0.5  # of work while the clocks are read: power capping shows only after a while
+LOAD_CHUNK_MS = 20.0  # of it launched at a time
+# torch has no error of its own for memory that the host's allocator refuses
+CPU_RAN_OUT = ("DefaultCPUAllocator: can't allocate memory", "Storage size calculation overflowed")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Hears what a trial does.
+
+    Each phase before it begins, with its expected seconds (None: unknown), and the raw outcome
+    as soon as the last sample is taken.
+    """
+
+    phase: Callable[[str, float | None], None] = lambda name, expected_s: None
+    measured: Callable[[Outcome], None] = lambda outcome: None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What only a process with torch can say before the first trial."""
+
+    devices: Devices = field(default_factory=Devices)
+    problems: tuple[Problem, ...] = ()
+
+
+def inspect(models: Sequence[Model], _listener: Listener) -> Inspection:
+    """Usable devices, and what is wrong with the models' targets and weights."""
+    import torch
+
+    from runner.models.sources import problems
+
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    xpu = torch.xpu.device_count() if torch.xpu.is_available() else 0
+    mps = int(torch.backends.mps.is_available())
+    return Inspection(Devices(cuda=cuda, xpu=xpu, mps=mps), tuple(problems(models)))
+
+
+class Findings:
+    """What is looked at once the samples are safe: any of it may fail, and costs only itself."""
+
+    def __init__(self) -> None:
+        self.why_null: dict[str, str] = {}
+
+    def get(self, name: str, read: Callable[[], T]) -> T | None:
+        """What `read` gives; None, with the reason kept under `name`, if it raises."""
+        from runner.host.secrets import redact
+
+        try:
+            return read()
+        except Exception as error:
+            print(redact(traceback.format_exc()), file=sys.stderr)  # into worker.log
+            self.why_null[name] = redact(f"{type(error).__name__}: {error}").partition("\n")[0]
+            return None
+
+
+def run_trial(trial: Trial, listener: Listener) -> Outcome:
+    """Prepare, measure, observe: the whole of one trial, in this process.
+
+    An exception becomes the outcome's status and error. After the last sample the
+    listener gets the raw outcome, and nothing that fails from there on loses it.
+    """
+    try:
+        with _settings_restored():
+            return _simulated(trial, listener) if _is_simulated(trial) else _timed(trial, listener)
+    except Exception as error:
+        return _failed(trial, error)
+
+
+def _is_simulated(trial: Trial) -> bool:
+    return trial.device_kind == "simulated"
+
+
+def _failed(trial: Trial, raised: Exception) -> Outcome:
+    import torch
+
+    from runner.host.environment import device_environment
+    from runner.host.secrets import redact
+
+    trace = redact("".join(traceback.format_exception(raised)))
+    print(trace, file=sys.stderr)
+    ran_out = isinstance(raised, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(raised, RuntimeError) and any(sign in str(raised) for sign in CPU_RAN_OUT)
+    )
+    findings = Findings()
+    environment = findings.get("environment", lambda: device_environment(trial.device))
+    return Outcome(
+        "out_of_memory" if ran_out else "failed",
+        environment=environment or {},
+        error={
+            "type": type(raised).__name__,
+            "message": redact(str(raised).partition("\nException raised from")[0]),  # less C++
+            "trace": trace,
+        },
+        why_null=findings.why_null,
+    )
+
+
+@contextmanager
+def _settings_restored() -> Iterator[None]:
+    """Leave torch's settings as they were: with isolation=none the next trial runs here, too."""
+    import torch
+
+    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = benchmark
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is needed to time a trial: what to call, its device, and who watches both."""
+
+    trial: Trial
+    workload: Workload
+    device: TorchDevice
+    build_s: float
+    cpu: CpuWatch
+    gpu: GpuWatch | None
+
+    def look(self) -> None:
+        """Read all counters, between two blocks of the timed part."""
+        self.cpu.look()
+        if self.gpu is not None:
+            self.gpu.look()
+
+
+def _timed(trial: Trial, listener: Listener) -> Outcome:
+    import torch
+
+    from runner.host.cpu import usable_cpus
+    from runner.measure.torch_device import TorchDevice
+
+    listener.phase("build", None)
+    torch.set_num_threads(trial.runtime.threads or min(torch.get_num_threads(), usable_cpus()))
+    torch.backends.cudnn.benchmark = trial.runtime.cudnn_benchmark
+    started = time.perf_counter()
+    device = TorchDevice(torch.device(trial.device))
+    with torch.inference_mode(), device.selected():
+        prepared = _prepare(trial, device, started)
+        raw, work = _measure(prepared, listener)
+        listener.measured(raw)
+        findings = Findings()
+        observed = findings.get("contention", lambda: _observe(prepared, raw, work))
+        return observed or replace(raw, why_null=findings.why_null)
+
+
+def _prepare(trial: Trial, device: TorchDevice, started: float) -> Prepared:
+    """Build the network and its inputs, and begin to watch."""
+    import torch
+
+    from runner.host.cpu import CpuWatch
+    from runner.host.gpu import GpuWatch, torch_uuid
+    from runner.measure.torch_device import cache_bytes
+    from runner.models.sources import build
+
+    at = torch.device(trial.device)
+    workload = build(trial, at)
+    if trial.timing.cache == "rotate":
+        workload = workload.rotated(ROTATED_CACHES * cache_bytes(at))
+    device.synchronize()
+    build_s = time.perf_counter() - started
+    # one thread feeds a GPU
+    cpu = CpuWatch(torch.get_num_threads() if at.type == "cpu" else 1)
+    gpu = None
+    if at.type == "cuda":
+        gpu = GpuWatch(torch_uuid(torch.cuda.get_device_properties(at)))
+    device.reset_peak_memory()
+    return Prepared(trial, workload, device, build_s, cpu, gpu)
+
+
+def _measure(prepared: Prepared, listener: Listener) -> tuple[Outcome, Callable[[], object]]:
+    """The raw outcome, before anything else is known, and what was timed, as one call."""
+    from runner.measure.loop import measure
+
+    timing = prepared.trial.timing
+    measurement = measure(
+        prepared.workload.forward,
+        prepared.device,
+        timing,
+        listener.phase,
+        look=prepared.look,
+        settle=prepared.gpu is not None,
+        enough=_reached(timing.target),
+    )
+    return _raw(measurement, build_s=prepared.build_s), measurement.work
+
+
+def _raw(measurement: Measurement, **figures: float) -> Outcome:
+    taken = ("hidden_device_ms", "synced_ms", "discarded")
+    return Outcome(
+        "completed",
+        warmup_ms=measurement.warmup_ms,
+        latency_ms=measurement.latency_ms,
+        figures=figures | {name: getattr(measurement, name) for name in taken},
+        effective={"inner": measurement.inner, "converged": measurement.converged},
+        why_null={"contention": "not looked at yet"},
+    )
+
+
+def _observe(prepared: Prepared, raw: Outcome, work: Callable[[], object]) -> Outcome:
+    """The outcome with all that can be looked at after the timed part."""
+    from runner.host.cpu import usable_cpus
+    from runner.host.environment import device_environment
+
+    findings, workload, device = Findings(), prepared.workload, prepared.device
+    contention: dict[str, Any] = {
+        "cpu": findings.get(
+            "contention.cpu", lambda: prepared.cpu.report() | {"usable_cpus": usable_cpus()}
+        ),
+        "gpu": None,
+    }
+    if (gpu := prepared.gpu) is not None:
+        # of naive only the clock around all passes knows how long the device works
+        pass_ms = (raw.figures["synced_ms"] or median(raw.latency_ms)) * raw.effective["inner"]
+        findings.get("contention.gpu.load", lambda: _load(gpu, work, device, pass_ms))
+        contention["gpu"] = findings.get("contention.gpu", gpu.report)
+        gpu.close()
+    facts = {**device.settings(), **workload.describe}
+    effective = {name: findings.get(f"effective.{name}", read) for name, read in facts.items()}
+    peak_mib = findings.get(
+        "figures.peak_mib", lambda: device.peak_mib() - workload.own_bytes / 2**20
+    )
+    effective["finite"] = findings.get("effective.finite", workload.finite)
+    return replace(
+        _with_launches(raw, workload.forward, device, prepared.trial, findings, peak_mib=peak_mib),
+        effective=raw.effective | effective,
+        environment=findings.get("environment", lambda: device_environment(prepared.trial.device))
+        or {},
+        contention=contention,
+        why_null=findings.why_null,
+    )
+
+
+def _simulated(trial: Trial, listener: Listener) -> Outcome:
+    """Time the simulated device, whose clock no one can disturb."""
+    from runner.host.environment import device_environment
+    from runner.measure.loop import measure
+    from runner.measure.simulated import SimulatedDevice
+
+    device: Any = SimulatedDevice(**trial.model.kwargs)
+    enough = _reached(trial.timing.target)
+    measurement = measure(device.forward, device, trial.timing, listener.phase, enough=enough)
+    raw = _raw(measurement, true_ms=device.latency_ms)
+    listener.measured(raw)
+    findings = Findings()
+    return replace(
+        _with_launches(raw, device.forward, device, trial, findings),
+        effective=raw.effective | {"device": "simulated", "simulated": trial.model.kwargs},
+        environment=findings.get("environment", lambda: device_environment(trial.device)) or {},
+        why_null=findings.why_null,
+    )
+
+
+def _reached(target: float | None) -> Callable[[Sequence[float]], bool]:
+    """Whether the median is known as well as an adaptive run wants it."""
+    if target is None:
+        return lambda samples: False
+    from runner.statistics.quantiles import half_width
+
+    def reached(samples: Sequence[float]) -> bool:
+        width = half_width(samples)
+        return width is not None and width <= target
+
+    return reached
+
+
+def _with_launches(
+    raw: Outcome,
+    forward: Callable[[], object],
+    device: Device,
+    trial: Trial,
+    findings: Findings,
+    **figures: float | None,
+) -> Outcome:
+    """The outcome with what launching costs, where a device can be kept busy; nulls elsewhere."""
+    from runner.measure.launch import launch_cost
+
+    series: dict[str, list[float]] = {}
+    names, cost = ("enqueue_ms", "event_ms", "queued_ms"), None
+    if trial.device_kind in METHODS["queued"].devices:
+        cost = findings.get("figures.enqueue_ms", lambda: launch_cost(forward, device))
+        if cost is not None:
+            series = cost.series
+            if cost.why_not_queued is not None:
+                findings.why_null["figures.queued_ms"] = cost.why_not_queued
+    medians_ms = {name: getattr(cost, name, None) for name in names}
+    return replace(raw, figures=raw.figures | medians_ms | figures, series=series)
+
+
+def _load(gpu: GpuWatch, work: Callable[[], object], device: Device, pass_ms: float) -> None:
+    """Go on with what was timed while the clocks are read: those of an idle GPU say little."""
+    passes = max(1, math.ceil(LOAD_CHUNK_MS / max(pass_ms, 0.001)))
+    until = time.perf_counter() + LOAD_S
+    with gpu.looking():
+        while time.perf_counter() < until:
+            for _ in range(passes):
+                work()
+            device.synchronize()

@@ -1,0 +1,112 @@
+"""A user's own networks, as the text of the module beside which the program runs."""
+
+NETWORKS = '''
+"""A user's own networks."""
+import ctypes, os, time, torch
+
+print("hello from the user's module")
+
+class Sleep(torch.nn.Module):
+    """Takes 50 ms, whatever the machine does."""
+    def forward(self, x):
+        time.sleep(0.05)
+        return x
+
+class SlowStart(torch.nn.Module):
+    """Its first 30 calls take six times as long as the others."""
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+    def forward(self, x):
+        time.sleep(0.06 if self.calls < 30 else 0.01)
+        self.calls += 1
+        return x
+
+class Multiplies(torch.nn.Module):
+    """Computes without a pause."""
+    def forward(self, x):
+        for _ in range(20):
+            x = x @ x
+        return x.clamp(-1, 1)
+
+class Checks(torch.nn.Module):
+    """Fails unless it is in eval mode, in inference mode, in a process without MLflow or Hydra."""
+    def forward(self, x):
+        import sys
+        assert not self.training and torch.is_inference_mode_enabled()
+        assert "mlflow" not in sys.modules
+        return x
+
+class Raises(torch.nn.Module):
+    def forward(self, x):
+        raise RuntimeError("the network is on fire, password=hunter2")
+
+class RunsOut(torch.nn.Module):
+    def forward(self, x):
+        raise torch.OutOfMemoryError("tried to allocate 99 GiB")
+
+class Vandal(torch.nn.Module):
+    """Removes the folder its record should go to."""
+    def forward(self, x):
+        import shutil
+        shutil.rmtree("outputs", ignore_errors=True)
+        return x
+
+class Dies(torch.nn.Module):
+    def forward(self, x):
+        ctypes.string_at(0)
+
+class After(torch.nn.Module):
+    """Does something bad once its timed calls are over."""
+    def __init__(self, calls, then):
+        super().__init__()
+        self.left, self.then = calls, then
+    def forward(self, x):
+        self.left -= 1
+        if self.left < 0:
+            {"raise": self.fail, "die": lambda: ctypes.string_at(0), "exit": lambda: os._exit(3),
+             "train": self.train}[self.then]()
+        return x
+    def fail(self):
+        raise RuntimeError("on fire, password=hunter2")
+
+class Clock(torch.nn.Module):
+    """Writes down when it was called first."""
+    def forward(self, x):
+        if not os.path.exists("first.txt"):
+            with open("first.txt", "w") as file:
+                file.write(str(time.time_ns()))
+        return x
+
+class Forks(torch.nn.Module):
+    """Starts a process of its own, and may die beside it."""
+    def __init__(self, die=False):
+        super().__init__()
+        import multiprocessing
+        self.helper = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+        self.helper.start()
+        with open("helper.pid", "w") as file:
+            file.write(str(self.helper.pid))
+        self.die = die
+    def forward(self, x):
+        if self.die:
+            os._exit(3)
+        return x
+
+class Identity(torch.nn.Module):
+    def forward(self, x):
+        return x
+
+class Stubborn(torch.nn.Module):
+    """Stays in training mode."""
+    def train(self, mode=True):
+        return super().train(True)
+    def forward(self, x):
+        return x
+
+def identity(width=1, depth=1):
+    return Identity()
+
+def not_a_module():
+    return 3
+'''

@@ -1,0 +1,43 @@
+"""The real program, in a process and a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.records.record import Record
+from runner.records.store import load
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended, and what it left in its folder."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+    def records(self) -> list[Record]:
+        """The records it wrote, in the order the trials ran."""
+        found = [load(path) for path in self.folder.glob("outputs/*/*/record.json")]
+        return sorted(found, key=lambda record: record.started_at)
+
+
+def run_in(folder: Path, *arguments: str, **variables: str) -> Ran:
+    """Run `python -m runner` in `folder`."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
+    done = subprocess.run(
+        [sys.executable, "-m", "runner", *arguments],
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(ROOT)} | variables,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr, folder)

@@ -1,0 +1,47 @@
+"""The manifest: written as a whole, read back as it was, refused when it can't be."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.records.manifest import MANIFEST, Manifest, Planned, load_manifest, save_manifest
+from runner.records.store import UnreadableRecord
+
+PLANNED = Planned("abc-r1", "abc", 1, "resnet18 64px b1 w2 wall r1", "cpu")
+NIGHT = Manifest(
+    sweep_id="night",
+    name="nightly",
+    command=("runner", "sweep=nightly"),
+    order_seed=7,
+    tracking={"kind": "sqlite", "uri": None, "experiment": "runner"},
+    host="here",
+    pid=1,
+    planned_at="2026-01-01T00:00:00.000+00:00",
+    trials=(PLANNED, PLANNED),
+)
+
+
+def test_a_manifest_comes_back_as_it_was_written(tmp_path):
+    save_manifest(NIGHT, tmp_path)
+    assert load_manifest(tmp_path) == NIGHT
+    assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "can't be read"),
+        ("[]", "can't be read"),
+        ('{"version": 9}', "of version 9; expected version 1"),
+        ('{"version": 1, "trials": [], "command": []}', "can't be read: 'sweep_id'"),
+    ],
+)
+def test_a_damaged_manifest_says_what_is_wrong_with_it(tmp_path, text, reason):
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(UnreadableRecord, match=reason):
+        load_manifest(tmp_path)
+
+
+def test_a_folder_without_a_manifest_is_told_by_its_name(tmp_path):
+    with pytest.raises(UnreadableRecord, match=str(tmp_path)):
+        load_manifest(tmp_path)

@@ -1,0 +1,46 @@
+"""What a worker does around the timing, with a made-up CUDA where a real one is needed."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import torch
+from fakes.nvml import FakeNvml
+
+from runner.host.gpu import GpuWatch
+from runner.measure.torch_device import TorchDevice
+from runner.worker import execution
+
+CUDA = torch.device("cuda", 0)
+
+
+def test_the_clocks_are_read_under_the_load_that_was_timed_for_long_enough(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    watch, calls = GpuWatch("1234"), []
+
+    def work() -> None:
+        calls.append(time.perf_counter())
+        time.sleep(0.002)
+
+    began = time.perf_counter()
+    execution._load(watch, work, TorchDevice(torch.device("cpu")), pass_ms=2.0)
+    assert time.perf_counter() - began >= 0.5
+    assert calls[-1] - calls[0] >= 0.4
+    assert len(watch.report()["sm_clock_mhz"]) >= 3
+    assert watch.report()["sm_clock_mhz_between"] is None
+
+
+def test_a_load_that_fails_ends_its_looks(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    watch, findings = GpuWatch("1234"), execution.Findings()
+
+    def fails() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    clock = TorchDevice(torch.device("cpu"))
+    findings.get("load", lambda: execution._load(watch, fails, clock, 1.0))
+    assert "illegal memory access" in findings.why_null["load"]
+    looks = len(watch.report()["sm_clock_mhz"] or [])
+    time.sleep(0.2)
+    assert len(watch.report()["sm_clock_mhz"] or []) == looks

@@ -1,0 +1,208 @@
+"""One fresh process per trial: what it inherits, and how each way of dying is told."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+import torch
+from fakes.networks import NETWORKS
+from fakes.trials import make_trial
+
+from runner.host.devices import Devices
+from runner.trial.description import Model
+from runner.worker import process as worker
+from runner.worker.execution import Listener
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(target: str, listener: Listener | None = None, **changes):
+    trial = make_trial(model={"name": "custom", "target": f"networks.{target}"}, **changes)
+    return worker.run(trial, "process", worker.Path("worker.log"), listener)
+
+
+def test_each_trial_has_a_process_of_its_own_with_torch_already_loaded(folder):
+    first, second = run("Checks"), run("Checks")
+    assert (first.status, first.error) == ("completed", None)
+    assert len({first.environment["pid"], second.environment["pid"], os.getpid()}) == 3
+    assert len(first.warmup_ms) == 2
+    assert len(first.latency_ms) == 4
+    assert "hello from the user's module" in (folder / "worker.log").read_text()
+
+
+def test_the_settings_that_were_in_force_are_recorded():
+    effective = run("Identity", runtime={"threads": 1}).effective
+    assert effective["threads"] == 1
+    assert effective["eval"] is True
+    assert effective["inference_mode"] is True
+    assert effective["input_shapes"] == [[1, 3, 64, 64]]
+    assert effective["device"] == "cpu"
+    assert effective["finite"] is True
+
+
+def test_phases_are_heard_in_their_order():
+    heard = []
+    run("Identity", Listener(phase=lambda name, expected_s: heard.append(name)))
+    assert heard == ["build", "warm-up", "timed"]
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "message"),
+    [
+        ("Raises", "failed", "the network is on fire, password=***"),
+        ("RunsOut", "out_of_memory", "tried to allocate 99 GiB"),
+        ("Dies", "failed", "the worker process was ended by SIGSEGV; see worker.log"),
+        ("not_a_module", "failed", "networks.not_a_module returned a int; expected a torch.nn.M"),
+        ("Stubborn", "failed", "the network is in training mode (itself) after eval()"),
+    ],
+)
+def test_a_failure_is_an_outcome_with_its_cause(target, status, message, folder):
+    outcome = run(target)
+    assert outcome.status == status
+    assert outcome.error["message"].startswith(message)
+    assert "hunter2" not in str(outcome) + (folder / "worker.log").read_text()
+
+
+def test_a_dead_worker_leaves_its_stack_in_the_log(folder):
+    run("Dies")
+    assert "Fatal Python error: Segmentation fault" in (folder / "worker.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("then", "place", "reason"),
+    [
+        ("raise", "effective.finite", "RuntimeError: on fire, password=***"),
+        (
+            "die",
+            "contention",
+            "all samples taken, but then the worker process was ended by SIGSEGV",
+        ),
+        ("exit", "contention", "all samples taken, but then the worker process exited with code 3"),
+    ],
+)
+@pytest.mark.parametrize("isolation", ["process", "none"])
+def test_nothing_after_the_last_sample_loses_a_trial(then, place, reason, isolation):
+    if isolation == "none" and then != "raise":
+        pytest.skip("would end this process")
+    heard = []
+    trial = make_trial(
+        model={"name": "c", "target": "networks.After", "kwargs": {"calls": 6, "then": then}},
+        timing={"inner": 1},
+    )
+    log = worker.Path("worker.log")
+    outcome = worker.run(trial, isolation, log, Listener(measured=heard.append))
+    assert (outcome.status, outcome.error) == ("completed", None)
+    assert len(outcome.latency_ms) == 4
+    assert outcome.why_null[place].startswith(reason)
+    (raw,) = heard
+    assert raw.latency_ms == outcome.latency_ms
+    assert "hunter2" not in str(outcome)
+
+
+@pytest.mark.parametrize("die", [False, True])
+def test_a_network_may_start_processes_of_its_own_and_they_end_with_it(folder, die):
+    outcome = run("Forks", **{"timing": {"inner": 1}}) if not die else None
+    if die:
+        trial = make_trial(
+            model={"name": "custom", "target": "networks.Forks", "kwargs": {"die": True}}
+        )
+        outcome = worker.run(trial, "process", worker.Path("worker.log"))
+        assert "exited with code 3" in outcome.error["message"]
+    else:
+        assert outcome.status == "completed", outcome.error
+    helper = int((folder / "helper.pid").read_text())
+    deadline = time.monotonic() + 30
+    while worker.Path(f"/proc/{helper}/stat").exists():
+        state = worker.Path(f"/proc/{helper}/stat").read_text().rpartition(")")[2].split()[0]
+        if state == "Z":  # ended; whoever adopts it in a container may not bury it
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_parent_is_done_with_showing_a_phase_before_it_begins():
+    """Redrawing would take CPU time from the first sample."""
+    shown = []
+
+    def show(name, expected_s):
+        time.sleep(0.3)
+        shown.append(time.time_ns())
+
+    outcome = run("Clock", Listener(phase=show), timing={"inner": 1})
+    assert outcome.status == "completed", outcome.error
+    first_call_ns = int(worker.Path("first.txt").read_text())
+    assert shown[1] <= first_call_ns  # the warm-up's
+
+
+def test_settings_do_not_leak_into_the_next_trial_of_this_process():
+    threads = torch.get_num_threads()
+    trial = make_trial(
+        model={"name": "custom", "target": "networks.Identity"},
+        runtime={"threads": threads + 1, "cudnn_benchmark": True},
+    )
+    outcome = worker.run(trial, "none", worker.Path("worker.log"))
+    assert outcome.effective["threads"] == threads + 1
+    assert torch.get_num_threads() == threads
+    assert torch.backends.cudnn.benchmark is False
+
+
+def test_arguments_that_can_not_reach_a_model_are_found_with_the_grid():
+    found = worker.inspect(
+        [
+            Model("custom", target="networks.identity", kwargs={"height": 3}),
+            Model("custom", target="networks.After", kwargs={"calls": 3}),
+            Model("custom", target="networks.identity", kwargs={"width": 3}),
+            Model("resnet18", kwargs={"width": 16}),
+            Model("resnet18", kwargs={"num_classes": 10}),
+        ],
+        "process",
+    )
+    first, second, third = map(str, found.problems)
+    assert "unexpected keyword argument 'height'; it takes (width=1, depth=1)" in first
+    assert "missing a required argument: 'then'" in second
+    assert "model.kwargs are {'width': 16}, which resnet18 does not take" in third
+
+
+def test_a_device_that_does_not_start_leaves_the_first_cause():
+    """As a CUDA that fails to initialise, inside the trial and again in its error handler."""
+    outcome = run("Identity", device="cuda")
+    assert outcome.status == "failed"
+    assert outcome.error["type"] in ("RuntimeError", "AssertionError", "AcceleratorError")
+    assert outcome.environment["gpu"] is None
+    assert outcome.environment["gpu_reason"]
+
+
+def test_arguments_reach_the_users_callable():
+    trial = make_trial(model={"target": "networks.identity", "kwargs": {"a": 1}})
+    outcome = worker.run(trial, "process", worker.Path("worker.log"))
+    assert "unexpected keyword argument 'a'" in outcome.error["message"]
+
+
+def test_weights_that_can_not_be_downloaded_are_a_clear_error(monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", "nowhere")
+    monkeypatch.setattr("torch.hub._hub_dir", None)
+    trial = make_trial(model={"weights": "DEFAULT"})
+
+    def refuse(*_args, **_kwargs):
+        from urllib.error import URLError
+
+        raise URLError("no network")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
+    outcome = worker.run(trial, "none", worker.Path("worker.log"))
+    assert outcome.status == "failed"
+    assert "weights DEFAULT of resnet18 could not be downloaded" in outcome.error["message"]
+    assert "leave model.weights out for random ones" in outcome.error["message"]
+
+
+def test_inspection_names_devices_and_what_is_wrong_with_a_target():
+    found = worker.inspect([Model("custom", target="networks.nope")], "process")
+    assert isinstance(found.devices, Devices)
+    assert "has no attribute 'nope'" in str(found.problems[0])
