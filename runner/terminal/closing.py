@@ -22,7 +22,7 @@ def closing_lines(records: Sequence[Record], trials: int, sweep_dir: Path) -> It
     yield from _resized(records)
     models = [record.trial.model for record in records]
     if any(
-        model.weights is None and model.target is None and model.task != "simulated"
+        model.weights is None and model.task != "simulated" and model.source_name == "torchvision"
         for model in models
     ):
         yield (

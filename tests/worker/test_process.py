@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 import torch
 from fakes.networks import NETWORKS
+from fakes.program import ROOT
+from fakes.tasks import never_answers
 from fakes.trials import make_trial
 
 from runner.host.devices import Devices
@@ -26,6 +31,47 @@ def folder(tmp_path, monkeypatch):
 def run(target: str, listener: Listener | None = None, **changes):
     trial = make_trial(model={"name": "custom", "target": f"networks.{target}"}, **changes)
     return worker.run(trial, "process", worker.Path("worker.log"), listener)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        state = worker.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_until(reached, within_s: float = 60.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_worker_whose_parent_was_killed_ends_with_all_it_has_started(folder):
+    code = (
+        "from fakes.trials import make_trial; from runner.worker import process\n"
+        "trial = make_trial(model={'name': 'custom', 'target': 'networks.HoldsOn'})\n"
+        "process.run(trial, 'process', process.Path('worker.log'))"
+    )
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    parent = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths})
+    pids = folder / "pids.txt"
+    wait_until(lambda: pids.is_file() and len(pids.read_text().split()) == 2)
+    worker_pid, helper_pid = map(int, pids.read_text().split())
+    assert alive(worker_pid)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not alive(worker_pid) and not alive(helper_pid), within_s=10)
+
+
+def test_a_process_that_does_not_answer_in_time_is_ended(folder):
+    started = time.monotonic()
+    with pytest.raises(worker.WorkerDied, match="did not answer within 2 s"):
+        worker._in_fresh_process(never_answers, None, None, Listener(), limit_s=2)
+    assert time.monotonic() - started < 20
+    assert not multiprocessing.active_children()
 
 
 def test_each_trial_has_a_process_of_its_own_with_torch_already_loaded(folder):
@@ -118,13 +164,7 @@ def test_a_network_may_start_processes_of_its_own_and_they_end_with_it(folder, d
     else:
         assert outcome.status == "completed", outcome.error
     helper = int((folder / "helper.pid").read_text())
-    deadline = time.monotonic() + 30
-    while worker.Path(f"/proc/{helper}/stat").exists():
-        state = worker.Path(f"/proc/{helper}/stat").read_text().rpartition(")")[2].split()[0]
-        if state == "Z":  # ended; whoever adopts it in a container may not bury it
-            break
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not alive(helper), within_s=30)
 
 
 def test_the_parent_is_done_with_showing_a_phase_before_it_begins():
