@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torchvision
 import yaml
 from fakes.program import ROOT
 from fakes.trials import make_trial
@@ -40,7 +41,7 @@ def runs_on_meta(name: str) -> bool:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in sorted(MODELS) if name not in ("custom", "simulated") and runs_on_meta(name)],
+    [name for name in sorted(torchvision.models.list_models()) if runs_on_meta(name)],
 )
 def test_every_model_takes_the_inputs_of_its_family(name, monkeypatch):
     """Shapes only, on the meta device; the families that can't run there follow below."""
