@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from runner.config.schema import CONF, GLOBAL, Config
+from runner.config.schema import CONF, GLOBAL, Config, types_of
 from runner.trial.rules import Problem
 
 
@@ -32,7 +32,7 @@ def unknown_key(key: str, prefix: str, allowed: list[str]) -> Problem:
 def _keys_named(leaf: str, *, nearly: bool = False) -> list[str]:
     """Dotted keys, of any group, whose last word is `leaf`, or nearly so."""
     keys: dict[str, list[str]] = {}
-    for group, hint in get_type_hints(Config).items():
+    for group, hint in types_of(Config).items():
         for part in fields(hint) if is_dataclass(hint) else ():
             keys.setdefault(part.name, []).append(f"{group}.{part.name}")
     nearest = difflib.get_close_matches(leaf, keys, n=1, cutoff=0.75 if nearly else 1.0)
@@ -119,7 +119,7 @@ def _of_key(error: OmegaConfBaseException, key: str) -> Problem:
     """What OmegaConf has against the value of a key, or against the key."""
     if isinstance(error, (ConfigAttributeError, ConfigKeyError)):
         parent = key.rpartition(".")[0]
-        schema = get_type_hints(Config).get(parent, Config)
+        schema = types_of(Config).get(parent, Config)
         if is_dataclass(schema):
             prefix = f"{parent}." if schema is not Config else ""
             return unknown_key(key, prefix, [part.name for part in fields(schema)])
@@ -129,9 +129,9 @@ def _of_key(error: OmegaConfBaseException, key: str) -> Problem:
 def _expected(key: str) -> str | None:
     hint: Any = Config
     for part in key.split("."):
-        if not is_dataclass(hint):
+        if not isinstance(hint, type) or not is_dataclass(hint):
             return None
-        hint = get_type_hints(hint).get(part)
+        hint = types_of(hint).get(part)
     words = {
         int: "expected a whole number",
         int | None: "expected a whole number or null",

@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.config.explain import first_line, unknown_key
-from runner.config.schema import CONF, ISOLATIONS, TRACKING_KINDS, Config, TrackingConfig
+from runner.config.schema import CONF, ISOLATIONS, TRACKING_KINDS, Config, TrackingConfig, types_of
 from runner.host.devices import Devices, resolve_device
 from runner.measure.simulated import SimulatedDevice
 from runner.trial.description import Input, Model, Runtime, Timing, Trial
@@ -207,7 +207,7 @@ def _values(node: DictConfig, schema: type) -> dict[str, Any]:
 
 
 def _unknown_keys(cfg: DictConfig, schema: type, prefix: str = "") -> Iterator[Problem]:
-    types = get_type_hints(schema)
+    types = types_of(schema)
     for key in map(str, cfg):
         if key == "hydra" and not prefix:
             continue  # Hydra's own, typed by Hydra
@@ -222,7 +222,7 @@ def _missing_keys(cfg: DictConfig) -> Iterator[Problem]:
     for part in fields(Config):
         if part.name not in cfg:
             yield Problem(part.name, f"{part.name} {deleted}", "leave it in")
-        elif is_dataclass(hint := get_type_hints(Config)[part.name]):
+        elif is_dataclass(hint := types_of(Config)[part.name]):
             for name in (inner.name for inner in fields(hint)):
                 key = f"{part.name}.{name}"
                 if name not in cfg[part.name]:

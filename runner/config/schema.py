@@ -6,6 +6,7 @@ Where a key is a field of the trial, its type is the trial's own.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -89,6 +90,12 @@ class SweeperConfig:
 
     _target_: str = "hydra_plugins.runner_sweeper.RunnerSweeper"
     params: dict[str, str] = field(default_factory=dict)
+
+
+@cache
+def types_of(schema: type) -> dict[str, Any]:
+    """The type of each key; reading annotations anew for each point would take longer than all."""
+    return get_type_hints(schema)
 
 
 def register_schema() -> None:

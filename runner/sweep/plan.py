@@ -89,29 +89,34 @@ def make_plan(configs: Sequence[DictConfig], order_seed: int | None, folder: Pat
 def _checked(configs: Sequence[DictConfig], devices: Devices, folder: Path) -> list[Trial]:
     trials: list[Trial] = []
     problems: list[Problem] = []
+    first = configs[0]
     for config in configs:
         try:
             trials.append(trial_of(config, devices, folder))
         except UsageError as error:
             problems += error.problems
-    problems += _of_the_whole(configs, trials)
+        problems += _of_the_whole(config, first)
+    problems += _of_repeats(first, trials)
     if problems := problems or list(_twice(trials)):
         raise UsageError(*problems)
     return trials
 
 
-def _of_the_whole(configs: Sequence[DictConfig], trials: Sequence[Trial]) -> Iterator[Problem]:
-    """Settings that fit no sweep, though each trial by itself is good."""
-    if configs[0].get("isolation") == "none" and any(trial.repeat for trial in trials):
+def _of_the_whole(config: DictConfig, first: DictConfig) -> Iterator[Problem]:
+    """Settings of a sweep that one of its points has otherwise."""
+    for name in SWEEP_WIDE:
+        if config.get(name) != first.get(name):
+            found = f"{name} is swept over, but holds for a whole sweep"
+            yield Problem(name, found, "give one")
+
+
+def _of_repeats(config: DictConfig, trials: Sequence[Trial]) -> Iterator[Problem]:
+    if config.get("isolation") == "none" and any(trial.repeat for trial in trials):
         yield Problem(
             "isolation",
             "isolation=none runs everything in this process, but repeats stand for processes",
             "leave isolation or the repeats out",
         )
-    for name in SWEEP_WIDE:
-        if any(config.get(name) != configs[0].get(name) for config in configs):
-            found = f"{name} is swept over, but holds for a whole sweep"
-            yield Problem(name, found, "give one")
 
 
 def _twice(trials: Sequence[Trial]) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""The Hydra sweeper: every point composed once, all of them checked, then launched.
+"""The Hydra sweeper: every point composed and checked, then all of them launched.
 
 Hydra finds it because `runner._plugins` is on sys.path and in PYTHONPATH.
 """
@@ -11,17 +11,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.config import grid
+
+SUBDIR = "hydra.sweep.subdir"  # of a point's own folder
+MOST_MERGED = 200  # configurations kept, of some 100 KiB each
 
 
 class RunnerSweeper(Sweeper):
@@ -44,7 +47,7 @@ class RunnerSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep that `arguments` and the params of a sweep file span."""
         search_path = self._context.config_loader.get_search_path()
-        loader = ComposedOnce(search_path)
+        loader = FilesOnce(search_path)
         paths = [source.path.removeprefix("file://") for source in search_path.get_path()]
         files_in = [Path(path) for path in paths if "://" not in path]
         axes = grid.axes(self._params, arguments, files_in)
@@ -62,15 +65,14 @@ class RunnerSweeper(Sweeper):
                 order_seed = zlib.crc32(str(settings.id).encode())  # the same when it goes on
             points = grid.in_rounds(points, len(axes[0]), order_seed)
         try:
-            configs = [loader.compose(self._master, point) for point in points]
+            plan = self._command.plan(Points(loader, self._master, points), order_seed)
         except (HydraException, OmegaConfBaseException) as error:
             raise grid.diagnosis(axes, error, files_in) from error
-        plan = self._command.plan(configs, order_seed)
         if plan is None:
             return []
         placed = [
-            loader.placed(config, point, trial.folder)
-            for config, point, trial in zip(configs, points, plan.trials, strict=True)
+            [*point, f"{SUBDIR}={trial.folder}"]
+            for point, trial in zip(points, plan.trials, strict=True)
         ]
         session = self._command.session(plan)
         with session.around() as job:
@@ -100,32 +102,62 @@ class ReadOnce(CachingConfigRepository):
         return result
 
 
-class ComposedOnce(ConfigLoaderImpl):
-    """A config loader that gives launchers what was composed for the check."""
+class FilesOnce(ConfigLoaderImpl):
+    """A config loader that merges the files of each choice once, and sets a point's values in it.
+
+    Merging takes ten times as long as all the rest, and most points differ in values only.
+    """
 
     def __init__(self, search_path: Any) -> None:
         super().__init__(search_path)
         self.repository = ReadOnce(self.repository)  # type: ignore[assignment]
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
-
-    def compose(self, master: DictConfig, overrides: Sequence[str]) -> DictConfig:
-        """Compose one point."""
-        return super().load_sweep_config(master, list(overrides))
-
-    def placed(self, config: DictConfig, overrides: Sequence[str], folder: str) -> list[str]:
-        """The overrides of a composed point with its folder; they give its configuration again."""
-        whole = [*overrides, f"hydra.sweep.subdir={folder}"]
-        with open_dict(config):
-            config.hydra.sweep.subdir = folder
-        self._composed[tuple(whole)] = config
-        return whole
+        self._merged: dict[tuple[str, ...], DictConfig] = {}
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
-        """The kept point; composed anew in another process, which is given none of them."""
-        kept = self._composed.pop(tuple(sweep_overrides), None)
-        return kept or super().load_sweep_config(master_config, sweep_overrides)
+        """The configuration of a point, as Hydra composes it."""
+        job = master_config.hydra.job
+        given = list(master_config.hydra.overrides.hydra)
+        parsed, repository = self._parse_overrides_and_create_caching_repo(
+            job.config_name, [*given, *sweep_overrides]
+        )
+        own = parsed[len(given) :]
+        hydras = [one for one in own if one.is_hydra_override()]
+        if any(one.key_or_group != SUBDIR for one in hydras):  # what else they change is not known
+            return super().load_sweep_config(master_config, sweep_overrides)
+        files = [
+            one
+            for one in own
+            if repository.group_exists(one.key_or_group) and not isinstance(one.value(), dict)
+        ]
+        choice = tuple(str(one.input_line) for one in files)
+        if choice not in self._merged:
+            if len(self._merged) == MOST_MERGED:
+                self._merged.clear()
+            self._merged[choice] = super().load_sweep_config(master_config, list(choice))
+        config = copy.deepcopy(self._merged[choice])
+        self._apply_overrides_to_config([one for one in own if one not in files], config)
+        keys = [one for one in own if one not in hydras]
+        config.hydra.overrides.task = [one.input_line for one in keys]
+        config.hydra.overrides.hydra += [one.input_line for one in hydras]
+        config.hydra.job.override_dirname = get_overrides_dirname(
+            overrides=keys, **config.hydra.job.config.override_dirname
+        )
+        return config
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_composed": {}}
+        return self.__dict__ | {"_merged": {}}
+
+
+class Points(Sequence[DictConfig]):
+    """The configurations of all points, each composed when it is asked for."""
+
+    def __init__(self, loader: FilesOnce, master: DictConfig, points: Sequence[grid.Point]) -> None:
+        self._loader, self._master, self._points = loader, master, points
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._loader.load_sweep_config(self._master, list(self._points[index]))
