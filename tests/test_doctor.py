@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
-from fakes.program import ROOT
+from fakes.program import run_doctor
 
 from runner import doctor
 from runner.doctor import Check
 from runner.host import cpu
-
-
-def run_doctor(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "runner.doctor", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
 
 
 def test_the_doctor_looks_at_everything_and_says_so_as_json(tmp_path):

@@ -43,12 +43,18 @@ class SweepConfig:
     order_seed: int | None = None
 
 
+@cache
+def types_of(schema: type) -> dict[str, Any]:
+    """The type of each key; to read the annotations for each point would take milliseconds."""
+    return get_type_hints(schema)
+
+
 def _keys_of(part: type, **types: Any) -> Any:
     """A part of the trial as a group of keys: what has no default has no value yet.
 
     `types` are those of fields that a configuration spells otherwise.
     """
-    hints = get_type_hints(part) | types
+    hints = types_of(part) | types
     # of a field without a default, both are the same mark
     names = [one.name for one in fields(part) if one.default is one.default_factory]
     return make_dataclass(
@@ -90,12 +96,6 @@ class SweeperConfig:
 
     _target_: str = "hydra_plugins.runner_sweeper.RunnerSweeper"
     params: dict[str, str] = field(default_factory=dict)
-
-
-@cache
-def types_of(schema: type) -> dict[str, Any]:
-    """The type of each key; reading annotations anew for each point would take longer than all."""
-    return get_type_hints(schema)
 
 
 def register_schema() -> None:

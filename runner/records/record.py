@@ -12,7 +12,6 @@ from typing import Any
 from runner.trial.description import Trial
 
 VERSION = 1
-STATUSES = ("completed", "failed", "out_of_memory", "timed_out", "interrupted")
 LEVELS = ("invalid", "suspect", "note")  # of what is found about a number, the worst first
 VERDICTS = ("invalid", "suspect", "valid")  # the worst first
 

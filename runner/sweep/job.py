@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -22,8 +22,8 @@ from runner.worker import process
 from runner.worker.execution import Listener
 
 
-class Audience(Protocol):
-    """Whoever is told of the trials, in the process that has planned them."""
+class Audience:
+    """Whoever is told of the trials in the process that has planned them; by itself, nobody."""
 
     def begins(self, title: str, timing: Timing) -> None:
         """A trial begins; may raise KeyboardInterrupt instead."""
@@ -33,19 +33,6 @@ class Audience(Protocol):
 
     def ended(self, record: Record, path: Path) -> None:
         """It has ended, and its record is on disk."""
-
-
-class Silence:
-    """The audience in any other process: nobody."""
-
-    def begins(self, title: str, timing: Timing) -> None:
-        """See Audience."""
-
-    def phase(self, name: str, expected_s: float | None) -> None:
-        """See Audience."""
-
-    def ended(self, record: Record, path: Path) -> None:
-        """See Audience."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +51,7 @@ class Job:
     audience: Audience
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"audience": Silence()}
+        return self.__dict__ | {"audience": Audience()}
 
     def __call__(self, cfg: DictConfig) -> Record:
         """Run the point: a fresh process, its raw outcome on disk, then the judged record.

@@ -78,8 +78,9 @@ def make_plan(configs: Sequence[DictConfig], order_seed: int | None, folder: Pat
         )
     models = _to_inspect(trials)
     if models or (devices != Devices() and any(trial.device != "cpu" for trial in trials)):
-        devices = _inspected(models, settings)
-        trials = _checked(configs, devices, folder)
+        found = _inspected(models, settings)
+        if found != devices:  # what `auto` means, and which devices are there
+            devices, trials = found, _checked(configs, found, folder)
     shown = [redacted_trial(trial) for trial in trials]
     names = varying(shown)
     titles = tuple(full_title(trial, names) for trial in shown)

@@ -14,7 +14,7 @@ from runner.records.manifest import save_manifest
 from runner.records.record import Record
 from runner.records.store import RECORD
 from runner.sweep.interrupt import Interrupt
-from runner.sweep.job import Job
+from runner.sweep.job import Audience, Job
 from runner.sweep.plan import Plan, start_worker
 from runner.terminal.progress import SweepProgress
 from runner.tracking.publisher import Publisher
@@ -24,7 +24,7 @@ from runner.trial.rules import Problem, UsageError
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-class Session:
+class Session(Audience):
     """The audience of a sweep's jobs; `exit_code` holds once its context has been left."""
 
     def __init__(

@@ -16,7 +16,8 @@ class Method:
 
     `devices` are the kinds it works on. `synchronized`: a sample ends when its work is done; only
     a CPU's work is done anyway when the call returns. `unbroken`: passes follow each other without
-    a pause. `has_latency`: a sample is the time that one pass takes. `by_events`: it waits for the
+    a pause. `has_latency`: a sample is the time that one pass takes; of an unbroken method without,
+    only the throughput counts. `by_events`: it waits for the
     stream of its events only. `isolated`: a sample holds all that one request takes, the host's
     launches too. `same_inputs`: every pass is made on the same inputs.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -41,3 +42,31 @@ def run_in(folder: Path, *arguments: str, **variables: str) -> Ran:
         timeout=280,
     )
     return Ran(done.returncode, done.stdout, done.stderr, folder)
+
+
+def run_doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m runner.doctor` in `folder`."""
+    return subprocess.run(
+        [sys.executable, "-m", "runner.doctor", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+def start_in(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start `python -m runner` in `folder`, as a terminal does: Ctrl-C reaches its group."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "runner", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # a background job of a shell inherits SIGINT ignored; a user's terminal does not
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )

@@ -11,12 +11,12 @@ from fakes.program import ROOT
 
 from runner.host.devices import Devices
 from runner.records.manifest import load_manifest
-from runner.sweep.job import Job, Silence
+from runner.sweep.job import Audience, Job
 
 PLUGINS = str(ROOT / "tests" / "fakes" / "launcher")
 
 
-class Loud(Silence):
+class Loud(Audience):
     """An audience that can't travel."""
 
     def __getstate__(self):
@@ -27,7 +27,7 @@ def test_a_job_travels_without_its_audience(tmp_path):
     job = Job(Devices(cuda=1), tmp_path, ("cache",), 7, ("runner",), Loud())
     found = pickle.loads(pickle.dumps(job))
     assert (found.devices, found.folder, found.varying) == (Devices(cuda=1), tmp_path, ("cache",))
-    assert type(found.audience) is Silence
+    assert type(found.audience) is Audience
     assert type(job.audience) is Loud
 
 

@@ -13,7 +13,7 @@ import time
 
 import pytest
 from fakes.networks import NETWORKS
-from fakes.program import ROOT, run_in
+from fakes.program import ROOT, run_in, start_in
 
 QUICK = ("timing.warmup=2", "timing.iterations=5", "runtime.threads=1")
 
@@ -206,25 +206,13 @@ def test_an_unreachable_server_costs_no_result_and_no_secret(program):
 
 def test_ctrl_c_keeps_what_was_done_and_exits_130(tmp_path):
     (tmp_path / "networks.py").write_text(NETWORKS)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "runner",
-            "model=custom",
-            "model.target=networks.Identity,networks.Sleep",
-            "timing.iterations=2000",
-            "input.size=32",
-            "tracking=off",
-        ],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # a background job of a shell inherits SIGINT ignored; a user's terminal does not
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    process = start_in(
+        tmp_path,
+        "model=custom",
+        "model.target=networks.Identity,networks.Sleep",
+        "timing.iterations=2000",
+        "input.size=32",
+        "tracking=off",
     )
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("outputs/*/*/worker.log"))) < 2:
@@ -243,16 +231,7 @@ def test_ctrl_c_keeps_what_was_done_and_exits_130(tmp_path):
 
 @pytest.mark.parametrize("seconds", [0.1, 0.6, 2.0, 4.0])
 def test_ctrl_c_before_the_first_trial_is_no_crash(tmp_path, seconds):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "runner", "model=resnet50", "timing.iterations=2000"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    process = start_in(tmp_path, "model=resnet50", "timing.iterations=2000")
     time.sleep(seconds)
     for _ in range(3):  # Python loses an interrupt that falls into a weak reference's callback
         os.killpg(process.pid, signal.SIGINT)
