@@ -3,6 +3,7 @@
 Doors, each a command:
 
     __main__.py    python -m runner: time a sweep, from conf/*.yaml and the command line
+    publish.py     python -m runner.publish: bring MLflow up to date with what is on disk
     doctor.py      python -m runner.doctor: what this machine can measure, and what will spoil it
 
 Rooms, from the one that sees everything down to the one that all know; arrows point down only:

@@ -27,7 +27,8 @@ def main() -> None:
         code = 130
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: nothing is left to interrupt
+    for late in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(late, signal.SIG_IGN)  # all is done: nothing is left to interrupt
     sys.exit(code)
 
 

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "runner"
 # From top to bottom: room or door -> the rooms below it that it may import.
 HOUSE = {
     "__main__": "sweep",
+    "publish": "tracking records host",
     "doctor": "tracking verdict host trial",
     "_plugins": "config",
     "sweep": "terminal tracking verdict config worker host records trial",

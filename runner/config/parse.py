@@ -14,7 +14,15 @@ from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.config.explain import first_line, unknown_key
-from runner.config.schema import CONF, ISOLATIONS, TRACKING_KINDS, Config, TrackingConfig, types_of
+from runner.config.schema import (
+    CONF,
+    DEVICE_LOCKS,
+    ISOLATIONS,
+    TRACKING_KINDS,
+    Config,
+    TrackingConfig,
+    types_of,
+)
 from runner.host.devices import Devices, resolve_device
 from runner.measure.simulated import SimulatedDevice
 from runner.trial.description import Input, Model, Runtime, Timing, Trial
@@ -33,6 +41,9 @@ class Settings:
     name: str | None
     output_dir: Path
     isolation: str
+    device_lock: str
+    retry: str | None
+    extend: bool
     dry_run: bool
     tracking: TrackingConfig
 
@@ -50,6 +61,9 @@ def settings_of(cfg: DictConfig) -> Settings:
         name=cfg.sweep.name,
         output_dir=Path(cfg.output_dir),
         isolation=cfg.isolation,
+        device_lock=cfg.device_lock,
+        retry=cfg.sweep.retry,
+        extend=cfg.sweep.extend,
         dry_run=cfg.dry_run,
         tracking=tracking,
     )
@@ -115,9 +129,12 @@ def _unresolved(cfg: DictConfig, prefix: str = "") -> Iterator[Problem]:
 
 
 def _sweep_problems(cfg: DictConfig) -> Iterator[Problem]:
-    if cfg.isolation not in ISOLATIONS:
-        remedy = f"expected one of {', '.join(ISOLATIONS)}"
-        yield Problem("isolation", f"isolation is {cfg.isolation}", remedy)
+    for key, choices in (("isolation", ISOLATIONS), ("device_lock", DEVICE_LOCKS)):
+        if cfg[key] not in choices:
+            yield Problem(key, f"{key} is {cfg[key]}", f"expected one of {', '.join(choices)}")
+    if cfg.isolation == "none" and cfg.timing.timeout_s is not None:
+        found = "timing.timeout_s is set, but isolation=none leaves no process to end"
+        yield Problem("timing.timeout_s", found, "leave one of them out")
     if not str(cfg.output_dir).strip():
         remedy = "expected a folder, as in output_dir=outputs"
         yield Problem("output_dir", "output_dir is empty", remedy)
@@ -133,6 +150,10 @@ def _sweep_problems(cfg: DictConfig) -> Iterator[Problem]:
     if name in RESERVED_IDS:
         found = f"sweep.id is {name}, which is MLflow's own below output_dir"
         yield Problem("sweep.id", found, "give another")
+    if cfg.sweep.retry not in (None, "failed"):
+        yield Problem("sweep.retry", f"sweep.retry is {cfg.sweep.retry}", "expected failed")
+    if cfg.sweep.resume is not None:  # what was typed has been carried out, and is not here
+        yield Problem("sweep.resume", "sweep.resume stands in a file", "give it when you go on")
     if repeats < 1:
         remedy = "expected a whole number of at least 1"
         yield Problem("sweep.repeats", f"sweep.repeats is {repeats}", remedy)

@@ -18,6 +18,7 @@ from runner.trial.description import Input, Model, Runtime, Timing
 GLOBAL = "# @package _global_"
 ISOLATIONS = ("process", "none")
 TRACKING_KINDS = ("sqlite", "server", "off")
+DEVICE_LOCKS = ("wait", "refuse", "off")
 
 _packaged = Path(__file__).parents[1] / "conf"
 CONF = _packaged if _packaged.is_dir() else Path(__file__).parents[2] / "conf"
@@ -35,12 +36,15 @@ class TrackingConfig:
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """The keys sweep.*: the sweep's name, its processes per trial and their order."""
+    """The keys sweep.*: its name, its processes per trial and their order, and going on with it."""
 
     id: str = MISSING
     name: str | None = None
     repeats: int = MISSING
     order_seed: int | None = None
+    resume: str | None = None
+    retry: str | None = None
+    extend: bool = MISSING
 
 
 @cache
@@ -86,6 +90,7 @@ class Config:
     repeat: int = MISSING
     seed: int = MISSING
     isolation: str = MISSING
+    device_lock: str = MISSING
     dry_run: bool = MISSING
     output_dir: str = MISSING
 

@@ -19,15 +19,22 @@ NUMBERED_DEVICES = ("cuda", "xpu")
 
 @dataclass(frozen=True)
 class Devices:
-    """How many accelerators of each kind torch can use."""
+    """How many accelerators of each kind torch can use; `uuids` of the CUDA ones, where known."""
 
     cuda: int = 0
     xpu: int = 0
     mps: int = 0
+    uuids: tuple[str | None, ...] = ()
 
     def count(self, kind: str) -> int:
         """Usable devices of a kind; there is always one CPU."""
         return 1 if kind in ("cpu", "simulated") else int(getattr(self, kind))
+
+    def identity(self, device: str) -> str:
+        """A name that every process of this machine has for a device, whichever it sees."""
+        kind, _, index = device.partition(":")
+        known = self.uuids[int(index or 0)] if kind == "cuda" and self.uuids else None
+        return known or f"{kind}{index if kind in NUMBERED_DEVICES and index != '0' else ''}"
 
 
 def possible_devices() -> Devices:

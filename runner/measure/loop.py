@@ -25,6 +25,16 @@ Phase = Callable[[str, float | None], None]
 Samples = Sequence[float]
 
 
+class Keep:
+    """Gets samples as soon as they are there, in case the rest never comes; here, does nothing."""
+
+    def warmed_up(self, samples_ms: Samples) -> None:
+        """Those of the warm-up."""
+
+    def timed(self, samples_ms: Samples) -> None:
+        """Those of the next block, milliseconds for one pass."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Samples in run order, milliseconds for one pass; the warm-up's never mixed in.
@@ -50,7 +60,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class _TimedPart:
-    """The timed part as it was sampled; `synced_ms` in all."""
+    """The timed part: milliseconds for one pass, `synced_ms` for all of them."""
 
     latency_ms: list[float]
     synced_ms: float
@@ -67,6 +77,7 @@ def measure(
     look: Callable[[], object] = lambda: None,
     settle: bool = False,
     enough: Callable[[Samples], bool] = lambda samples: False,
+    keep: Keep = Keep(),  # noqa: B008  (it has no state)
 ) -> Measurement:
     """Time `timing.iterations` samples of a forward pass by `timing.method`, after its warm-up.
 
@@ -75,7 +86,8 @@ def measure(
     its expected seconds (None: unknown). `look` is called before, between and after the blocks
     of the timed part, never inside a timed interval; with `settle` each block begins with a pass
     that is not timed, for devices that fall idle during a look. With a
-    `timing.target`, `enough(samples)` is asked at growing intervals whether to stop.
+    `timing.target`, `enough(samples)` is asked at growing intervals whether to stop. `keep` gets
+    the samples as they are there, between two blocks.
     Raises MeasureError for what this device or network can't be asked.
     """
     method = method_named(timing.method)
@@ -84,6 +96,7 @@ def measure(
         phase("warm-up", None)
         take = method(forward, device, prepare)
         warmup_ms = take(timing.warmup).latency_ms
+        keep.warmed_up(warmup_ms)
         inner = _inner(timing, warmup_ms)
         if inner > 1:
             several = _repeated(forward, inner)
@@ -93,11 +106,11 @@ def measure(
         discarded_before = take.discarded
         device.synchronize()
         phase("timed", _expected_seconds(warmup_ms, timing, inner))
-        timed = _timed(take, device, timing, look, settle, enough)
+        timed = _timed(take, device, timing, look, settle, enough, keep, inner)
     calls = len(timed.latency_ms) * inner
     return Measurement(
         tuple(warmup_ms),
-        tuple(sample / inner for sample in timed.latency_ms),
+        tuple(timed.latency_ms),
         inner,
         timed.hidden_ms,
         timed.synced_ms / calls if METHODS[timing.method].unbroken else None,
@@ -114,6 +127,8 @@ def _timed(
     look: Callable[[], object],
     settle: bool,
     enough: Callable[[Samples], bool],
+    keep: Keep,
+    inner: int,
 ) -> _TimedPart:
     """Block after block, until the count, the target or the deadline is reached."""
     look()
@@ -128,9 +143,11 @@ def _timed(
             device.synchronize()
         done = len(latency_ms)
         block = take(stop - done, deadline_ns, LEAST_ON_A_BUDGET - done)
-        latency_ms += block.latency_ms
+        samples_ms = [sample_ms / inner for sample_ms in block.latency_ms]
+        latency_ms += samples_ms
         synced_ms += block.synced_ms
         ended_ns = device.now_ns()
+        keep.timed(samples_ms)
         look()
         if timing.target is not None and (ended_ns - began_ns) / 1e9 >= LEAST_SECONDS:
             converged = enough(latency_ms)

@@ -14,13 +14,18 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Planned:
-    """One trial of a plan: the name of its folder, its identity, what a person calls it."""
+    """One trial of a plan: the name of its folder, its identity, what a person calls it.
+
+    `command` is the number of the command that planned it: 0, or above where one has extended
+    the sweep.
+    """
 
     folder: str
     key: str
     repeat: int
     title: str
     device: str
+    command: int = 0
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Manifest:
 
     `name` is that of its file in conf/sweep/, `order_seed` decided the order within each round
     (null without rounds), `tracking` says where the MLflow runs were to go, without secrets.
+    `extended_by` are the commands that have added trials to those of `command`.
     """
 
     sweep_id: str
@@ -40,7 +46,13 @@ class Manifest:
     pid: int
     planned_at: str
     trials: tuple[Planned, ...]
+    extended_by: tuple[tuple[str, ...], ...] = ()
     version: int = VERSION
+
+    @property
+    def commands(self) -> tuple[tuple[str, ...], ...]:
+        """All that have planned its trials, in the order they were typed."""
+        return (self.command, *self.extended_by)
 
 
 def save_manifest(manifest: Manifest, sweep_dir: Path) -> None:
@@ -58,6 +70,7 @@ def load_manifest(sweep_dir: Path) -> Manifest:
             raise UnreadableRecord(f"{path} is of version {version}; expected version {VERSION}")
         values["trials"] = tuple(Planned(**trial) for trial in values["trials"])
         values["command"] = tuple(values["command"])
+        values["extended_by"] = tuple(map(tuple, values.get("extended_by", ())))
         return Manifest(**{part.name: values[part.name] for part in fields(Manifest)})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnreadableRecord(f"{path} can't be read: {error}") from error

@@ -77,6 +77,28 @@ class Record:
         """Whether the trial was timed to its end."""
         return self.status == "completed"
 
+    @property
+    def outcome(self) -> Outcome:
+        """What came out of the process that ran it."""
+        return Outcome(
+            self.status,
+            tuple(self.warmup_ms),
+            tuple(self.latency_ms),
+            self.figures,
+            self.series,
+            self.effective,
+            self.environment,
+            self.contention,
+            self.error,
+            {name: why for name, why in self.why_null.items() if name != "verdict"},
+        )
+
+    @property
+    def cause(self) -> str:
+        """Why it did not complete: `out_of_memory: OutOfMemoryError: CUDA out of memory...`."""
+        error = self.error or {"type": "no error", "message": ""}
+        return f"{self.status}: {error['type']}: {error['message'] or 'no message'}"
+
     def half_width(self, figure: str = "p50") -> float | None:
         """Half of a figure's 95 % interval, as a share of it; None where there is none."""
         value, bounds = (

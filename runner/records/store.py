@@ -12,6 +12,8 @@ from runner.records.record import VERSION, Record
 from runner.trial.description import Trial
 
 RECORD = "record.json"
+LOG = "worker.log"  # beside it: what the trial printed
+LOCK = ".lock"  # of the folder of a sweep
 
 
 class UnreadableRecord(Exception):
@@ -35,6 +37,15 @@ def write_whole(values: Any, path: Path) -> None:
 def save(record: Record, path: Path) -> None:
     """Write a record as a whole. Raises as `write_whole` does."""
     write_whole(asdict(record), path)
+
+
+def set_aside(path: Path) -> None:
+    """Keep the record of an earlier attempt, if there is one, as record.1.json or the next."""
+    if path.exists():
+        number = 1
+        while (kept := path.with_suffix(f".{number}.json")).exists():
+            number += 1
+        path.replace(kept)
 
 
 def load(path: Path) -> Record:

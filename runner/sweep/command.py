@@ -20,6 +20,7 @@ from runner.config.schema import CONF, register_schema
 from runner.host.secrets import redact, redacted_command
 from runner.sweep.interrupt import Interrupt
 from runner.sweep.plan import Plan, make_plan
+from runner.sweep.resume import typed_again
 from runner.sweep.session import FAILED, OK, USAGE, Session
 from runner.trial.rules import Problem, UsageError
 
@@ -37,11 +38,16 @@ def run_command(interrupt: Interrupt) -> int:
     register_schema()
     typed = sys.argv
     # everything is a sweep: -m changes nothing and may stand anywhere
-    sys.argv = ["runner", *(word for word in typed[1:] if word not in ("-m", "--multirun"))]
-    command = Command(redacted_command(typed), interrupt)
+    words = [word for word in typed[1:] if word not in ("-m", "--multirun")]
+    axes: list[list[str]] = []
+    folders = [CONF]
     try:
+        words = typed_again(words)
+        sys.argv = ["runner", *words]
+        command = Command(redacted_command([typed[0], *words]), interrupt)
         given = get_args_parser().parse_args()
-        folders = [CONF, *([Path(given.config_dir).absolute()] if given.config_dir else [])]
+        if given.config_dir:
+            folders.append(Path(given.config_dir).absolute())
         # refuses what can't be read, before Hydra trips over it
         axes = grid.axes({}, given.overrides, folders)
         if ["hydra.mode=RUN"] in axes:

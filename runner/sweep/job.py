@@ -15,7 +15,7 @@ from runner.host.devices import Devices
 from runner.host.environment import host_environment
 from runner.host.secrets import redacted_trial
 from runner.records.record import Outcome, Record, utc_now
-from runner.records.store import RECORD, save
+from runner.records.store import LOG, RECORD, save, set_aside
 from runner.trial.description import KEY_RULE, Timing, Trial
 from runner.trial.labels import full_title
 from runner.worker import process
@@ -64,6 +64,7 @@ class Job:
         self.audience.begins(title, trial.timing)
         folder = Path(HydraConfig.get().runtime.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
+        set_aside(folder / RECORD)
         host = host_environment(self.folder) | {"command": list(self.command)}
         path, started_at = folder / RECORD, utc_now()
 
@@ -77,28 +78,15 @@ class Job:
             started_at=started_at,
             order_seed=self.order_seed,
         )
-        kept: list[Outcome] = []
-
-        def measured(outcome: Outcome) -> None:
-            kept.append(outcome)
-            save(described(outcome), path)
-
-        interrupt: KeyboardInterrupt | None = None
-        try:
-            listener = Listener(self.audience.phase, measured)
-            outcome = process.run(trial, cfg.isolation, folder / "worker.log", listener)
-        except KeyboardInterrupt as pressed:
-            interrupt = pressed
-            error = {"type": "KeyboardInterrupt", "message": "interrupted by the user", "trace": ""}
-            # an interrupted look at what has been timed costs only the look
-            outcome = kept[0] if kept else Outcome("interrupted", error=error)
+        listener = Listener(self.audience.phase, lambda outcome: save(described(outcome), path))
+        outcome = process.run(trial, cfg.isolation, folder / LOG, listener)
         from runner.verdict.judge import judged  # brings scipy, which no dry run needs
 
-        record = judged(described(outcome), trial, outcome)
+        record = judged(described(outcome))
         save(record, path)
         self.audience.ended(record, path)
-        if interrupt is not None:
-            raise interrupt
+        if record.status == "interrupted":
+            raise KeyboardInterrupt
         return record
 
 

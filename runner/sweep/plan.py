@@ -68,14 +68,6 @@ def make_plan(configs: Sequence[DictConfig], order_seed: int | None, folder: Pat
     devices = possible_devices()
     trials = _checked(configs, devices, folder)
     settings = settings_of(configs[0])
-    if settings.sweep_dir.exists() and not settings.dry_run:
-        raise UsageError(
-            Problem(
-                "sweep.id",
-                f"sweep.id is {settings.sweep_id}, but {settings.sweep_dir} exists already",
-                "give another sweep.id, so that no record is overwritten",
-            )
-        )
     models = _to_inspect(trials)
     if models or (devices != Devices() and any(trial.device != "cpu" for trial in trials)):
         found = _inspected(models, settings)

@@ -1,26 +1,32 @@
-"""Everything around the trials of a sweep: folder, progress, MLflow, the table at the end."""
+"""Everything around the trials of a sweep: folder, locks, progress, MLflow, the closing table."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
 from runner.host.environment import host_environment
-from runner.records.manifest import save_manifest
+from runner.records.locks import Held, locked
+from runner.records.manifest import MANIFEST, Manifest, save_manifest
 from runner.records.record import Record
-from runner.records.store import RECORD
+from runner.records.store import LOCK, LOG, RECORD, UnreadableRecord, save
+from runner.sweep import resume
 from runner.sweep.interrupt import Interrupt
 from runner.sweep.job import Audience, Job
 from runner.sweep.plan import Plan, start_worker
+from runner.terminal.lines import Lines
 from runner.terminal.progress import SweepProgress
+from runner.tracking.catch_up import Target
 from runner.tracking.publisher import Publisher
-from runner.trial.description import Timing
+from runner.trial.description import Timing, Trial
 from runner.trial.rules import Problem, UsageError
 
+SWEEP_LOG = "sweep.log"  # in the sweep's folder: what was told
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -32,59 +38,61 @@ class Session(Audience):
     ) -> None:
         self.exit_code = FAILED  # until the end has been reached
         self._plan, self._command, self._interrupt = plan, tuple(command), interrupt
-        self._console = console
-        self._records: list[Record] = []
-        self._progress = SweepProgress(console, len(plan.trials))
-        self._publisher = self._make_publisher()
-
-    def _make_publisher(self) -> Publisher | None:
-        settings = self._plan.settings
-        if settings.tracking.kind == "off":
-            return None
-        return Publisher(
-            settings.tracking.uri,
-            settings.tracking.experiment,
-            settings.output_dir,
-            sweep_id=settings.sweep_id,
-            name=settings.name,
-            trials=len(self._plan.trials),
-            tell=self._tell,
-        )
+        self._lines = Lines(console)
+        self._manifest: Manifest = plan.manifest(self._command)
+        self._records: dict[str, Record] = {}  # by the trial's folder
+        self._resumed = False
+        self._publisher: Publisher | None = None
+        self._progress = SweepProgress(self._lines, [])
 
     @contextmanager
     def around(self) -> Iterator[Job]:
-        """Folder, manifest, forkserver and MLflow before; MLflow and table after."""
-        plan = self._plan
+        """Folder, locks, manifest, forkserver and MLflow before; MLflow and table after."""
         if self._interrupt.seen:
             raise KeyboardInterrupt
-        self._make_folder()
-        save_manifest(plan.manifest(self._command), plan.settings.sweep_dir)
-        start_worker(plan.settings)  # loads torch while MLflow loads here
-        try:
-            with self._progress:
-                host_environment(plan.folder)  # kept for the trials
-                self._open_tracking()
-                import runner.verdict.judge  # noqa: F401  (scipy: now, while the forkserver loads torch)
+        with ExitStack() as locks:
+            self._take_folder(locks)
+            self._go_on()
+            self._take_devices(locks)
+            if any(map(self.is_left, self._plan.trials)):
+                start_worker(self._plan.settings)  # loads torch while MLflow loads here
+            try:
+                with self._progress:
+                    yield self._open()
+                if self._interrupt.seen:
+                    raise KeyboardInterrupt
+                if self._is_complete():
+                    self.exit_code = OK
+            except KeyboardInterrupt:
+                self.exit_code = INTERRUPTED
+                raise
+            finally:
+                if self._publisher is not None:
+                    self._publisher.close(
+                        {OK: "FINISHED", INTERRUPTED: "KILLED"}.get(self.exit_code, "FAILED")
+                    )
+                self._report()
+                if self._publisher is not None and self.exit_code != INTERRUPTED:
+                    self._publisher.bring_others()
 
-                yield Job(
-                    plan.devices, plan.folder, plan.varying, plan.order_seed, self._command, self
-                )
-            if all(record.completed and record.verdict for record in self._records):
-                self.exit_code = OK
-        except KeyboardInterrupt:
-            self.exit_code = INTERRUPTED
-            raise
-        finally:
-            if self._publisher is not None:
-                self._publisher.close(
-                    {OK: "FINISHED", INTERRUPTED: "KILLED"}.get(self.exit_code, "FAILED")
-                )
-            self._report()
+    def _open(self) -> Job:
+        plan = self._plan
+        host_environment(plan.folder)  # kept for the trials
+        self._open_tracking()
+        import runner.verdict.judge  # noqa: F401  (scipy: now, while the forkserver loads torch)
 
-    def _make_folder(self) -> None:
+        return Job(plan.devices, plan.folder, plan.varying, plan.order_seed, self._command, self)
+
+    def _take_folder(self, locks: ExitStack) -> None:
+        """Make the sweep's folder, and keep all others out of it."""
         settings = self._plan.settings
         try:
-            settings.sweep_dir.mkdir(parents=True)
+            settings.sweep_dir.mkdir(parents=True, exist_ok=True)
+            locks.enter_context(locked(settings.sweep_dir / LOCK, f"sweep {settings.sweep_id}"))
+        except Held as holder:
+            found = f"sweep.id is {settings.sweep_id}, but that is being run by {holder}"
+            remedy = "wait for it, or give another sweep.id"
+            raise UsageError(Problem("sweep.id", found, remedy)) from holder
         except OSError as error:
             raise UsageError(
                 Problem(
@@ -95,14 +103,86 @@ class Session(Audience):
                 )
             ) from error
 
+    def _go_on(self) -> None:
+        """Write the manifest, or find what is there of the sweep that has one."""
+        settings = self._plan.settings
+        sweep_dir, manifest = settings.sweep_dir, self._manifest
+        if (sweep_dir / MANIFEST).exists() or any(sweep_dir.glob(f"*/{RECORD}")):
+            self._resumed = True
+            manifest = resume.continued(self._manifest, sweep_dir, settings.extend)
+        self._lines.open(sweep_dir / SWEEP_LOG, self._command)
+        if self._resumed:
+            for planned, record in resume.records_there(manifest, sweep_dir):
+                if isinstance(record, UnreadableRecord):
+                    self._lines.tell(f"warning: {record}; it is kept, and the trial runs again")
+                elif not resume.is_left(record, settings.retry):
+                    self._records[planned.folder] = self._judged(record, planned.folder)
+            self._lines.tell(
+                f"going on with {settings.sweep_id}: {len(self._records)} of "
+                f"{len(manifest.trials)} trials are there"
+            )
+        if manifest is self._manifest or len(manifest.trials) > len(self._manifest.trials):
+            save_manifest(manifest, sweep_dir)
+        self._manifest = manifest
+        left = [trial.key for trial in self._plan.trials if self.is_left(trial)]
+        self._progress = SweepProgress(self._lines, left, list(self._records.values()))
+
+    def _judged(self, record: Record, folder: str) -> Record:
+        """The record, judged now if its process was killed before it could be."""
+        if not record.completed or record.verdict:
+            return record
+        from runner.verdict.judge import judged
+
+        record = judged(record)
+        save(record, self._plan.settings.sweep_dir / folder / RECORD)
+        return record
+
+    def _take_devices(self, locks: ExitStack) -> None:
+        """Keep other sweeps from the devices of this one: each would slow the other."""
+        plan = self._plan
+        left = [trial for trial in plan.trials if self.is_left(trial)]
+        devices = {plan.devices.identity(trial.device) for trial in left} - {"simulated"}
+        for device in sorted(devices if plan.settings.device_lock != "off" else ()):
+            path = Path(tempfile.gettempdir()) / f"runner-device-{device}.lock"
+
+            def waits(holder: str, device: str = device) -> None:
+                self._lines.tell(
+                    f"waiting for {device}, on which {holder} is timing; "
+                    "device_lock=off does not wait"
+                )
+
+            try:
+                refuses = plan.settings.device_lock == "refuse"
+                what = f"sweep {plan.settings.sweep_id}"
+                locks.enter_context(locked(path, what, None if refuses else waits))
+            except Held as holder:
+                found = f"{holder} is timing on {device}"
+                remedy = "wait for it, or by device_lock=wait let this sweep do so"
+                raise UsageError(Problem("device_lock", found, remedy)) from holder
+
     def _open_tracking(self) -> None:
-        if self._publisher is None:
+        settings = self._plan.settings
+        if settings.tracking.kind == "off":
             return
-        if self._plan.settings.tracking.kind == "sqlite" and os.environ.get("MLFLOW_TRACKING_URI"):
-            self._tell(
+        if settings.tracking.kind == "sqlite" and os.environ.get("MLFLOW_TRACKING_URI"):
+            self._lines.tell(
                 "warning: MLFLOW_TRACKING_URI is set, but tracking=sqlite; tracking=server uses it"
             )
+        self._publisher = Publisher(
+            Target(settings.tracking.uri, settings.tracking.experiment, settings.output_dir),
+            sweep_id=settings.sweep_id,
+            name=settings.name,
+            trials=len(self._manifest.trials),
+            resumed=self._resumed,
+            tell=self._lines.tell,
+        )
         self._publisher.open()
+        for folder, record in self._records.items():
+            self._publisher.publish_later(record, settings.sweep_dir / folder / RECORD)
+
+    def is_left(self, trial: Trial) -> bool:
+        """Whether a trial of the plan is to be run."""
+        return trial.folder not in self._records
 
     def begins(self, title: str, timing: Timing) -> None:
         """A trial begins, unless Ctrl-C was pressed where a library has swallowed it."""
@@ -116,34 +196,37 @@ class Session(Audience):
 
     def ended(self, record: Record, path: Path) -> None:
         """Publish and show a record that is on disk."""
-        self._records.append(record)
+        self._records[path.parent.name] = record
         if self._publisher is not None:
             self._publisher.publish(record, path)
-        self._progress.done(record)
+        log = self._plan.settings.sweep_dir / path.parent.name / LOG
+        self._progress.done(record, log)
 
     def returned(self, records: Sequence[Record]) -> None:
         """Hear of the trials, in the plan's order, that ran in other processes."""
-        if self._records:
+        left = [trial for trial in self._plan.trials if self.is_left(trial)]
+        if not left:
             return  # they ran in this one
-        for trial, record in zip(self._plan.trials, records, strict=True):
+        for trial, record in zip(left, records, strict=True):
             self.begins(record.title, record.trial.timing)
             self.ended(record, self._plan.settings.sweep_dir / trial.folder / RECORD)
 
+    def _is_complete(self) -> bool:
+        done = [record for record in self._records.values() if record.completed and record.verdict]
+        return len(done) == len(self._manifest.trials)
+
     def _report(self) -> None:
-        if not self._records:
+        order = [planned.folder for planned in self._manifest.trials]
+        records = [self._records[folder] for folder in order if folder in self._records]
+        if not records:
             return
-        # scipy comes with them
-        from runner.terminal.closing import closing_lines
-        from runner.terminal.table import show
+        from runner.terminal.closing import closing_lines  # scipy comes with it
 
-        show(self._records, self._console)
-        plan = self._plan
-        for line in closing_lines(self._records, len(plan.trials), plan.settings.sweep_dir):
-            self._tell(line)
+        if len({record.cause for record in records}) > 1 or records[0].completed:
+            self._lines.table(records)  # of nothing but one failure there is none
+        for line in closing_lines(records, len(order), self._plan.settings.sweep_dir):
+            self._lines.tell(line)
         if self._publisher is not None:
-            invalid = sum(record.verdict == "invalid" for record in self._records)
+            invalid = sum(record.verdict == "invalid" for record in records)
             for line in self._publisher.closing_lines(invalid):
-                self._tell(line)
-
-    def _tell(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+                self._lines.tell(line)

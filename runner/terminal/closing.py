@@ -19,6 +19,8 @@ def closing_lines(records: Sequence[Record], trials: int, sweep_dir: Path) -> It
     """The lines for the records of a sweep of so many `trials`."""
     yield from faults(records) if shows_methods(records) else reasons(records)
     yield from _unfinished(records, trials, sweep_dir)
+    if len(records) < trials or any(record.status == "interrupted" for record in records):
+        yield f"go on     python -m runner sweep.resume={sweep_dir.name}"
     yield from _resized(records)
     models = [record.trial.model for record in records]
     if any(
@@ -41,6 +43,10 @@ def _unfinished(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iter
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     if not told:
+        return
+    causes = {record.cause for record in records}
+    if counts["not completed"] == trials > 1 and len(causes) == 1:
+        yield f"all {trials} trials ended alike: {causes.pop()}; output in {sweep_dir}/*/worker.log"
         return
     why = "; why: error and why_null in" if counts["not completed"] or counts["not judged"] else ""
     files = f" {sweep_dir}/*/record.json, output in worker.log beside it" if why else ""
@@ -162,4 +168,4 @@ def device_line(record: Record) -> str:
     number_of = effective.get("threads")
     threads = f", {number_of} thread{'s' if number_of > 1 else ''}" if number_of else ""
     cpu = environment.get("cpu") or "unknown CPU"
-    return f"{record.trial.device}: {cpu}{threads}, torch {environment['torch']}"
+    return f"{record.trial.device}: {cpu}{threads}, torch {environment.get('torch')}"

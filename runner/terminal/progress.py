@@ -2,42 +2,52 @@
 
 On a terminal one line that moves between the phases and stands still while a
 trial is timed: redrawing would take CPU time from what is being measured. In a
-log one plain line per trial.
+log one plain line per trial; of trials that fail alike, one for all.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import fmean
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from runner.records.record import Record
+from runner.terminal.lines import Lines
 
 
 class SweepProgress:
-    """Progress of `total` trials; the phases of each come in by `phase`."""
+    """Progress of the trials of a sweep; the phases of each come in by `phase`.
 
-    def __init__(self, console: Console, total: int) -> None:
-        self._console = console
-        self._total = total
-        self._number = 0
-        self._title = ""
-        self._timing = ""
-        self._began = time.monotonic()
-        self._ended = 0
-        self._spent_s = 0.0
+    `there` are the records of earlier starts, `left` the keys of the trials that are to be run.
+    """
+
+    def __init__(self, lines: Lines, left: Sequence[str], there: Sequence[Record] = ()) -> None:
+        self._lines = lines
+        self._left = Counter(left)
+        self._number, self._total = len(there), len(there) + len(left)
+        self._title, self._timing = "", ""
+        self._counts: Counter[str] = Counter(map(_counted, there))
+        self._spent_s: dict[str, float] = {one.key: _took_s(one) for one in there if one.completed}
+        self._began_s: float | None = None
+        self._cause, self._alike = "", 0
         self._bar = Progress(
             MofNCompleteColumn(),
             BarColumn(bar_width=20),
             TextColumn("{task.description}"),
-            console=console,
+            console=lines.console,
             auto_refresh=False,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not lines.console.is_terminal,
         )
-        self._task = self._bar.add_task("loading torch and MLflow", total=total)
+        self._task = self._bar.add_task(
+            "loading torch and MLflow", total=self._total, completed=self._number
+        )
 
     def __enter__(self) -> SweepProgress:
         self._bar.start()
@@ -50,48 +60,80 @@ class SweepProgress:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._tell_alike()
         self._bar.stop()
 
     def trial(self, title: str, phases: str) -> None:
         """The next trial begins; `phases` names its counts."""
         self._number += 1
         self._title, self._timing = title, phases
+        if self._began_s is None:  # a later one begins where that before it ended
+            self._began_s = time.monotonic()
         self._show("starting a fresh process")
 
     def phase(self, name: str, expected_s: float | None) -> None:
         """A phase of the trial begins, expected to take so many seconds (None: unknown)."""
         words = {"build": "building the model", "warm-up": "warming up", "timed": "timing"}
-        known = (
-            "" if expected_s is None else f", about {duration(expected_s)}{self._left(expected_s)}"
-        )
+        known = ""
+        if expected_s is not None:
+            known = f", about {duration(expected_s)}{self._outlook(expected_s, running=1)}"
         self._show(f"{words[name]} ({self._timing}){known}")
 
-    def done(self, record: Record) -> None:
-        """The trial has ended and its record is on disk."""
-        self._ended += 1
-        self._spent_s = time.monotonic() - self._began
-        prefix = f"[{self._number}/{self._total}] {record.title}: "
+    def done(self, record: Record, log: Path) -> None:
+        """The trial has ended and its record is on disk; what it printed is in `log`."""
+        now_s = time.monotonic()
+        self._spent_s[record.key] = 0.0 if self._began_s is None else now_s - self._began_s
+        self._began_s = now_s
+        self._left[record.key] -= 1
+        self._counts[_counted(record)] += 1
         if record.completed:
             text = f"{record.headline}: {record.verdict or record.why_null['verdict']}"
         else:
-            error = record.error or {"type": record.status, "message": ""}
-            text = f"{record.status}: {error['type']}: {error['message'] or 'no message'}"
-        left = self._left(0.0) if self._number < self._total else ""
-        self._console.print(prefix + text + left, markup=False, highlight=False, soft_wrap=True)
+            text = f"{record.cause}; see {log}"
+        if record.completed or record.cause != self._cause:
+            self._tell_alike()
+            where = f"[{self._number}/{self._total}] {record.title}"
+            self._lines.tell(f"{where}: {text}{self._outlook()}")
+        else:
+            self._alike += 1
+        self._cause = "" if record.completed else record.cause
         self._bar.update(self._task, completed=self._number)
         self._bar.refresh()
 
-    def _left(self, this_trial_s: float) -> str:
-        """What is left of the sweep, from what its trials have taken so far."""
-        waiting = self._total - self._number
-        if self._total == 1 or (waiting and not self._ended):
+    def _tell_alike(self) -> None:
+        if self._alike:
+            plural = "s" if self._alike > 1 else ""
+            self._lines.tell(f"{self._alike} more trial{plural} in the same way: {self._cause}")
+        self._alike = 0
+
+    def _outlook(self, this_trial_s: float = 0.0, running: int = 0) -> str:
+        """What has come out so far, and the time left by what trials have taken."""
+        left = sum(self._left.values()) - running
+        if self._total == 1 or (left and not self._spent_s) or (not left and not running):
             return ""
-        mean_s = self._spent_s / self._ended if self._ended else 0.0
-        return f"; {duration(this_trial_s + mean_s * waiting)} left"
+        counts = [f"{self._counts[name]} {name}" for name in COUNTED if self._counts[name]]
+        told = counts if self._number > 1 else []
+        known_s, typical_s = self._spent_s, fmean(self._spent_s.values() or [0.0])
+        rest_s = sum(known_s.get(key, typical_s) * count for key, count in self._left.items())
+        if running:
+            rest_s += this_trial_s - rest_s / (left + running)
+        return f"; {', '.join([*told, f'{duration(rest_s)} left'])}"
 
     def _show(self, text: str) -> None:
         self._bar.update(self._task, description=f"{self._title}: {text}")
         self._bar.refresh()
+
+
+COUNTED = ("failed", "invalid", "suspect")  # beside those that are as they should be
+
+
+def _counted(record: Record) -> str:
+    return record.verdict or "not judged" if record.completed else "failed"
+
+
+def _took_s(record: Record) -> float:
+    began, ended = map(datetime.fromisoformat, (record.started_at, record.ended_at))
+    return (ended - began).total_seconds()
 
 
 def duration(seconds: float) -> str:

@@ -36,7 +36,7 @@ def params_of(record: Record) -> Iterable[tuple[str, object]]:
     values = trial.values()
     for group in ("input", "timing", "runtime"):
         for name, value in values[group].items():
-            if (group, name) != ("input", "size"):
+            if name not in ("size", "timeout_s"):  # the latter is nothing that is measured
                 yield f"{group}.{name}", value
     for name in ("device", "repeat", "seed"):
         yield name, values[name]

@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from runner.records.locks import Held
 from runner.records.record import Record
 from runner.tracking import runs
+from runner.tracking.catch_up import Target, catch_up, waiting
+from runner.tracking.journal import Journal
 from runner.tracking.store import Store, TrackingUnavailable, open_store
 from runner.tracking.view import ui_command, ui_link
 
@@ -18,27 +21,29 @@ class Publisher:
     """Opens, loses, regains and closes MLflow for one sweep of so many trials.
 
     Nothing raises because MLflow is away: that is told once by `tell`, and what could not be
-    sent waits. A sweep of one trial has no parent run.
+    sent waits. A sweep of one trial has no parent run. Of one that is `resumed`, each run is
+    looked for before it is made.
     """
 
     def __init__(
         self,
-        uri: str | None,
-        experiment: str,
-        output_dir: Path,
+        target: Target,
         *,
         sweep_id: str,
         name: str | None,
         trials: int,
+        resumed: bool = False,
         tell: Callable[[str], None],
     ) -> None:
-        self._uri, self._experiment, self._output_dir = uri, experiment, output_dir
+        self.target, self.away = target, ""  # why MLflow could not be used last time
+        self.published = 0
         self._sweep_id, self._name, self._trials, self._tell = sweep_id, name, trials, tell
+        self._resumed = resumed
+        self._journal = Journal(target.output_dir / sweep_id)
         self._store: Store | None = None
         self._parent_id: str | None = None
         self._waiting: list[tuple[Record, Path]] = []
-        self._published = 0
-        self._away = ""  # why MLflow could not be used last time; empty while it can
+        self._later: list[tuple[Record, Path]] = []
         self._tried_s = 0.0
 
     def open(self) -> None:
@@ -48,52 +53,82 @@ class Publisher:
     def publish(self, record: Record, path: Path) -> None:
         """Bring a record to MLflow, and those that wait; leave it waiting while MLflow is away."""
         self._waiting.append((record, path))
-        if not self._away or time.monotonic() - self._tried_s > RETRY_S:
+        if not self.away or time.monotonic() - self._tried_s > RETRY_S:
             self._send()
+
+    def publish_later(self, record: Record, path: Path) -> None:
+        """Bring a record of an earlier start, if it is not there yet, when all else is done."""
+        self._later.append((record, path))
 
     def close(self, status: str) -> None:
         """Bring what still waits, and close the parent run: FINISHED, FAILED or KILLED."""
-        if self._away and self._waiting:
+        earlier, self._later = self._later, []
+        self._waiting += earlier
+        if earlier or (self.away and self._waiting):
             self._send()  # it may be back
-        if self._store is None or self._parent_id is None:
+        if self._store is None:
             return
-        try:
-            runs.close_parent(self._store, self._parent_id, status)
-        except TrackingUnavailable as reason:
-            self._lose(reason)
+        if self._parent_id is not None:
+            try:
+                runs.close_parent(self._store, self._parent_id, status)
+            except TrackingUnavailable as reason:
+                self._lose(reason)
+
+    def bring_others(self) -> None:
+        """Bring what waits of earlier sweeps that were to go where this one goes."""
+        if self._store is None or self.away:
+            return
+        for sweep_dir in waiting(self.target):
+            try:
+                found = catch_up(self._store, sweep_dir)
+            except Held:
+                continue  # it is being run, as this one is, and brings its own
+            if found.brought:
+                self._tell(f"          brought there, too: {found.brought} of {sweep_dir.name}")
+            if found.missing:
+                return  # away again
 
     def _send(self) -> None:
         self._tried_s = time.monotonic()
         try:
             if self._store is None:
-                self._store = open_store(self._uri, self._experiment, self._output_dir)
+                store = open_store(self.target.uri, self.target.experiment, self.target.output_dir)
+                self._journal.read(store)
+                self._store = store
             if self._parent_id is None and self._trials > 1:
                 self._parent_id = runs.open_parent(
                     self._store, self._sweep_id, self._name, self._trials
                 )
             while self._waiting:
-                record, path = self._waiting[0]
-                runs.publish(self._store, record, path, self._parent_id, again=bool(self._away))
+                self._send_one(self._store, *self._waiting[0])
                 del self._waiting[0]
-                self._published += 1
-            self._away = ""
+                self.published += 1
+            self.away = ""
         except TrackingUnavailable as reason:
             self._lose(reason)
 
+    def _send_one(self, store: Store, record: Record, path: Path) -> None:
+        if self._journal.has(path):
+            return
+        again = self._resumed or bool(self.away)
+        run_id = runs.publish(store, record, path, self._parent_id, again=again)
+        self._journal.add(path, run_id)
+
     def _lose(self, reason: Exception) -> None:
-        if not self._away:
-            where = self._output_dir / self._sweep_id
+        if not self.away:
+            where = self.target.output_dir / self._sweep_id
             self._tell(f"warning: MLflow can't be used ({reason}); records are in {where}")
-        self._away = str(reason)
+        self.away = str(reason)
 
     def closing_lines(self, invalid: int) -> Iterator[str]:
         """Where the runs are seen, and which are not there; `invalid` ones have no rank."""
         if self._waiting:
             yield (
-                f"MLflow    {len(self._waiting)} of {self._published + len(self._waiting)} trials "
-                f"are not there ({self._away}); their records are below the folder above"
+                f"MLflow    {len(self._waiting)} of {self.published + len(self._waiting)} trials "
+                f"are not there ({self.away}); once it is back, the next sweep brings them, or "
+                f"python -m runner.publish {self._sweep_id}"
             )
-        if self._store is None or not self._published:
+        if self._store is None or not self.published:
             return
         if command := ui_command(self._store):
             yield f"MLflow    {command}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,23 +20,38 @@ if TYPE_CHECKING:
 
 
 def open_parent(store: Store, sweep_id: str, name: str | None, trials: int) -> str:
-    """Open the run that stands for the whole sweep; its id. Raises TrackingUnavailable."""
+    """Open the run that stands for the whole sweep, or open it again; its id.
+
+    Raises TrackingUnavailable.
+    """
+    tags = {
+        "runner.kind": "sweep",
+        "runner.sweep": sweep_id,
+        "trials": str(trials),
+        "host": socket.gethostname(),
+        "pid": str(os.getpid()),
+    }
     with explained():
+        client = store.client
         _end_killed(store)
-        run = store.client.create_run(
-            store.experiment_id,
-            run_name=f"{name} {sweep_id}" if name else f"sweep {sweep_id}",
-            tags={
-                "runner.kind": "sweep",
-                "runner.sweep": sweep_id,
-                "trials": str(trials),
-                "host": socket.gethostname(),
-                "pid": str(os.getpid()),
-            },
-        )
+        found = _tagged(store, {name: tags[name] for name in ("runner.kind", "runner.sweep")})
+        if found:
+            run = found[0]
+            client.update_run(run.info.run_id, status="RUNNING")
+            for key, value in tags.items():
+                client.set_tag(run.info.run_id, key, value)
+        else:
+            title = f"{name} {sweep_id}" if name else f"sweep {sweep_id}"
+            run = client.create_run(store.experiment_id, run_name=title, tags=tags)
     with suppress(TrackingUnavailable):
         save_view(store, sweep_id, name)
     return str(run.info.run_id)
+
+
+def _tagged(store: Store, tags: Mapping[str, object]) -> list[Run]:
+    """The runs that carry all these tags."""
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    return list(store.client.search_runs([store.experiment_id], query))
 
 
 def _end_killed(store: Store) -> None:
@@ -71,7 +87,8 @@ def publish(
 ) -> str:
     """Log a record as one MLflow run; its id. Raises TrackingUnavailable.
 
-    With `again`, a run that an earlier try has begun is completed.
+    With `again`, a run that an earlier try has begun is completed, and that of an earlier attempt
+    at the trial deleted.
     """
     from mlflow.entities import Metric, Param, RunTag
 
@@ -101,14 +118,21 @@ def publish(
 
 
 def _begun(store: Store, record: Record) -> Run | None:
-    """The run of this record that is there already."""
+    """The run of this record that is there already; those of earlier attempts are deleted."""
     identity = {
         "runner.sweep": record.sweep_id,
         "runner.trial_key": record.key,
         "runner.repeat": record.repeat,
     }
-    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in identity.items())
-    return next(iter(store.client.search_runs([store.experiment_id], query)), None)
+    begun = None
+    for run in _tagged(store, identity):
+        if run.data.params.get("device") not in (None, record.trial.device):
+            continue  # the same trial on another device of the kind
+        if begun is None and run.info.start_time == _epoch_ms(record.started_at):
+            begun = run
+        else:
+            store.client.delete_run(run.info.run_id)
+    return begun
 
 
 def _epoch_ms(iso: str) -> int:

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.records.locks import locked
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlflow import MlflowClient
+
+
+DATABASE = "mlflow.db"
 
 
 class TrackingUnavailable(Exception):
@@ -41,7 +46,21 @@ def check_writable(store: Store) -> None:
 
 def sqlite_uri(output_dir: Path) -> str:
     """The embedded store below `output_dir`."""
-    return f"sqlite:///{output_dir.resolve() / 'mlflow.db'}"
+    return f"sqlite:///{output_dir.resolve() / DATABASE}"
+
+
+def is_known(store: Store, run_id: str) -> bool:
+    """Whether the store has ever had this run. Raises TrackingUnavailable."""
+    from mlflow.exceptions import MlflowException
+
+    with explained():
+        try:
+            store.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+    return True
 
 
 def load() -> None:
@@ -71,8 +90,12 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
     try:
         served = where.startswith(("http://", "https://", "databricks"))
         with (
-            nullcontext() if served else _locked(_lock_of(where, output_dir if embedded else None))
+            nullcontext()
+            if served
+            else locked(_lock_of(where, output_dir if embedded else None), "opening", waits=str)
         ):
+            if embedded and not (output_dir / DATABASE).exists():
+                _make_database(output_dir)
             client = MlflowClient(tracking_uri=where)
             found = client.get_experiment_by_name(experiment)
             if found is not None:
@@ -91,6 +114,16 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
         raise TrackingUnavailable(_reason(error)) from error
 
 
+def _make_database(output_dir: Path) -> None:
+    """Make the embedded store: a process that is killed meanwhile must not leave half of it."""
+    from mlflow import MlflowClient
+
+    unfinished = output_dir / f"{DATABASE}.partial"
+    unfinished.unlink(missing_ok=True)
+    MlflowClient(tracking_uri=f"sqlite:///{unfinished.resolve()}").search_experiments()
+    unfinished.replace(output_dir / DATABASE)
+
+
 def _lock_of(uri: str, output_dir: Path | None) -> Path:
     """The file that those lock who open one database: creating it at once would break it for good.
 
@@ -100,15 +133,6 @@ def _lock_of(uri: str, output_dir: Path | None) -> Path:
         return output_dir / ".mlflow.lock"
     name = hashlib.sha256(uri.encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"runner-{os.getuid()}-{name}.lock"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    import fcntl
-
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _reason(error: Exception) -> str:

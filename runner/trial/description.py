@@ -20,6 +20,7 @@ KEYED = {  # fields that a trial's key has always held
 }
 # of a model, that decide which inputs it takes: no part of its identity
 FACTS = ("default_size", "min_size", "max_size", "size_multiple", "size_argument", "square")
+UNKEYED = (*FACTS, "timeout_s")
 # what the first trials were that had not these fields yet
 BEFORE = {"timing": {"inner": 1, "target": None, "cache": "warm"}}
 
@@ -77,7 +78,8 @@ class Timing:
 
     An iteration is `inner` forward passes (None: as many as make it long enough to time).
     With a `target`, the relative half-width of the median's interval at which to stop,
-    `iterations` is the most that are taken.
+    `iterations` is the most that are taken. A process that has not answered after `timeout_s` is
+    ended, which is no part of a trial's identity.
     """
 
     method: str
@@ -87,6 +89,7 @@ class Timing:
     inner: int | None
     target: float | None
     cache: str
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ class Trial:
                 part.name: getattr(group, part.name)
                 for part in fields(group)
                 if part.name in keyed
-                or (part.name not in FACTS and getattr(group, part.name) != _default(part))
+                or (part.name not in UNKEYED and getattr(group, part.name) != _default(part))
             }
         canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]

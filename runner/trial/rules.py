@@ -92,13 +92,11 @@ def _out_of_range(trial: Trial) -> Iterator[Problem]:
             continue
         bound = f"least {least}" if value < least else f"most {most}"
         yield Problem(key, f"{key} is {value}", f"expected a whole number of at {bound}")
-    seconds = trial.timing.max_seconds
-    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-        yield Problem(
-            "timing.max_seconds",
-            f"timing.max_seconds is {seconds}",
-            "expected seconds above 0, or null for no budget",
-        )
+    for name, what in (("max_seconds", "budget"), ("timeout_s", "limit")):
+        seconds = getattr(trial.timing, name)
+        if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+            remedy = f"expected seconds above 0, or null for no {what}"
+            yield Problem(f"timing.{name}", f"timing.{name} is {seconds}", remedy)
     target = trial.timing.target
     if target is not None and not 0 < target < 1:
         yield Problem(

@@ -20,8 +20,9 @@ RULES = (*OF_SAMPLES, of_cpu, of_gpu)
 WIDENING = ("WARMUP_SHORT", "DRIFT", "BIMODAL")  # also the median's interval
 
 
-def judged(record: Record, trial: Trial, outcome: Outcome) -> Record:
+def judged(record: Record) -> Record:
     """The record with its summary and verdict; a fault in judging costs only these."""
+    trial, outcome = record.trial, record.outcome
     why_null = dict(outcome.why_null)
     if outcome.status != "completed":
         return replace(record, why_null=why_null)

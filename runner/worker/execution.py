@@ -16,6 +16,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.host.devices import Devices
+from runner.measure.loop import Keep
 from runner.records.record import Outcome
 from runner.trial.description import Model, Trial
 from runner.trial.methods import METHODS
@@ -41,12 +42,13 @@ T = TypeVar("T")
 class Listener:
     """Hears what a trial does.
 
-    Each phase before it begins, with its expected seconds (None: unknown), and the raw outcome
-    as soon as the last sample is taken.
+    Each phase before it begins, with its expected seconds (None: unknown), the raw outcome
+    as soon as the last sample is taken, and `keep` the samples before that.
     """
 
     phase: Callable[[str, float | None], None] = lambda name, expected_s: None
     measured: Callable[[Outcome], None] = lambda outcome: None
+    keep: Keep = field(default_factory=Keep)
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,14 @@ def inspect(models: Sequence[Model], _listener: Listener) -> Inspection:
     """Usable devices, and what is wrong with the models' targets and weights."""
     import torch
 
+    from runner.host.gpu import torch_uuid
     from runner.models.sources import problems
 
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     xpu = torch.xpu.device_count() if torch.xpu.is_available() else 0
     mps = int(torch.backends.mps.is_available())
-    return Inspection(Devices(cuda=cuda, xpu=xpu, mps=mps), tuple(problems(models)))
+    uuids = tuple(torch_uuid(torch.cuda.get_device_properties(index)) for index in range(cuda))
+    return Inspection(Devices(cuda, xpu, mps, uuids), tuple(problems(models)))
 
 
 class Findings:
@@ -217,6 +221,7 @@ def _measure(prepared: Prepared, listener: Listener) -> tuple[Outcome, Callable[
         look=prepared.look,
         settle=prepared.gpu is not None,
         enough=_reached(timing.target),
+        keep=listener.keep,
     )
     return _raw(measurement, build_s=prepared.build_s), measurement.work
 
@@ -275,7 +280,9 @@ def _simulated(trial: Trial, listener: Listener) -> Outcome:
 
     device: Any = SimulatedDevice(**trial.model.kwargs)
     enough = _reached(trial.timing.target)
-    measurement = measure(device.forward, device, trial.timing, listener.phase, enough=enough)
+    measurement = measure(
+        device.forward, device, trial.timing, listener.phase, enough=enough, keep=listener.keep
+    )
     raw = _raw(measurement, true_ms=device.latency_ms)
     listener.measured(raw)
     findings = Findings()

@@ -6,6 +6,7 @@ a worker's start; frozen here, they are never looked at again in its forks.
 
 import atexit
 import gc
+import multiprocessing.sharedctypes  # noqa: F401
 
 import torch  # noqa: F401
 import torchvision  # noqa: F401

@@ -7,6 +7,7 @@ blocking on a pipe, so that it takes no CPU time from the trial.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -21,25 +22,34 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from runner.host import memory
+from runner.measure.loop import Keep
 from runner.records.record import Outcome
 from runner.trial.description import Model, Trial
 from runner.worker import execution
 from runner.worker.execution import Inspection, Listener
+from runner.worker.kept import Kept
 
 PRELOAD = ["runner.worker.preload"]
 ENDING_S = 5.0  # that a process may take to end by itself once it has answered, or been killed
+PREEMPTION_S = 1.0  # in which a signal that a scheduler sends to all processes has reached us
+FORKSERVER_GONE = 255  # multiprocessing's exit code of a process whose forkserver was killed
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 INSPECTION_S = 600.0  # in which a user's module must have been imported
 
 
 def start() -> None:
     """Start loading torch in the forkserver; returns at once.
 
-    It inherits SIGINT blocked: a Ctrl-C, which the terminal sends to it too, is the parent's.
+    It inherits SIGINT and SIGTERM blocked: what the terminal or a scheduler sends to all
+    processes is the parent's to handle.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     resource_tracker.ensure_running()  # first, as its start unblocks SIGINT
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         forkserver.ensure_running()
     finally:
@@ -63,31 +73,50 @@ def inspect(models: Sequence[Model], isolation: str) -> Inspection:
 def run(trial: Trial, isolation: str, log: Path, listener: Listener | None = None) -> Outcome:
     """Carry out a trial and say how it ended; never raises for what the trial does.
 
-    Its output goes to `log`. If the process dies after the last sample, the raw outcome that
-    the `listener` has heard is the answer.
+    Its output goes to `log`. Whatever ends it, an interrupt too, the samples it had taken are in
+    the answer; if that came after the last one, the raw outcome that the `listener` has heard is.
     """
     listener = listener or Listener()
-    if isolation == "none":
-        return execution.run_trial(trial, listener)
-    kept: list[Outcome] = []
+    kept, raw = Kept(trial.timing), list[Outcome]()
 
     def measured(outcome: Outcome) -> None:
-        kept.append(outcome)
+        raw.append(outcome)
         listener.measured(outcome)
 
+    hears = replace(listener, measured=measured, keep=kept)
     try:
-        outcome: Outcome = _in_fresh_process(
-            execution.run_trial, trial, log, replace(listener, measured=measured)
-        )
+        outcome = _carried_out(trial, isolation, log, hears)
+        return outcome if outcome.status == "completed" else kept.into(outcome)
+    except KeyboardInterrupt:
+        status, kind, why = "interrupted", "KeyboardInterrupt", "interrupted by the user or SIGTERM"
     except WorkerDied as death:
-        if kept:
-            return replace(kept[0], why_null={"contention": f"all samples taken, but then {death}"})
-        return Outcome("failed", error={"type": "WorkerDied", "message": str(death), "trace": ""})
+        status, kind, why = death.status, "WorkerDied", str(death)
+    if raw:
+        return replace(raw[0], why_null={"contention": f"all samples taken, but then {why}"})
+    return kept.into(Outcome(status, error={"type": kind, "message": why, "trace": ""}))
+
+
+def _carried_out(trial: Trial, isolation: str, log: Path, listener: Listener) -> Outcome:
+    """The outcome as the worker tells it. Raises WorkerDied."""
+    if isolation == "none":
+        return execution.run_trial(trial, listener)
+    limit_s = trial.timing.timeout_s
+    for starts_left in (1, 0):
+        try:
+            outcome: Outcome = _in_fresh_process(execution.run_trial, trial, log, listener, limit_s)
+            break
+        except WorkerDied as death:
+            if death.exitcode != FORKSERVER_GONE or not starts_left:
+                raise
     return outcome
 
 
 class WorkerDied(Exception):
-    """A worker process ended without an answer; the message says how."""
+    """A worker process ended without an answer; the message says how, `status` what that is."""
+
+    def __init__(self, message: str, status: str = "failed", exitcode: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.exitcode = status, exitcode
 
 
 def _in_fresh_process(
@@ -100,10 +129,11 @@ def _in_fresh_process(
     """What `task` answers in a new process. Raises WorkerDied, also `limit_s` after its start."""
     start()  # unless it runs already
     until = None if limit_s is None else time.monotonic() + limit_s
+    oom_kills = memory.oom_kills()
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe()
     process = context.Process(
-        target=_serve, args=(task, argument, theirs, log, os.getcwd()), daemon=False
+        target=_serve, args=(task, argument, theirs, log, os.getcwd(), listener.keep), daemon=False
     )
     process.start()
     theirs.close()
@@ -113,14 +143,15 @@ def _in_fresh_process(
             # that its network has started may hold the pipe open
             left_s = None if until is None else max(0.0, until - time.monotonic())
             if not connection.wait([ours, process.sentinel], left_s):
-                raise WorkerDied(f"it did not answer within {limit_s:.0f} s")
+                text = f"the worker process did not answer within {limit_s:g} s"
+                raise WorkerDied(text, "timed_out")
             try:
                 if not ours.poll():
                     raise EOFError
                 kind, *content = ours.recv()
             except (EOFError, ConnectionResetError):
                 process.join(ENDING_S)
-                raise WorkerDied(_how_it_died(process.exitcode, log)) from None
+                raise _died(process.exitcode, oom_kills) from None
             if kind == "answer":
                 process.join(ENDING_S)
                 return content[0]
@@ -136,20 +167,36 @@ def _in_fresh_process(
 def _end(process: BaseProcess) -> None:
     """End a worker that still runs, and every process that its network has started."""
     assert process.pid is not None  # it has been started
+    tree = _descendants(process.pid) if process.is_alive() else []
     with suppress(ProcessLookupError, PermissionError):  # gone, or not yet a group of its own
         os.killpg(process.pid, signal.SIGKILL)
     if process.is_alive():
         process.kill()
+    for one in tree:  # those that have left its group
+        with suppress(psutil.Error):
+            one.kill()
     process.join(ENDING_S)  # one that waits for a device or a disk can't even be killed
 
 
-def _how_it_died(exitcode: int | None, log: Path | None) -> str:
-    where = f"; see {log}" if log is not None else ""
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.Error:
+        return []
+
+
+def _died(exitcode: int | None, oom_kills: int | None) -> WorkerDied:
+    """What ended a worker that has not answered, `oom_kills` being the count when it began."""
+    if exitcode == -signal.SIGTERM:
+        time.sleep(PREEMPTION_S)  # if all processes of a job get it, ours raises an interrupt here
+    if exitcode == -signal.SIGKILL and (memory.oom_kills() or 0) > (oom_kills or 0):
+        text = "the kernel's OOM killer ended the worker process: memory ran out"
+        return WorkerDied(text, "out_of_memory", exitcode)
     if exitcode is not None and exitcode < 0:
-        name = signal.Signals(-exitcode).name
-        hint = " (often the kernel, short of memory)" if name == "SIGKILL" else ""
-        return f"the worker process was ended by {name}{hint}{where}"
-    return f"the worker process exited with code {exitcode} before it answered{where}"
+        text = f"the worker process was ended by {signal.Signals(-exitcode).name}"
+    else:
+        text = f"the worker process exited with code {exitcode} before it answered"
+    return WorkerDied(text, exitcode=exitcode)
 
 
 def _serve(
@@ -158,12 +205,15 @@ def _serve(
     sender: connection.Connection,
     log: Path | None,
     folder: str,
+    keep: Keep,
 ) -> None:
     """Runs in the child: carry out `task` and send its answer."""
     import faulthandler
 
     os.setpgid(0, 0)  # so that the parent can end it with whatever it starts
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_forkserver()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     os.chdir(folder)
     with Path(os.devnull if log is None else log).open("ab") as file:
@@ -178,6 +228,7 @@ def _serve(
     listener = Listener(
         phase=lambda name, expected_s: tell("phase", name, expected_s),
         measured=lambda outcome: tell("measured", outcome),
+        keep=keep,
     )
     answer = task(argument, listener)
     sys.stdout.flush()
@@ -190,3 +241,12 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os.killpg(0, signal.SIGKILL)
+
+
+def _end_with_forkserver() -> None:
+    """Have the kernel end this process with the forkserver, which ends with the parent.
+
+    The thread that does so can't while a call into C holds the interpreter.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

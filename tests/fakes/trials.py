@@ -33,16 +33,17 @@ def make_trial(**changes: Any) -> Trial:
 
 def record_of(trial: Trial, outcome: Outcome, host: dict[str, Any] | None = None) -> Record:
     """The judged record of an outcome."""
-    raw = raw_record(
-        outcome,
-        trial=redacted_trial(trial),
-        key=trial.key,
-        title=trial.title,
-        sweep_id="night",
-        host=host or {},
-        started_at="2026-01-01",
+    return judged(
+        raw_record(
+            outcome,
+            trial=redacted_trial(trial),
+            key=trial.key,
+            title=trial.title,
+            sweep_id="night",
+            host=host or {},
+            started_at="2026-01-01",
+        )
     )
-    return judged(raw, trial, outcome)
 
 
 def make_record(**changes: Any) -> Record:

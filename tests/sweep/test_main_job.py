@@ -94,7 +94,7 @@ def test_a_sweep_is_never_overwritten(sweep):
     name = sweep.records()[0].sweep_id
     again = run_in(sweep.folder, f"sweep.id={name}", "model=squeezenet1_1")
     assert again.code == 2
-    assert "exists already; give another sweep.id" in again.err
+    assert "type the same command, give another sweep.id" in again.err
 
 
 def test_a_failed_trial_does_not_stop_the_others(program):

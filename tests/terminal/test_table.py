@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fakes.trials import make_record, make_trial, record_of
 from rich.console import Console
 
 from runner.records.record import Outcome
+from runner.terminal import progress as progress_module
 from runner.terminal.closing import closing_lines, faults, reasons
+from runner.terminal.lines import Lines
 from runner.terminal.progress import SweepProgress, duration
 from runner.terminal.table import show
+
+LOG = Path("outputs/night/worker.log")
 
 
 def printed(records, width=160) -> str:
@@ -87,11 +93,11 @@ def test_processes_of_one_trial_share_a_row():
 
 def test_a_log_gets_one_plain_line_per_trial():
     console = Console(file=io.StringIO(), width=160)
-    with SweepProgress(console, total=1) as progress:
+    with SweepProgress(Lines(console), [make_record().key]) as progress:
         progress.trial("resnet18 64px", "2 warm-ups, 4 timed")
         progress.phase("build", None)
         progress.phase("timed", 12.0)
-        progress.done(make_record())
+        progress.done(make_record(), LOG)
     assert console.file.getvalue() == (
         "[1/1] resnet18 64px b1 w2 wall: p50 0.2167 ms, 4615.38 FPS: suspect\n"
     )
@@ -99,17 +105,69 @@ def test_a_log_gets_one_plain_line_per_trial():
 
 def test_a_terminal_shows_trial_phase_and_remaining_time():
     console = Console(file=io.StringIO(), width=160, force_terminal=True)
-    with SweepProgress(console, total=2) as progress:
+    with SweepProgress(Lines(console), [make_record().key] * 2) as progress:
         progress.trial("resnet18 64px", "2 warm-ups, 4 timed")
         progress.phase("timed", 12.0)
-        progress.done(make_record())
+        progress.done(make_record(), LOG)
         progress.trial("resnet18 96px", "2 warm-ups, 4 timed")
         progress.phase("timed", 12.0)
-        progress.done(make_record())
+        progress.done(make_record(), LOG)
     text = console.file.getvalue()
     assert "timing (2 warm-ups, 4 timed), about 12 s" in text
     assert "1/2" in text
     assert "12 s left" in text
+
+
+def test_the_outlook_counts_what_is_wrong_and_trusts_what_each_trial_took(monkeypatch):
+    clock = SimpleNamespace(monotonic=lambda: now_s)
+    monkeypatch.setattr(progress_module, "time", clock)
+    now_s = 0.0
+    slow, fast = make_trial(), make_trial(timing={"warmup": 3})
+    console = Console(file=io.StringIO(), width=160)
+    with SweepProgress(Lines(console), [slow.key, fast.key, slow.key, fast.key]) as progress:
+        for trial, seconds in ((slow, 100.0), (fast, 10.0), (slow, 100.0), (fast, 10.0)):
+            progress.trial(trial.title, "")
+            now_s += seconds
+            failed = Outcome("failed", error={"type": "E", "message": "on fire", "trace": ""})
+            good = Outcome("completed", latency_ms=(1.0, 2.0))
+            progress.done(record_of(trial, failed if trial is fast else good), LOG)
+    first, second, third, fourth = console.file.getvalue().splitlines()
+    assert first.endswith("suspect; 5 min left")  # nothing is known of the fast one yet
+    assert second.endswith("failed: E: on fire; see outputs/night/worker.log; 1 failed, "
+                           "1 suspect, 2 min left")  # fmt: skip
+    assert third.endswith("; 1 failed, 2 suspect, 10 s left")
+    assert "left" not in fourth
+
+
+def test_trials_that_fail_alike_are_told_once():
+    failed = Outcome("failed", error={"type": "E", "message": "on fire", "trace": ""})
+    trials = [make_trial(timing={"warmup": number}) for number in range(200)]
+    console = Console(file=io.StringIO(), width=160)
+    with SweepProgress(Lines(console), [trial.key for trial in trials]) as progress:
+        for trial in trials:
+            progress.trial(trial.title, "")
+            progress.done(record_of(trial, failed), LOG)
+    first, last = console.file.getvalue().splitlines()
+    assert first.startswith("[1/200] resnet18 64px b1 w0 wall: failed: E: on fire; see outputs/")
+    assert last == "199 more trials in the same way: failed: E: on fire"
+    told = list(closing_lines([record_of(trial, failed) for trial in trials], 200, LOG.parent))
+    assert any(line.startswith("all 200 trials ended alike: failed: E: on fire") for line in told)
+
+
+def test_a_log_gets_the_same_lines_and_a_full_disk_costs_only_the_log(tmp_path):
+    lines = Lines(Console(file=io.StringIO(), width=80))
+    lines.open(tmp_path / "sweep.log", ["runner", "model=resnet18"])
+    lines.tell("a [line] " + "that is too long " * 9 + "to be broken")
+    lines.table([make_record()])
+    told = lines.console.file.getvalue()
+    begin, first, *_ = (tmp_path / "sweep.log").read_text().splitlines()
+    assert begin.endswith("+00:00 runner model=resnet18")
+    assert first == told.splitlines()[0]
+    full = Lines(Console(file=io.StringIO(), width=80))
+    full.open(Path("/dev/full"), ["runner"])
+    full.tell("one")
+    full.table([make_record()])
+    assert full.console.file.getvalue().startswith("one\n")
 
 
 def test_durations_read_as_a_person_says_them():
@@ -268,7 +326,9 @@ def test_networks_that_scale_their_input_are_named_when_sizes_were_swept(tmp_pat
 
 
 def test_what_is_not_there_is_counted_by_kind(tmp_path):
-    failed = replace(make_record(), status="interrupted", verdict=None, error={"type": "x"})
+    failed = replace(
+        make_record(), status="interrupted", verdict=None, error={"type": "x", "message": ""}
+    )
     (told,) = [
         line
         for line in closing_lines([make_record(), make_record(), failed], 6, tmp_path)

@@ -11,6 +11,7 @@ from fakes.trials import make_trial, record_of
 from runner.records.record import Outcome
 from runner.records.store import save
 from runner.tracking import publisher, runs
+from runner.tracking.catch_up import Target
 from runner.tracking.publisher import RETRY_S, Publisher
 from runner.tracking.store import TrackingUnavailable
 
@@ -40,7 +41,7 @@ class Script:
 
     def publisher(self, trials: int = 3) -> Publisher:
         return Publisher(
-            None, "runner", self._folder,
+            Target(None, "runner", self._folder),
             sweep_id="night", name=None, trials=trials, tell=self.told.append,
         )  # fmt: skip
 
@@ -48,7 +49,8 @@ class Script:
         record = record_of(
             make_trial(input={"size": (size, size)}), Outcome("completed", latency_ms=(1.0, 2.0))
         )
-        path = self._folder / "record.json"
+        path = self._folder / "night" / str(size) / "record.json"
+        path.parent.mkdir(parents=True)
         save(record, path)
         to.publish(record, path)
 

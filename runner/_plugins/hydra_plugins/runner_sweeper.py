@@ -70,18 +70,19 @@ class RunnerSweeper(Sweeper):
             raise grid.diagnosis(axes, error, files_in) from error
         if plan is None:
             return []
-        placed = [
-            [*point, f"{SUBDIR}={trial.folder}"]
-            for point, trial in zip(points, plan.trials, strict=True)
-        ]
         session = self._command.session(plan)
         with session.around() as job:
+            placed = [
+                [*point, f"{SUBDIR}={trial.folder}"]
+                for point, trial in zip(points, plan.trials, strict=True)
+                if session.is_left(trial)
+            ]
             launcher = Plugins.instance().instantiate_launcher(
                 hydra_context=HydraContext(config_loader=loader, callbacks=self._context.callbacks),
                 task_function=job,
                 config=self._master,
             )
-            launched = launcher.launch(placed, initial_job_idx=0)
+            launched = launcher.launch(placed, initial_job_idx=0) if placed else []
             # a failed trial returns its record; what raises here is a fault of the program
             records = [one.return_value for one in launched]
             session.returned(records)

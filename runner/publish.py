@@ -1,0 +1,101 @@
+"""Brings MLflow up to date with what is on disk: `python -m runner.publish [SWEEP ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.host.secrets import HIDDEN, redact
+from runner.records.locks import Held
+from runner.records.manifest import MANIFEST
+from runner.records.store import RECORD, UnreadableRecord
+from runner.tracking.catch_up import Target, catch_up, target_of
+from runner.tracking.store import Store, TrackingUnavailable, open_store
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Publish the sweeps named, or all; 0 when all is there, 1 if not, 2 for what can't be."""
+    parser = argparse.ArgumentParser(
+        prog="python -m runner.publish",
+        description="Brings the records of sweeps to MLflow that are not there yet, each once. "
+        "Exit code 0 when all are there, 1 when some are not, 2 for a sweep that is none.",
+    )
+    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help="ids (all below --output-dir)")
+    parser.add_argument(
+        "--output-dir", type=Path, default=Path("outputs"), help="as output_dir (outputs)"
+    )
+    parser.add_argument(
+        "--tracking-uri", help="another store than that of the sweep (or MLFLOW_TRACKING_URI)"
+    )
+    parser.add_argument("--experiment", help="another experiment than that of the sweep")
+    options = parser.parse_args(arguments)
+    output_dir: Path = options.output_dir
+    named = [output_dir / name for name in options.sweeps]
+    sweeps = named or sorted(path.parent for path in output_dir.glob(f"*/{MANIFEST}"))
+    none = [path for path in named if not any(path.glob(f"*/{RECORD}"))]
+    for path in none:
+        print(f"{path} holds no record of a trial; expected the id of a sweep", file=sys.stderr)
+    if none:
+        return 2
+    stores: dict[Target, Store] = {}
+    results = [
+        _publish(path, options.tracking_uri, options.experiment, stores, path in named)
+        for path in sweeps
+    ]
+    if not sweeps:
+        print(f"there is no sweep below {output_dir}")
+    return 0 if all(results) else 1
+
+
+def _publish(
+    sweep_dir: Path,
+    uri: str | None,
+    experiment: str | None,
+    stores: dict[Target, Store],
+    named: bool,
+) -> bool:
+    """Bring one sweep up to date and say so in a line; whether all of it is there."""
+    try:
+        target = _target(sweep_dir, uri, experiment)
+        if target is None:
+            if named:
+                print(f"{sweep_dir.name}: its tracking is off; --tracking-uri brings it there")
+            return not named
+        if target not in stores:
+            stores[target] = open_store(target.uri, target.experiment, target.output_dir)
+        found = catch_up(stores[target], sweep_dir)
+    except (TrackingUnavailable, UnreadableRecord) as reason:
+        print(f"{sweep_dir.name}: not brought to MLflow: {redact(str(reason))}")
+        return False
+    except Held as holder:
+        print(f"{sweep_dir.name}: left alone, as it is in use by {holder}")
+        return False
+    line = f"{sweep_dir.name}: {found.brought} brought to MLflow, {found.there} were there"
+    print(line + (f", {found.missing} are not: {found.why_not}" if found.missing else ""))
+    return not found.missing
+
+
+def _target(sweep_dir: Path, uri: str | None, experiment: str | None) -> Target | None:
+    """Where a sweep goes: what was given, else where it was to go. Raises UnreadableRecord."""
+    if (sweep_dir / MANIFEST).exists():
+        planned = target_of(sweep_dir)
+    else:  # as sweeps once were
+        planned = Target(None, "runner", sweep_dir.parent)
+    if planned is None and uri is None:
+        return None
+    own, own_experiment = (planned.uri, planned.experiment) if planned else (None, "runner")
+    if uri is None and own is not None and HIDDEN in own:
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        if uri is None:
+            raise UnreadableRecord(
+                f"the store {own} needs a secret, which was not written down; give --tracking-uri "
+                "or the variable MLFLOW_TRACKING_URI"
+            )
+    return Target(uri or own, experiment or own_experiment, sweep_dir.parent)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Locks of a sweep, of a device and of a store, which the kernel lets go when their holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from runner.records.record import utc_now
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock: for what, from which process, and since when (UTC)."""
+
+    what: str
+    host: str
+    pid: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"{self.what} (pid {self.pid} on {self.host}, since {self.since})"
+
+
+class Held(Exception):
+    """Another process holds the lock; the message says which."""
+
+
+@contextmanager
+def locked(path: Path, what: str, waits: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Hold the lock at `path` for `what`.
+
+    While another process does, wait after telling `waits` who it is; without `waits` raise Held.
+    Raises OSError where there can be no such file.
+    """
+    # one in a folder for all may be another user's, which can be locked but not written
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    except PermissionError:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(path)
+            if waits is None:
+                raise Held(holder) from None
+            waits(holder)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        _write_down(path, what)
+        yield
+    finally:
+        os.close(file)  # lets go; the file stays, as its removal could let two in
+
+
+def _write_down(path: Path, what: str) -> None:
+    """Say who holds the lock, where that can be written."""
+    holder = Holder(what, socket.gethostname(), os.getpid(), utc_now())
+    try:
+        path.write_text(json.dumps(asdict(holder)), encoding="utf-8")
+    except OSError:  # another user's file, or a full disk: the lock holds all the same
+        return
+
+
+def _holder(path: Path) -> str:
+    try:
+        return str(Holder(**json.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError):
+        return "another process"

@@ -1,0 +1,156 @@
+"""Going on with a sweep: which command planned it, what of it is there, what is left to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from runner.config.schema import CONF
+from runner.host.secrets import HIDDEN
+from runner.records.manifest import MANIFEST, Manifest, Planned, load_manifest
+from runner.records.record import Record
+from runner.records.store import RECORD, UnreadableRecord, load
+from runner.trial.rules import Problem, UsageError
+
+NAMED = 2  # trials of a difference; of more, only their number is told
+OF_ONE_START = ("sweep.resume", "sweep.retry", "sweep.extend", "sweep.id")
+
+
+def typed_again(words: Sequence[str]) -> list[str]:
+    """The words of a command line, with what `sweep.resume` stands for in its place.
+
+    `latest` is the newest sweep below output_dir of which something is left to run, anything else
+    the id of one. Raises UsageError when there is none, or its command can't be typed again.
+    """
+    given = [word for word in words if _key(word) != "sweep.resume"]
+    named = [_value(word) for word in words if _key(word) == "sweep.resume"]
+    if not named or named[-1] in ("", "null"):
+        return given
+    default = OmegaConf.load(CONF / "config.yaml").output_dir
+    output_dir = Path(_last(given, "output_dir") or default)
+    retry = _last(given, "sweep.retry")
+    sweep_dir = output_dir / named[-1]
+    if named[-1] == "latest":
+        sweep_dir = _newest_unfinished(output_dir, retry)
+    try:
+        manifest = load_manifest(sweep_dir)
+    except UnreadableRecord as error:
+        raise UsageError(Problem("sweep.resume", str(error), "give the id of a sweep")) from error
+    command = manifest.commands[_unfinished(manifest, sweep_dir, retry) or 0]
+    earlier = [word for word in command[1:] if _key(word) not in OF_ONE_START]
+    if any(HIDDEN in word for word in earlier):
+        found = f"the command of {manifest.sweep_id} holds a secret, which was not written down"
+        remedy = f"type it again, with sweep.id={manifest.sweep_id}"
+        raise UsageError(Problem("sweep.resume", found, remedy))
+    extends = ["sweep.extend=true"] if manifest.extended_by else []
+    return [*earlier, *extends, *given, f"sweep.id={manifest.sweep_id}"]
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+").partition("=")[0]
+
+
+def _value(word: str) -> str:
+    return word.partition("=")[2].strip("'\"")
+
+
+def _last(words: Sequence[str], key: str) -> str | None:
+    return next((_value(word) for word in reversed(words) if _key(word) == key), None)
+
+
+def _newest_unfinished(output_dir: Path, retry: str | None) -> Path:
+    manifests = sorted(
+        output_dir.glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime, reverse=True
+    )
+    for path in manifests:
+        try:
+            if _unfinished(load_manifest(path.parent), path.parent, retry) is not None:
+                return path.parent
+        except UnreadableRecord:
+            continue  # it can't be gone on with, whatever is left of it
+    found = f"of {len(manifests)} sweeps below {output_dir} none has anything left to run"
+    remedy = "sweep.retry=failed also runs again what has failed"
+    raise UsageError(Problem("sweep.resume", found, remedy))
+
+
+def _unfinished(manifest: Manifest, sweep_dir: Path, retry: str | None) -> int | None:
+    """The number of the first command of a sweep that has trials left to run."""
+    for planned in manifest.trials:
+        try:
+            record = load(sweep_dir / planned.folder / RECORD)
+        except UnreadableRecord:
+            return planned.command
+        if is_left(record, retry):
+            return planned.command
+    return None
+
+
+def is_left(record: Record | None, retry: str | None) -> bool:
+    """Whether a planned trial is to be run: it has not ended, or it has failed and is retried."""
+    if record is None or record.status == "interrupted":
+        return True
+    return not record.completed and retry == "failed"
+
+
+def continued(planned: Manifest, sweep_dir: Path, extend: bool) -> Manifest:
+    """The manifest of a sweep that is there already, gone on with by the command of another.
+
+    Raises UsageError when that plans something else, and does not extend it.
+    """
+    try:
+        manifest = load_manifest(sweep_dir)
+    except UnreadableRecord as error:
+        raise UsageError(
+            Problem(
+                "sweep.id",
+                f"sweep.id is {planned.sweep_id}, but {error}",
+                "give another sweep.id, so that no record is overwritten",
+            )
+        ) from error
+    there = {trial.folder for trial in manifest.trials}
+    own = {trial.folder for trial in planned.trials}
+    added = [trial for trial in planned.trials if trial.folder not in there]
+    lacking = [trial for trial in manifest.trials if trial.folder not in own]
+    if (added or lacking) and not extend:
+        differences = [
+            *([f"adds {_named([trial.title for trial in added])}"] if added else []),
+            *([f"lacks {_named([trial.title for trial in lacking])}"] if lacking else []),
+        ]
+        raise UsageError(
+            Problem(
+                "sweep.id",
+                f"sweep.id is {planned.sweep_id}, which has {len(there)} trials planned at "
+                f"{manifest.planned_at}, but this command {' and '.join(differences)}",
+                "type the same command, give another sweep.id, or add to it by sweep.extend=true",
+            )
+        )
+    if not added:
+        return manifest
+    number = len(manifest.commands)
+    return replace(
+        manifest,
+        trials=(*manifest.trials, *(replace(trial, command=number) for trial in added)),
+        extended_by=(*manifest.extended_by, planned.command),
+    )
+
+
+def _named(titles: Sequence[str]) -> str:
+    if len(titles) <= NAMED:
+        return ", ".join(titles)
+    return f"{len(titles)} trials ({', '.join(titles[:NAMED])}, ...)"
+
+
+def records_there(
+    manifest: Manifest, sweep_dir: Path
+) -> Iterator[tuple[Planned, Record | UnreadableRecord]]:
+    """What is on disk of the planned trials, in their order; of an unreadable record, why."""
+    for planned in manifest.trials:
+        path = sweep_dir / planned.folder / RECORD
+        if path.exists():
+            try:
+                yield planned, load(path)
+            except UnreadableRecord as error:
+                yield planned, error

@@ -1,0 +1,50 @@
+"""The lines that a sweep tells: on the terminal, and the same in its log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from runner.records.record import Record, utc_now
+
+LOG_WIDTH = 140  # characters: no terminal's
+
+
+class Lines:
+    """Prints every line to the console and, once it is known, to a log."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._log: Path | None = None
+
+    def open(self, log: Path, command: Sequence[str]) -> None:
+        """Append to `log` from here on, beginning with the time and the command."""
+        self._log = log
+        self._to_log(lambda console: _line(console, f"{utc_now()} {' '.join(command)}"))
+
+    def tell(self, text: str) -> None:
+        """Print a line, whatever is in it."""
+        _line(self.console, text)
+        self._to_log(lambda console: _line(console, text))
+
+    def table(self, records: Sequence[Record]) -> None:
+        """Print the table of the trials, as wide as there is room."""
+        from runner.terminal.table import show  # brings scipy, which no dry run needs
+
+        show(records, self.console)
+        self._to_log(lambda console: show(records, console))
+
+    def _to_log(self, write: Callable[[Console], None]) -> None:
+        if self._log is None:
+            return
+        try:
+            with self._log.open("a", encoding="utf-8") as file:
+                write(Console(file=file, width=LOG_WIDTH))
+        except OSError:  # a full disk, say: the terminal still has them
+            self._log = None
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

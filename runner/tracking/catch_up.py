@@ -1,0 +1,110 @@
+"""Bringing MLflow up to date with sweeps that have ended: what could not be sent in their time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.host.secrets import redact
+from runner.records.locks import locked
+from runner.records.manifest import MANIFEST, load_manifest
+from runner.records.record import Record
+from runner.records.store import LOCK, RECORD, UnreadableRecord, load
+from runner.tracking import runs
+from runner.tracking.journal import JOURNAL, Journal, unsent
+from runner.tracking.store import Store, TrackingUnavailable
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where runs go: a store by its URI (None: the file in `output_dir`), and an experiment."""
+
+    uri: str | None
+    experiment: str
+    output_dir: Path
+
+
+@dataclass(frozen=True)
+class CaughtUp:
+    """How the records of a sweep stand in MLflow now; `why_not` says what kept some from it."""
+
+    brought: int
+    there: int
+    missing: int = 0
+    why_not: str = ""
+
+
+def target_of(sweep_dir: Path) -> Target | None:
+    """Where a sweep was to go, secrets in the URI blanked; None if nowhere.
+
+    Raises UnreadableRecord.
+    """
+    tracking = load_manifest(sweep_dir).tracking
+    if tracking["kind"] == "off":
+        return None
+    return Target(tracking["uri"], str(tracking["experiment"]), sweep_dir.parent)
+
+
+def waiting(target: Target) -> Iterator[Path]:
+    """The sweeps beside each other that were to go to this target and are not all there."""
+    shown = Target(target.uri and redact(target.uri), target.experiment, target.output_dir)
+    for journal in sorted(target.output_dir.glob(f"*/{JOURNAL}")):
+        try:
+            if unsent(journal.parent) and target_of(journal.parent) == shown:
+                yield journal.parent
+        except UnreadableRecord:
+            continue  # told by whoever asks for that sweep by its name
+
+
+def catch_up(store: Store, sweep_dir: Path) -> CaughtUp:
+    """Bring to MLflow each record of a sweep that is not there, once; the rest stays as it is.
+
+    Raises Held while the sweep is being run.
+    """
+    paths = sorted(sweep_dir.glob(f"*/{RECORD}"))
+    journal, brought, missing, why_not = Journal(sweep_dir), 0, list(paths), ""
+    try:
+        with locked(sweep_dir / LOCK, f"publishing {sweep_dir.name}"):
+            journal.read(store)
+            missing = [path for path in paths if not journal.has(path)]
+            records: dict[Path, Record] = {}
+            for path in paths if missing else ():
+                try:
+                    records[path] = load(path)
+                except UnreadableRecord as reason:
+                    why_not = str(reason)
+            sendable = sorted(
+                records.keys() & set(missing), key=lambda path: records[path].started_at
+            )
+            parent_id = _parent(store, sweep_dir, list(records.values())) if sendable else None
+            for path in sendable:
+                run_id = runs.publish(store, records[path], path, parent_id, again=True)
+                journal.add(path, run_id)
+                brought += 1
+            if parent_id is not None:
+                runs.close_parent(store, parent_id, _status(sweep_dir, list(records.values())))
+    except (TrackingUnavailable, UnreadableRecord) as reason:
+        why_not = str(reason)
+    return CaughtUp(brought, len(paths) - len(missing), len(missing) - brought, why_not)
+
+
+def _planned(sweep_dir: Path, records: list[Record]) -> tuple[str | None, int]:
+    """The name of a sweep and how many trials it was to have; sweeps once had no manifest."""
+    if not (sweep_dir / MANIFEST).exists():
+        return None, len(records)
+    manifest = load_manifest(sweep_dir)
+    return manifest.name, len(manifest.trials)
+
+
+def _parent(store: Store, sweep_dir: Path, records: list[Record]) -> str | None:
+    name, trials = _planned(sweep_dir, records)
+    return runs.open_parent(store, sweep_dir.name, name, trials) if trials > 1 else None
+
+
+def _status(sweep_dir: Path, records: list[Record]) -> str:
+    """That of the parent run, as the sweep would have closed it."""
+    _, trials = _planned(sweep_dir, records)
+    if len(records) < trials or any(record.status == "interrupted" for record in records):
+        return "KILLED"
+    return "FINISHED" if all(one.completed and one.verdict for one in records) else "FAILED"

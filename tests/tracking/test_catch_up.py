@@ -1,0 +1,154 @@
+"""MLflow brought up to date with what is on disk: each record once, whatever came between."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import replace
+
+import pytest
+from fakes.trials import make_trial, record_of
+
+from runner.publish import main
+from runner.records.locks import Held, locked
+from runner.records.manifest import Manifest, Planned, save_manifest
+from runner.records.record import Outcome
+from runner.records.store import save
+from runner.tracking import catch_up as catching
+from runner.tracking import runs
+from runner.tracking.catch_up import CaughtUp, Target, catch_up, waiting
+from runner.tracking.journal import JOURNAL
+from runner.tracking.store import TrackingUnavailable, open_store
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own; the subject here is ours
+SIZES = (32, 48, 64)
+
+
+def write(folder, size: int, **changes):
+    """A record of `size` pixels below `folder`; its path."""
+    trial = make_trial(input={"size": (size, size)})
+    record = record_of(trial, Outcome("completed", latency_ms=(1.0, 2.0)))
+    path = folder / trial.folder / "record.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(replace(record, sweep_id=folder.name, **changes), path)
+    return path
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    """A folder with one sweep of three records, and the store beside it."""
+    trials = [make_trial(input={"size": (size, size)}) for size in SIZES]
+    plan(tmp_path / "night", trials)
+    for size in SIZES:
+        write(tmp_path / "night", size)
+    return tmp_path
+
+
+def plan(sweep_dir, trials, kind: str = "sqlite") -> None:
+    sweep_dir.mkdir()
+    save_manifest(
+        Manifest(
+            sweep_dir.name, None, ("runner",), None,
+            {"kind": kind, "uri": None, "experiment": "runner"}, "here", 1, "2026",
+            tuple(Planned(one.folder, one.key, one.repeat, one.title, "cpu") for one in trials),
+        ),
+        sweep_dir,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store(outputs):
+    return open_store(None, "runner", outputs)
+
+
+def runs_in(outputs) -> list[tuple[str, str]]:
+    with sqlite3.connect(outputs / "mlflow.db") as database:
+        query = "SELECT name, status FROM runs WHERE lifecycle_stage = 'active'"
+        return sorted(database.execute(query))
+
+
+ALL = [(f"resnet18 {size}px b1 w2 wall", "FINISHED") for size in SIZES]
+
+
+def test_each_record_is_brought_once(outputs, store):
+    assert catch_up(store, outputs / "night") == CaughtUp(3, 0)
+    assert runs_in(outputs) == [*ALL, ("sweep night", "FINISHED")]
+    assert catch_up(store, outputs / "night") == CaughtUp(0, 3)
+    (outputs / "night" / JOURNAL).unlink()  # it only spares questions
+    assert catch_up(store, outputs / "night") == CaughtUp(3, 0)
+    assert runs_in(outputs) == [*ALL, ("sweep night", "FINISHED")]
+
+
+def test_a_run_that_was_begun_is_completed_and_that_of_an_earlier_attempt_goes(outputs, store):
+    path = write(outputs / "night", 32, started_at="2025-01-01T00:00:00+00:00")
+    catch_up(store, outputs / "night")
+    write(outputs / "night", 32)  # run again, by a sweep that was killed before it could publish
+    assert catch_up(store, outputs / "night") == CaughtUp(1, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "metrics_of", lambda record: 1 / 0)
+        write(outputs / "night", 48, started_at="2025-01-02T00:00:00+00:00")
+        with pytest.raises(ZeroDivisionError):
+            catch_up(store, outputs / "night")  # its run is begun, and no more
+    assert ("resnet18 48px b1 w2 wall", "RUNNING") in runs_in(outputs)
+    assert catch_up(store, outputs / "night") == CaughtUp(1, 2)
+    assert runs_in(outputs) == [*ALL, ("sweep night", "FINISHED")]
+    assert path.exists()
+
+
+def test_another_store_and_one_made_anew_get_everything(outputs, store):
+    catch_up(store, outputs / "night")
+    other = open_store(f"sqlite:///{outputs}/other.db", "runner", outputs)
+    assert catch_up(other, outputs / "night") == CaughtUp(3, 0)
+    assert catch_up(open_store(None, "second", outputs), outputs / "night") == CaughtUp(3, 0)
+
+
+def test_a_damaged_record_and_a_sweep_cut_short_keep_nothing_else_from_there(outputs, store):
+    write(outputs / "night", 32).write_text("{")
+    found = catch_up(store, outputs / "night")
+    assert (found.brought, found.missing) == (2, 1)
+    assert "can't be read" in found.why_not
+    assert ("sweep night", "KILLED") in runs_in(outputs)
+
+
+def test_what_waits_is_told_by_the_journal_and_goes_where_it_was_to_go(outputs, store):
+    target = Target(None, "runner", outputs)
+    assert list(waiting(target)) == []  # it never went to MLflow: no journal
+    catch_up(store, outputs / "night")
+    assert list(waiting(target)) == []
+    write(outputs / "night", 48)
+    assert list(waiting(target)) == [outputs / "night"]
+    assert list(waiting(Target(None, "another", outputs))) == []
+
+
+def test_a_sweep_that_is_being_run_publishes_itself(outputs, store):
+    with locked(outputs / "night" / ".lock", "sweep night"), pytest.raises(Held, match="pid"):
+        catch_up(store, outputs / "night")
+
+
+def test_the_door_brings_all_sweeps_and_says_what_it_did(outputs, capsys):
+    plan(outputs / "off", [], kind="off")
+    assert main(["--output-dir", str(outputs)]) == 0
+    assert capsys.readouterr().out == "night: 3 brought to MLflow, 0 were there\n"
+    assert main(["night", "--output-dir", str(outputs)]) == 0
+    assert capsys.readouterr().out == "night: 0 brought to MLflow, 3 were there\n"
+
+
+def test_the_door_names_what_is_no_sweep_and_what_is_missing(outputs, capsys, monkeypatch):
+    assert main(["nihgt", "--output-dir", str(outputs)]) == 2
+    assert "nihgt holds no record of a trial; expected the id of a sweep" in capsys.readouterr().err
+
+    def refuse(*_, **__):
+        raise TrackingUnavailable("disk full")
+
+    monkeypatch.setattr(catching.runs, "publish", refuse)
+    assert main(["--output-dir", str(outputs)]) == 1
+    assert "0 brought to MLflow, 0 were there, 3 are not: disk full" in capsys.readouterr().out
+    path = outputs / "night" / "sweep.json"
+    values = json.loads(path.read_text())
+    values["tracking"]["uri"] = "postgresql://***@host/db"
+    path.write_text(json.dumps(values))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert main(["--output-dir", str(outputs)]) == 1
+    assert "needs a secret, which was not written down; give --tracking-uri" in (
+        capsys.readouterr().out
+    )
