@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.config.explain import explain
-from runner.config.parse import trial_of
+from runner.config.parse import trial_of, values_of
 from runner.config.schema import CONF
 from runner.host.devices import possible_devices
 from runner.trial.rules import Problem, UsageError
@@ -186,7 +186,7 @@ def diagnosis(
             if not isinstance(config, DictConfig):
                 continue
             try:
-                trial_of(config, possible_devices(), Path.cwd())
+                trial_of(values_of(config), possible_devices(), Path.cwd())
             except UsageError as refusal:
                 found += refusal.problems
     return UsageError(*(found or [Problem("", str(error))]))

@@ -1,4 +1,8 @@
-"""From a composed configuration to a Trial and to the settings of its sweep, checked."""
+"""From a composed configuration to a Trial and to the settings of its sweep, checked.
+
+In two steps: from the nodes of a configuration to plain values, which takes milliseconds, and from
+these to a Trial, which takes far less. The points of a large sweep share the first.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +33,9 @@ from runner.measure.simulated import SimulatedDevice
 from runner.trial.description import Input, Model, Runtime, Timing, Trial
 from runner.trial.methods import EVERYWHERE, resolve_method
 from runner.trial.rules import Problem, UsageError, problems, size_of, target_problem
+
+Values = dict[str, Any]
+"""The keys of a configuration and their values, a dictionary for each group."""
 
 LONGEST_ID, RESERVED_IDS = 128, ("mlartifacts", "mlflow.db")
 TRACKING_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
@@ -53,56 +61,64 @@ class Settings:
         return self.output_dir / self.sweep_id
 
 
-def settings_of(cfg: DictConfig) -> Settings:
-    """The settings of the sweep, from any of its checked configurations."""
-    tracking = TrackingConfig(**_values(cfg.tracking, TrackingConfig))
+def settings_of(values: Values) -> Settings:
+    """The settings of the sweep, from the checked values of any of its points."""
+    sweep = values["sweep"]
     return Settings(
-        sweep_id=str(cfg.sweep.id),
-        name=cfg.sweep.name,
-        output_dir=Path(cfg.output_dir),
-        isolation=cfg.isolation,
-        device_lock=cfg.device_lock,
-        retry=cfg.sweep.retry,
-        extend=cfg.sweep.extend,
-        dry_run=cfg.dry_run,
-        tracking=tracking,
+        sweep_id=str(sweep["id"]),
+        name=sweep["name"],
+        output_dir=Path(values["output_dir"]),
+        isolation=values["isolation"],
+        device_lock=values["device_lock"],
+        retry=sweep["retry"],
+        extend=sweep["extend"],
+        dry_run=values["dry_run"],
+        tracking=TrackingConfig(**_known(values["tracking"], TrackingConfig)),
     )
 
 
-def trial_of(cfg: DictConfig, devices: Devices, folder: Path) -> Trial:
-    """The Trial that a composed configuration describes, checked.
+def values_of(cfg: DictConfig) -> Values:
+    """All keys of a composed configuration but Hydra's own, as plain values.
+
+    Raises UsageError for keys that are missing or refer to what is not there.
+    """
+    if missing := list(_missing_keys(cfg)) or list(_unresolved(cfg)):
+        raise UsageError(*missing)
+    return {str(key): plain(cfg[key]) for key in cfg if key != "hydra"}
+
+
+def trial_of(values: Values, devices: Devices, folder: Path) -> Trial:
+    """The Trial that the values of a point describe, checked.
 
     `folder` is where a user's own modules are looked for.
     Raises UsageError with every problem found.
     """
-    if missing := list(_missing_keys(cfg)) or list(_unresolved(cfg)):
-        raise UsageError(*missing)
     found = [
-        *_unknown_keys(cfg, Config),
-        *_model_problems(cfg.model, folder),
-        *_tracking_problems(cfg.tracking),
-        *_sweep_problems(cfg),
+        *_unknown_keys(values, Config),
+        *_model_problems(values["model"], folder),
+        *_tracking_problems(values["tracking"]),
+        *_sweep_problems(values),
     ]
     # int8 kernels are the CPU's
-    only = {"quantized": "cpu", "simulated": "simulated"}.get(cfg.model.task, "auto")
-    size = size_of(_plain(cfg.input.size))
-    device = resolve_device(only if cfg.device == "auto" else cfg.device, devices)
+    only = {"quantized": "cpu", "simulated": "simulated"}.get(values["model"]["task"], "auto")
+    size = size_of(values["input"]["size"])
+    device = resolve_device(only if values["device"] == "auto" else values["device"], devices)
     found += [value for value in (size, device) if isinstance(value, Problem)]
     told = {problem.key for problem in found}
-    known = cfg.device if isinstance(device, Problem) else device
+    known = values["device"] if isinstance(device, Problem) else device
     kind = known.partition(":")[0]
+    method = resolve_method(values["timing"]["method"], kind)
     trial = Trial(
-        model=Model(**_values(cfg.model, Model)),
+        model=Model(**_known(values["model"], Model)),
         input=Input(
-            **_values(cfg.input, Input) | {"size": (1, 1) if isinstance(size, Problem) else size}
+            **_known(values["input"], Input)
+            | {"size": (1, 1) if isinstance(size, Problem) else size}
         ),
-        timing=Timing(
-            **_values(cfg.timing, Timing) | {"method": resolve_method(cfg.timing.method, kind)}
-        ),
-        runtime=Runtime(**_values(cfg.runtime, Runtime)),
+        timing=Timing(**_known(values["timing"], Timing) | {"method": method}),
+        runtime=Runtime(**_known(values["runtime"], Runtime)),
         device=known,
-        repeat=cfg.repeat,
-        seed=cfg.seed,
+        repeat=values["repeat"],
+        seed=values["seed"],
     )
     found += [one for one in problems(trial, kind in EVERYWHERE) if one.key not in told]
     if found:
@@ -128,17 +144,18 @@ def _unresolved(cfg: DictConfig, prefix: str = "") -> Iterator[Problem]:
             yield from _unresolved(value, f"{prefix}{key}.")
 
 
-def _sweep_problems(cfg: DictConfig) -> Iterator[Problem]:
+def _sweep_problems(values: Values) -> Iterator[Problem]:
+    sweep, isolation = values["sweep"], values["isolation"]
     for key, choices in (("isolation", ISOLATIONS), ("device_lock", DEVICE_LOCKS)):
-        if cfg[key] not in choices:
-            yield Problem(key, f"{key} is {cfg[key]}", f"expected one of {', '.join(choices)}")
-    if cfg.isolation == "none" and cfg.timing.timeout_s is not None:
+        if values[key] not in choices:
+            yield Problem(key, f"{key} is {values[key]}", f"expected one of {', '.join(choices)}")
+    if isolation == "none" and values["timing"]["timeout_s"] is not None:
         found = "timing.timeout_s is set, but isolation=none leaves no process to end"
         yield Problem("timing.timeout_s", found, "leave one of them out")
-    if not str(cfg.output_dir).strip():
+    if not values["output_dir"].strip():
         remedy = "expected a folder, as in output_dir=outputs"
         yield Problem("output_dir", "output_dir is empty", remedy)
-    name, repeats = str(cfg.sweep.id), cfg.sweep.repeats
+    name, repeats = str(sweep["id"]), sweep["repeats"]
     if not re.fullmatch(r"\w[\w.-]*", name) or len(name) > LONGEST_ID:
         shown = name if len(name) <= LONGEST_ID else f"{name[:20]}... ({len(name)} characters)"
         yield Problem(
@@ -150,92 +167,99 @@ def _sweep_problems(cfg: DictConfig) -> Iterator[Problem]:
     if name in RESERVED_IDS:
         found = f"sweep.id is {name}, which is MLflow's own below output_dir"
         yield Problem("sweep.id", found, "give another")
-    if cfg.sweep.retry not in (None, "failed"):
-        yield Problem("sweep.retry", f"sweep.retry is {cfg.sweep.retry}", "expected failed")
-    if cfg.sweep.resume is not None:  # what was typed has been carried out, and is not here
+    if sweep["retry"] not in (None, "failed"):
+        yield Problem("sweep.retry", f"sweep.retry is {sweep['retry']}", "expected failed")
+    if sweep["resume"] is not None:  # what was typed has been carried out, and is not here
         yield Problem("sweep.resume", "sweep.resume stands in a file", "give it when you go on")
     if repeats < 1:
         remedy = "expected a whole number of at least 1"
         yield Problem("sweep.repeats", f"sweep.repeats is {repeats}", remedy)
 
 
-def _model_problems(model: DictConfig, folder: Path) -> Iterator[Problem]:
-    if model.source is not None:
+def _model_problems(model: Values, folder: Path) -> Iterator[Problem]:
+    if model["source"] is not None:
         return  # it knows its own keys
-    named = (CONF / "model" / f"{model.name}.yaml").is_file() and model.name != "custom"
-    if named and model.target is not None:
-        found = f"model.target goes with model=custom, but model is {model.name}"
-        yield Problem("model.target", found)
-    elif not named and model.target is None and model.name != "custom":
-        found = f"model.name is {model.name}, which is no model"
+    name, target, weights = model["name"], model["target"], model["weights"]
+    named = name != "custom" and name in _own_models()
+    if named and target is not None:
+        yield Problem("model.target", f"model.target goes with model=custom, but model is {name}")
+    elif not named and target is None and name != "custom":
+        found = f"model.name is {name}, which is no model"
         yield Problem("model.name", found, "choose one by model=NAME")
-    elif not named and (problem := target_problem(model.target, folder)):
+    elif not named and (problem := target_problem(target, folder)):
         yield problem
-    kwargs = _plain(model.kwargs)
+    kwargs = model["kwargs"]
     try:
         json.dumps(kwargs, allow_nan=False)
     except ValueError:
         yield Problem("model.kwargs", f"model.kwargs are {kwargs}", "expected finite numbers only")
-    if model.task == "simulated":
-        yield from _unsimulated(model)
-    if not named and model.weights is not None:
+    if model["task"] == "simulated":
+        yield from _unsimulated(kwargs, weights)
+    if not named and weights is not None:
         found = "model.weights goes with torchvision's models"
         yield Problem("model.weights", found, "load yours in model.target")
 
 
-def _unsimulated(model: DictConfig) -> Iterator[Problem]:
+@cache
+def _own_models() -> frozenset[str]:
+    """The names that have a file in conf/model/."""
+    return frozenset(path.stem for path in (CONF / "model").glob("*.yaml"))
+
+
+def _unsimulated(kwargs: Values, weights: str | None) -> Iterator[Problem]:
     try:
-        SimulatedDevice(**_plain(model.kwargs))
+        SimulatedDevice(**kwargs)
     except (TypeError, ValueError) as error:
         costs = ", ".join(inspect.signature(SimulatedDevice).parameters)
         found = f"model.kwargs describe no simulated device ({error})"
         yield Problem("model.kwargs", found, f"it takes {costs}")
-    if model.weights is not None:
+    if weights is not None:
         found = "model.weights is set, but a simulated device has none"
         yield Problem("model.weights", found, "leave it out")
 
 
-def _tracking_problems(tracking: DictConfig) -> Iterator[Problem]:
-    if tracking.kind not in TRACKING_KINDS:
+def _tracking_problems(tracking: Values) -> Iterator[Problem]:
+    kind, uri = tracking["kind"], tracking["uri"]
+    if kind not in TRACKING_KINDS:
         remedy = f"expected one of {', '.join(TRACKING_KINDS)}"
-        yield Problem("tracking.kind", f"tracking.kind is {tracking.kind}", remedy)
-    if tracking.kind == "server" and not tracking.uri:
+        yield Problem("tracking.kind", f"tracking.kind is {kind}", remedy)
+    if kind == "server" and not uri:
         yield Problem(
             "tracking.uri",
             "tracking=server needs tracking.uri, as in tracking.uri=http://127.0.0.1:5000 "
             "(or the variable MLFLOW_TRACKING_URI)",
         )
-    scheme = str(tracking.uri or "").partition(":")[0].partition("+")[0]
-    if tracking.uri and scheme not in TRACKING_SCHEMES:
+    scheme = str(uri or "").partition(":")[0].partition("+")[0]
+    if uri and scheme not in TRACKING_SCHEMES:
         yield Problem(
             "tracking.uri",
             f"tracking.uri begins with {scheme!r}",
             f"expected one of {', '.join(f'{name}:' for name in TRACKING_SCHEMES)}",
         )
-    if not tracking.experiment.strip():
+    if not tracking["experiment"].strip():
         remedy = "expected a name, as in tracking.experiment=runner"
         yield Problem("tracking.experiment", "tracking.experiment is empty", remedy)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A node of a configuration as dictionaries, lists and values, references resolved."""
     is_config = isinstance(value, (DictConfig, ListConfig))
     return OmegaConf.to_container(value, resolve=True) if is_config else value
 
 
-def _values(node: DictConfig, schema: type) -> dict[str, Any]:
-    """The node's values for the fields of a dataclass; unknown keys are reported elsewhere."""
-    return {part.name: _plain(node[part.name]) for part in fields(schema)}
+def _known(values: Values, schema: type) -> Values:
+    """The values for the fields of a dataclass; unknown keys are reported elsewhere."""
+    known = types_of(schema)
+    return {name: value for name, value in values.items() if name in known}
 
 
-def _unknown_keys(cfg: DictConfig, schema: type, prefix: str = "") -> Iterator[Problem]:
+def _unknown_keys(values: Values, schema: type, prefix: str = "") -> Iterator[Problem]:
     types = types_of(schema)
-    for key in map(str, cfg):
-        if key == "hydra" and not prefix:
-            continue  # Hydra's own, typed by Hydra
+    for key, value in values.items():
         if key not in types:
             yield unknown_key(f"{prefix}{key}", prefix, list(types))
-        elif is_dataclass(types[key]) and isinstance(cfg._get_node(key), DictConfig):
-            yield from _unknown_keys(cfg[key], types[key], f"{prefix}{key}.")
+        elif is_dataclass(types[key]) and isinstance(value, dict):
+            yield from _unknown_keys(value, types[key], f"{prefix}{key}.")
 
 
 def _missing_keys(cfg: DictConfig) -> Iterator[Problem]:

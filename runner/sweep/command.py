@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import hydra
@@ -16,6 +16,7 @@ from rich.console import Console
 from yaml import YAMLError
 
 from runner.config import grid
+from runner.config.parse import Values
 from runner.config.schema import CONF, register_schema
 from runner.host.secrets import redact, redacted_command
 from runner.sweep.interrupt import Interrupt
@@ -103,9 +104,9 @@ class Command:
         """That of the session; 0 where there was none, as after --help or a dry run."""
         return OK if self._session is None else self._session.exit_code
 
-    def plan(self, configs: Sequence[DictConfig], order_seed: int | None) -> Plan | None:
+    def plan(self, points: Iterable[Values], order_seed: int | None) -> Plan | None:
         """The checked plan; None for a dry run, which only lists it. Raises UsageError."""
-        plan = make_plan(configs, order_seed, Path.cwd())
+        plan = make_plan(points, order_seed, Path.cwd())
         if not plan.settings.dry_run:
             return plan
         for number, (trial, title) in enumerate(zip(plan.trials, plan.titles, strict=True), 1):

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from runner.config.parse import trial_of
+from runner.config.parse import trial_of, values_of
 from runner.host.devices import Devices
 from runner.host.environment import host_environment
 from runner.host.secrets import redacted_trial
@@ -58,7 +58,7 @@ class Job:
 
         Raises KeyboardInterrupt, once what was measured is on disk.
         """
-        trial = trial_of(cfg, self.devices, self.folder)
+        trial = trial_of(values_of(cfg), self.devices, self.folder)
         shown = redacted_trial(trial)
         title = full_title(shown, self.varying)
         self.audience.begins(title, trial.timing)

@@ -6,14 +6,12 @@ import json
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from runner.config.grid import SWEEP_WIDE
-from runner.config.parse import Settings, settings_of, trial_of
+from runner.config.parse import Settings, Values, settings_of, trial_of
 from runner.host.devices import Devices, possible_devices
 from runner.host.secrets import redact, redacted_trial
 from runner.records.manifest import Manifest, Planned
@@ -60,51 +58,51 @@ class Plan:
         )
 
 
-def make_plan(configs: Sequence[DictConfig], order_seed: int | None, folder: Path) -> Plan:
+def make_plan(points: Iterable[Values], order_seed: int | None, folder: Path) -> Plan:
     """Check every point, and ask a process with torch where only that can tell.
 
     Raises UsageError with the problems of all points.
     """
     devices = possible_devices()
-    trials = _checked(configs, devices, folder)
-    settings = settings_of(configs[0])
+    trials = _checked(points, devices, folder)
+    settings = settings_of(next(iter(points)))
     models = _to_inspect(trials)
     if models or (devices != Devices() and any(trial.device != "cpu" for trial in trials)):
         found = _inspected(models, settings)
         if found != devices:  # what `auto` means, and which devices are there
-            devices, trials = found, _checked(configs, found, folder)
+            devices, trials = found, _checked(points, found, folder)
     shown = [redacted_trial(trial) for trial in trials]
     names = varying(shown)
     titles = tuple(full_title(trial, names) for trial in shown)
     return Plan(settings, tuple(trials), titles, names, order_seed, devices, folder)
 
 
-def _checked(configs: Sequence[DictConfig], devices: Devices, folder: Path) -> list[Trial]:
+def _checked(points: Iterable[Values], devices: Devices, folder: Path) -> list[Trial]:
     trials: list[Trial] = []
     problems: list[Problem] = []
-    first = configs[0]
-    for config in configs:
+    first = next(iter(points))
+    for values in points:
         try:
-            trials.append(trial_of(config, devices, folder))
+            trials.append(trial_of(values, devices, folder))
         except UsageError as error:
             problems += error.problems
-        problems += _of_the_whole(config, first)
+        problems += _of_the_whole(values, first)
     problems += _of_repeats(first, trials)
     if problems := problems or list(_twice(trials)):
         raise UsageError(*problems)
     return trials
 
 
-def _of_the_whole(config: DictConfig, first: DictConfig) -> Iterator[Problem]:
+def _of_the_whole(values: Values, first: Values) -> Iterator[Problem]:
     """Settings of a sweep that one of its points has otherwise."""
     for name in SWEEP_WIDE:
-        if config.get(name) != first.get(name):
+        if values[name] != first[name]:
             found = f"{name} is swept over, but holds for a whole sweep"
             yield Problem(name, found, "give one")
 
 
-def _of_repeats(config: DictConfig, trials: Sequence[Trial]) -> Iterator[Problem]:
-    if config.get("isolation") == "none" and any(trial.repeat for trial in trials):
+def _of_repeats(values: Values, trials: Sequence[Trial]) -> Iterator[Problem]:
+    if values["isolation"] == "none" and any(trial.repeat for trial in trials):
         yield Problem(
             "isolation",
             "isolation=none runs everything in this process, but repeats stand for processes",

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 KEY_RULE = 1  # version of the rule by which Trial.key is made
@@ -136,7 +137,7 @@ class Trial:
         """The device without its number: `cuda` for `cuda:1`."""
         return self.device.partition(":")[0]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Identity of what is measured: a hash of its meaning, the same in every repeat.
 

@@ -26,7 +26,7 @@ class Kept(Keep):
     def warmed_up(self, samples_ms: Sequence[float]) -> None:
         """Keep the samples of the warm-up."""
         self._warmup_ms[: len(samples_ms)] = list(samples_ms)
-        self._counts[0] = len(samples_ms)
+        self._counts[:] = [len(samples_ms), 0]  # of a trial that was started again, anew
 
     def timed(self, samples_ms: Sequence[float]) -> None:
         """Keep a block of timed samples, behind those before it."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -64,9 +65,8 @@ def inspect(models: Sequence[Model], isolation: str) -> Inspection:
     """
     if isolation == "none":
         return execution.inspect(models, Listener())
-    answer: Inspection = _in_fresh_process(
-        execution.inspect, models, None, Listener(), INSPECTION_S
-    )
+    ask = partial(_in_fresh_process, execution.inspect, models, None, Listener(), INSPECTION_S)
+    answer: Inspection = _once_more_after((FORKSERVER_GONE, -signal.SIGKILL), ask)
     return answer
 
 
@@ -85,7 +85,7 @@ def run(trial: Trial, isolation: str, log: Path, listener: Listener | None = Non
 
     hears = replace(listener, measured=measured, keep=kept)
     try:
-        outcome = _carried_out(trial, isolation, log, hears)
+        outcome = _carried_out(trial, isolation, log, hears, raw)
         return outcome if outcome.status == "completed" else kept.into(outcome)
     except KeyboardInterrupt:
         status, kind, why = "interrupted", "KeyboardInterrupt", "interrupted by the user or SIGTERM"
@@ -96,18 +96,15 @@ def run(trial: Trial, isolation: str, log: Path, listener: Listener | None = Non
     return kept.into(Outcome(status, error={"type": kind, "message": why, "trace": ""}))
 
 
-def _carried_out(trial: Trial, isolation: str, log: Path, listener: Listener) -> Outcome:
-    """The outcome as the worker tells it. Raises WorkerDied."""
+def _carried_out(
+    trial: Trial, isolation: str, log: Path, listener: Listener, raw: Sequence[Outcome]
+) -> Outcome:
+    """The outcome as the worker tells it; `raw` fills as it goes on. Raises WorkerDied."""
     if isolation == "none":
         return execution.run_trial(trial, listener)
     limit_s = trial.timing.timeout_s
-    for starts_left in (1, 0):
-        try:
-            outcome: Outcome = _in_fresh_process(execution.run_trial, trial, log, listener, limit_s)
-            break
-        except WorkerDied as death:
-            if death.exitcode != FORKSERVER_GONE or not starts_left:
-                raise
+    ask = partial(_in_fresh_process, execution.run_trial, trial, log, listener, limit_s)
+    outcome: Outcome = _once_more_after((FORKSERVER_GONE,), ask, raw)
     return outcome
 
 
@@ -117,6 +114,21 @@ class WorkerDied(Exception):
     def __init__(self, message: str, status: str = "failed", exitcode: int | None = None) -> None:
         super().__init__(message)
         self.status, self.exitcode = status, exitcode
+
+
+def _once_more_after(
+    exitcodes: tuple[int, ...], ask: Callable[[], Any], enough: Sequence[object] = ()
+) -> Any:
+    """What `ask` answers, asked again once if its process ended so: by no fault of its own.
+
+    Not if `enough` of an answer is there by then.
+    """
+    try:
+        return ask()
+    except WorkerDied as death:
+        if death.exitcode not in exitcodes or enough:
+            raise
+    return ask()
 
 
 def _in_fresh_process(
@@ -135,7 +147,10 @@ def _in_fresh_process(
     process = context.Process(
         target=_serve, args=(task, argument, theirs, log, os.getcwd(), listener.keep), daemon=False
     )
-    process.start()
+    try:
+        process.start()
+    except (EOFError, ConnectionError) as error:
+        raise WorkerDied("the forkserver was ended", exitcode=FORKSERVER_GONE) from error
     theirs.close()
     try:
         while True:
@@ -149,14 +164,14 @@ def _in_fresh_process(
                 if not ours.poll():
                     raise EOFError
                 kind, *content = ours.recv()
-            except (EOFError, ConnectionResetError):
+                if kind == "answer":
+                    process.join(ENDING_S)
+                    return content[0]
+                getattr(listener, kind)(*content)
+                ours.send("heard")  # it goes on now, and nothing is shown while it is timed
+            except (EOFError, ConnectionError):
                 process.join(ENDING_S)
                 raise _died(process.exitcode, oom_kills) from None
-            if kind == "answer":
-                process.join(ENDING_S)
-                return content[0]
-            getattr(listener, kind)(*content)
-            ours.send("heard")  # it goes on now, and nothing is shown while it is timed
     finally:
         _end(process)
         ours.close()

@@ -12,6 +12,12 @@ class Sleep(torch.nn.Module):
         time.sleep(0.05)
         return x
 
+class Brief(torch.nn.Module):
+    """Takes 3 ms."""
+    def forward(self, x):
+        time.sleep(0.003)
+        return x
+
 class SlowStart(torch.nn.Module):
     """Its first 30 calls take six times as long as the others."""
     def __init__(self):
@@ -40,6 +46,32 @@ class Checks(torch.nn.Module):
 class Raises(torch.nn.Module):
     def forward(self, x):
         raise RuntimeError("the network is on fire, password=hunter2")
+
+class Hangs(torch.nn.Module):
+    """Holds the interpreter in its 30th call; its helper is in a session of its own."""
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+    def forward(self, x):
+        import subprocess
+        self.calls += 1
+        if self.calls == 30:
+            helper = subprocess.Popen(["sleep", "600"], start_new_session=True)
+            with open("helper.pid", "w") as file:
+                file.write(str(helper.pid))
+            ctypes.PyDLL(None).sleep(600)
+        return x
+
+class Eats(torch.nn.Module):
+    """Takes all memory in its 25th call."""
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+    def forward(self, x):
+        self.calls += 1
+        if self.calls == 25:
+            self.eaten = bytearray(b"x" * (8 * 2**30))
+        return x
 
 class RunsOut(torch.nn.Module):
     def forward(self, x):

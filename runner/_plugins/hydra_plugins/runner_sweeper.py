@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.config import grid
+from runner.config.points import Points
 
 SUBDIR = "hydra.sweep.subdir"  # of a point's own folder
 MOST_MERGED = 200  # configurations kept, of some 100 KiB each
@@ -65,7 +67,9 @@ class RunnerSweeper(Sweeper):
                 order_seed = zlib.crc32(str(settings.id).encode())  # the same when it goes on
             points = grid.in_rounds(points, len(axes[0]), order_seed)
         try:
-            plan = self._command.plan(Points(loader, self._master, points), order_seed)
+            compose = partial(loader.load_sweep_config, self._master)
+            all_values = Points(points, compose, loader.repository.group_exists)
+            plan = self._command.plan(all_values, order_seed)
         except (HydraException, OmegaConfBaseException) as error:
             raise grid.diagnosis(axes, error, files_in) from error
         if plan is None:
@@ -149,16 +153,3 @@ class FilesOnce(ConfigLoaderImpl):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_merged": {}}
-
-
-class Points(Sequence[DictConfig]):
-    """The configurations of all points, each composed when it is asked for."""
-
-    def __init__(self, loader: FilesOnce, master: DictConfig, points: Sequence[grid.Point]) -> None:
-        self._loader, self._master, self._points = loader, master, points
-
-    def __len__(self) -> int:
-        return len(self._points)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._loader.load_sweep_config(self._master, list(self._points[index]))
