@@ -21,6 +21,9 @@ from runner.trial.labels import settings, varying
 from runner.trial.methods import METHODS
 
 
+MOST_ROWS = 1000
+
+
 @dataclass(frozen=True)
 class Row:
     """A trial, in one process or in several."""
@@ -41,11 +44,15 @@ class Row:
 
 
 def show(records: Sequence[Record], console: Console) -> None:
-    """Print the table that suits the sweep, as wide as the console at most."""
-    same, columns = columns_of(records)
+    """Print the table that suits the sweep, as wide as the console and MOST_ROWS long at most."""
+    keys = list(dict.fromkeys(record.key for record in records))
+    kept = set(keys[:MOST_ROWS])
+    same, columns = columns_of([record for record in records if record.key in kept])
     lines = ["", f"all trials: {same}"] if same else [""]
     for line in [*lines, *lay_out(columns, console), ""]:
         console.out(line.rstrip() if not console.is_terminal else line, highlight=False)
+    if len(keys) > MOST_ROWS:
+        console.out(f"(the first {MOST_ROWS} of {len(keys)}; all are in MLflow and on disk)\n")
 
 
 def columns_of(records: Sequence[Record]) -> tuple[str, list[Column]]:

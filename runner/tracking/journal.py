@@ -7,6 +7,7 @@ another store, each record is looked for there by its identity.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ class Journal:
     def __init__(self, sweep_dir: Path) -> None:
         self._path = sweep_dir / JOURNAL
         self._sent: dict[str, int] = {}  # the folder of a trial -> when its record was written
+
+    def begin(self) -> None:
+        """Leave a mark that the sweep is to go to MLflow, though nothing may get there."""
+        with suppress(OSError):
+            self._path.touch()
 
     def read(self, store: Store) -> None:
         """Learn what the store has already. Raises TrackingUnavailable."""
@@ -49,11 +55,8 @@ class Journal:
         self._append({"folder": record.parent.name, "written_ns": written_ns, "run": run_id})
 
     def _append(self, line: dict[str, Any]) -> None:
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError:  # a full disk: this record will be looked for in the store once more
-            return
+        with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")  # on a full disk it is asked for once more
 
 
 def unsent(sweep_dir: Path) -> list[Path]:

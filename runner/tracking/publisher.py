@@ -48,6 +48,7 @@ class Publisher:
 
     def open(self) -> None:
         """Open store, experiment and parent run, before anything is timed."""
+        self._journal.begin()
         self._send()
 
     def publish(self, record: Record, path: Path) -> None:

@@ -24,7 +24,7 @@ WORDS = [
     ["model=custom", "model.target=a.b,c.d", "+model.kwargs.width=3,4", "model.task=video"],
     ["model.default_size=32,64", "input.batch_size=1,2"],  # input.size refers to it
     ["timing=quick,naive", "timing.iterations='${timing.warmup}',7", "timing.warmup=3,4"],
-    ["model.kwargs={a: 1},{b: 2}", "~runtime.threads", "runtime.cudnn_benchmark=true,false"],
+    ["model.kwargs={a: 1},{b: 2}", "runtime.cudnn_benchmark=true,false"],
     ["sweep.name=x", "input.fill=ones,'zeros'", "timing.max_seconds=1,null,2.5"],
 ]
 

@@ -180,7 +180,7 @@ def lives(pid: int) -> bool:
 
 def test_two_sweeps_never_time_on_one_device_at_once(tmp_path):
     (tmp_path / "networks.py").write_text(NETWORKS)
-    words = [*custom("Identity", "Sleep"), "timing.iterations=300", "tracking=off"]
+    words = [*custom("Identity", "Sleep"), "timing.iterations=600", "tracking=off"]
     first = start_in(tmp_path, *words, "sweep.id=first")
     wait_for(lambda: timing_of(tmp_path))
     refused = run_in(tmp_path, *words, "sweep.id=second", "device_lock=refuse")

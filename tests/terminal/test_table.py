@@ -170,6 +170,13 @@ def test_a_log_gets_the_same_lines_and_a_full_disk_costs_only_the_log(tmp_path):
     assert full.console.file.getvalue().startswith("one\n")
 
 
+def test_a_table_has_an_end():
+    records = [replace(make_record(), key=str(number)) for number in range(1005)]
+    text = printed(records)
+    assert text.count("suspect") == 1000
+    assert "(the first 1000 of 1005; all are in MLflow and on disk)" in text
+
+
 def test_durations_read_as_a_person_says_them():
     assert [duration(s) for s in (0.2, 8.4, 180, 9000)] == ["1 s", "8 s", "3 min", "2.5 h"]
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -19,48 +20,66 @@ from fakes.program import ROOT, run_doctor, run_in
 SECONDS = 90  # that a server may take to come up on a busy machine
 
 
+class Server:
+    """A real MLflow server, which can be stopped and started again at the same address."""
+
+    def __init__(self, folder) -> None:
+        folder.mkdir()
+        self._folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it is up."""
+        self._process = subprocess.Popen(
+            [
+                sys.executable, "-m", "mlflow", "server", "--workers", "1",
+                "--host", "127.0.0.1", "--port", str(self._port),
+                "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db",
+                "--artifacts-destination", str(self._folder / "artifacts"),
+            ],
+            cwd=self._folder,
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        until = time.monotonic() + SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.uri}/health", timeout=5).close()
+                return
+            except (urllib.error.URLError, OSError):
+                assert self._process.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Kill it, with its workers."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def runs(self) -> list[tuple[str, str]]:
+        """Names and states of the runs it holds."""
+        with sqlite3.connect(self._folder / "mlflow.db") as database:
+            query = "SELECT name, status FROM runs WHERE lifecycle_stage = 'active'"
+            return sorted(database.execute(query))
+
+
 @pytest.fixture
 def server(tmp_path):
-    """The URI and the process of a server that is up."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path / "server"
-    folder.mkdir()
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "mlflow", "server", "--workers", "1",
-            "--host", "127.0.0.1", "--port", str(port),
-            "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
-            "--artifacts-destination", str(folder / "artifacts"),
-        ],
-        cwd=folder,
-        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    uri, until = f"http://127.0.0.1:{port}", time.monotonic() + SECONDS
-    while True:
-        try:
-            urllib.request.urlopen(f"{uri}/health", timeout=5).close()
-            break
-        except (urllib.error.URLError, OSError):
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.2)
-    yield uri, process
-    end(process)
-
-
-def end(process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """A server that is up."""
+    server = Server(tmp_path / "server")
+    server.start()
+    yield server
+    server.stop()
 
 
 def test_a_server_gets_the_runs_and_the_terminal_only_our_own_lines(server, tmp_path):
-    uri, _ = server
+    uri = server.uri
     ran = run_in(
         tmp_path, "model=simulated", "timing.warmup=1,2", "tracking=server", f"tracking.uri={uri}"
     )
@@ -74,16 +93,32 @@ def test_a_server_gets_the_runs_and_the_terminal_only_our_own_lines(server, tmp_
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_server_that_goes_away_in_mid_sweep_costs_no_result_and_the_missing_are_counted(
+SLEEPS = ("model=custom", "model.target=networks.Sleep", "timing.warmup=1")
+NAMES = [(f"networks.Sleep {size}px b1 w1 wall", "FINISHED") for size in (16, 24, 8)]
+
+
+def publish(folder, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m runner.publish` in `folder`."""
+    return subprocess.run(
+        [sys.executable, "-m", "runner.publish", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_a_server_that_goes_away_in_mid_sweep_costs_no_result_and_gets_the_rest_later(
     server, tmp_path
 ):
-    uri, process = server
     (tmp_path / "networks.py").write_text(NETWORKS)
+    where = ("tracking=server", f"tracking.uri={server.uri}")
     sweep = subprocess.Popen(
         [
-            sys.executable, "-m", "runner", "model=custom", "model.target=networks.Sleep",
-            "input.size=8,16,24", "timing.iterations=40", "timing.warmup=1",
-            "tracking=server", f"tracking.uri={uri}",
+            sys.executable, "-m", "runner", *SLEEPS, *where, "sweep.id=night",
+            "input.size=8,16,24", "timing.iterations=40",
         ],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
@@ -93,9 +128,141 @@ def test_a_server_that_goes_away_in_mid_sweep_costs_no_result_and_the_missing_ar
     )  # fmt: skip
     first = sweep.stdout.readline()
     assert first.startswith("[1/3]"), first
-    end(process)
+    server.stop()
     out, err = sweep.communicate(timeout=200)
     assert sweep.returncode == 0, out + err
     assert out.count("warning: MLflow can't be used") == 1
     assert "MLflow    2 of 3 trials are not there" in out
+    assert "the next sweep brings them, or python -m runner.publish night" in out
     assert len(list(tmp_path.glob("outputs/*/*/record.json"))) == 3
+    refused = publish(tmp_path, "night")
+    assert refused.returncode == 1
+    assert "night: not brought to MLflow" in refused.stdout
+    server.start()
+    brought = publish(tmp_path)
+    assert (brought.returncode, brought.stderr) == (0, "")
+    assert brought.stdout == "night: 2 brought to MLflow, 1 were there\n"
+    assert publish(tmp_path).stdout == "night: 0 brought to MLflow, 3 were there\n"
+    assert server.runs() == [*NAMES, ("sweep night", "FINISHED")]
+
+
+def test_a_server_that_comes_back_in_mid_sweep_is_used_again_and_gets_what_waits(server, tmp_path):
+    """What this sweep could not send, and what an earlier one could not."""
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    where = ("tracking=server", f"tracking.uri={server.uri}")
+    quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    server.stop()
+    alone = run_in(tmp_path, *SLEEPS, *where, "input.size=8", "sweep.id=earlier",
+                   "timing.iterations=10", **quick)  # fmt: skip
+    assert "1 of 1 trials are not there" in alone.out
+    sweep = subprocess.Popen(
+        [
+            sys.executable, "-m", "runner", *SLEEPS, *where, "sweep.id=night",
+            "input.size=8,16,24", "timing.iterations=250",
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | quick,
+        stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert "MLflow can't be used" in sweep.stdout.readline()
+    server.start()
+    out, _ = sweep.communicate(timeout=200)
+    assert sweep.returncode == 0, out
+    assert "not there" not in out
+    assert "brought there, too: 1 of earlier" in out
+    assert server.runs() == [NAMES[0], NAMES[1], NAMES[2], NAMES[2], ("sweep night", "FINISHED")]
+
+
+def test_a_server_that_never_answers_takes_no_time_from_the_trials(tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        ran = run_in(
+            tmp_path, *SLEEPS, "input.size=8,16", "timing.iterations=10", "tracking=server",
+            f"tracking.uri={uri}", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+            MLFLOW_HTTP_REQUEST_TIMEOUT="2",
+        )  # fmt: skip
+    assert ran.code == 0, ran.out + ran.err
+    assert ran.out.count("warning: MLflow can't be used") == 1
+    assert "2 of 2 trials are not there" in ran.out
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 6 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip("no file system can be mounted here, as only root can")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_under_mlflow_costs_no_result(small_disk, tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS + FILLS)
+    words = ("model=custom", "model.target=networks.Fills", "input.size=8,16",
+             "timing.iterations=10", "tracking=server",
+             f"tracking.uri=sqlite:///{small_disk}/mlflow.db", "sweep.id=night")  # fmt: skip
+    ran = run_in(tmp_path, *words)
+    assert ran.code == 0, ran.out + ran.err
+    assert "Traceback" not in ran.err
+    assert ran.out.count("warning: MLflow can't be used") == 1
+    assert "2 of 2 trials are not there" in ran.out
+    (small_disk / "rest").unlink()
+    brought = publish(tmp_path)
+    assert brought.stdout == "night: 2 brought to MLflow, 0 were there\n", brought.stderr
+
+
+def test_a_full_disk_under_the_records_ends_the_sweep_which_goes_on_when_there_is_room(
+    small_disk, tmp_path
+):
+    (tmp_path / "networks.py").write_text(NETWORKS + FILLS)
+    words = ("model=custom", "model.target=networks.Identity,networks.Fills", "input.size=8",
+             "timing.iterations=10", "tracking=off", f"output_dir={small_disk}/outputs",
+             "sweep.id=night")  # fmt: skip
+    ran = run_in(tmp_path, *words)
+    assert ran.code == 1
+    assert "runner: [Errno 28] No space left on device" in ran.err
+    assert "Traceback" not in ran.err
+    (small_disk / "rest").unlink()
+    ran = run_in(tmp_path, *words)
+    assert ran.code == 0, ran.out + ran.err
+    assert "going on with night: 1 of 2 trials are there" in ran.out
+
+
+FILLS = '''
+class Fills(torch.nn.Module):
+    """Fills the small disk, once."""
+    def forward(self, x):
+        if not os.path.exists("filled"):
+            open("filled", "w").close()
+            with open("small/rest", "wb", buffering=0) as file:
+                try:
+                    while True:
+                        file.write(b"x" * 512)
+                except OSError:
+                    pass
+        return x
+'''
+
+
+def test_a_locked_database_costs_no_result(program):
+    assert program("model=simulated", "sweep.id=first").code == 0
+    folder = program("model=simulated", "dry_run=true").folder
+    with sqlite3.connect(folder / "outputs" / "mlflow.db") as database:
+        database.execute("BEGIN EXCLUSIVE")
+        ran = program("model=simulated", "sweep.id=second")
+        database.rollback()
+    assert ran.code == 0, ran.out + ran.err
+    assert "locked" in ran.out
+    assert "1 of 1 trials are not there" in ran.out
+    third = program("model=simulated", "sweep.id=third")
+    assert "brought there, too: 1 of second" in third.out
