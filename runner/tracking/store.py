@@ -83,8 +83,8 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    for noisy in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # we tell what it would
     embedded = uri is None
     where = sqlite_uri(output_dir) if uri is None else uri
     try:

@@ -17,6 +17,7 @@ from fakes.program import ROOT, run_in, start_in
 
 from runner.records.store import load
 
+pytestmark = pytest.mark.slow
 QUICK = ("timing.warmup=2", "timing.iterations=40", "timing.inner=1", "runtime.threads=1")
 CGROUPS = Path("/sys/fs/cgroup")
 # below it, with the limit's name: version 1, then version 2

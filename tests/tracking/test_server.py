@@ -17,6 +17,7 @@ import pytest
 from fakes.networks import NETWORKS
 from fakes.program import ROOT, run_doctor, run_in
 
+pytestmark = pytest.mark.slow
 SECONDS = 90  # that a server may take to come up on a busy machine
 
 
