@@ -20,7 +20,6 @@ from runner.terminal.layout import Column, lay_out
 from runner.trial.labels import settings, varying
 from runner.trial.methods import METHODS
 
-
 MOST_ROWS = 1000
 
 

@@ -144,6 +144,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "sentence"), CASES, ids=[case[0] for case in CASES])
 def test_bad_input_is_refused_in_one_message(program, arguments, sentence):
     ran = program(*arguments.split(" "))
