@@ -54,7 +54,8 @@ def test_a_sweep_runs_through_a_launcher_whose_jobs_are_processes_of_their_own(p
     assert [record.status for record in sorted(ran.records(), key=lambda record: record.title)] == [
         "completed", "completed", "failed", "failed",
     ]  # fmt: skip
-    assert "[4/4] networks.Raises 48px" in ran.out
+    assert "[3/4] networks.Raises 32px" in ran.out
+    assert "1 more trial in the same way" in ran.out
     with sqlite3.connect(ran.folder / "outputs" / "mlflow.db") as database:
         statuses = [row[0] for row in database.execute("SELECT status FROM runs")]
     assert sorted(statuses) == ["FAILED", "FAILED", "FAILED", "FINISHED", "FINISHED"]

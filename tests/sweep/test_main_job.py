@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -242,6 +243,15 @@ def test_ctrl_c_before_the_first_trial_is_no_crash(tmp_path, seconds):
     told = err.partition("Exception ignored")[0]  # by Python, where a callback swallows it
     # before our first line runs Python itself may end by the signal, with a traceback of its own
     assert "Traceback" not in told if process.returncode == 130 else "runner/" not in told
+
+
+def test_a_folder_whose_name_looks_like_a_number_is_the_trials_own(program):
+    words = ("model=simulated", "tracking=off", *QUICK)
+    listed = program(*words, "seed=range(0,1000)", "dry_run=true").out
+    number, folder = re.search(r"^ *(\d+)  (\d+e\d+) ", listed, re.MULTILINE).groups()  # one in 280
+    ran = program(*words, f"seed={int(number) - 1},0")
+    assert ran.code == 0, ran.out + ran.err
+    assert len(list(ran.folder.glob(f"outputs/*/{folder}/record.json"))) == 1
 
 
 def test_a_dry_run_lists_the_trials_and_leaves_nothing(program):

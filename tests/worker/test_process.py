@@ -104,7 +104,7 @@ def test_phases_are_heard_in_their_order():
     [
         ("Raises", "failed", "the network is on fire, password=***"),
         ("RunsOut", "out_of_memory", "tried to allocate 99 GiB"),
-        ("Dies", "failed", "the worker process was ended by SIGSEGV; see worker.log"),
+        ("Dies", "failed", "the worker process was ended by SIGSEGV"),
         ("not_a_module", "failed", "networks.not_a_module returned a int; expected a torch.nn.M"),
         ("Stubborn", "failed", "the network is in training mode (itself) after eval()"),
     ],

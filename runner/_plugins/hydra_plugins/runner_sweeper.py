@@ -77,7 +77,7 @@ class RunnerSweeper(Sweeper):
         session = self._command.session(plan)
         with session.around() as job:
             placed = [
-                [*point, f"{SUBDIR}={trial.folder}"]
+                [*point, f"{SUBDIR}='{trial.folder}'"]  # 5694e3015069 would be a number
                 for point, trial in zip(points, plan.trials, strict=True)
                 if session.is_left(trial)
             ]
