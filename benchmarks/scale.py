@@ -77,13 +77,13 @@ def run(folder: Path, trials: int) -> Iterator[list[str]]:
     began = sorted(datetime.fromisoformat(record["started_at"]) for record in records)
     gaps_s = [(b - a).total_seconds() for a, b in pairwise(began)]
     for name, part in (("first", gaps_s[:CHUNK]), ("last", gaps_s[-CHUNK:])):
-        value = f"{statistics.median(part):.3f}"
-        yield [f"a trial among the {name} {CHUNK} of {trials}, wall s", value, "0.15"]
+        value = f"{statistics.median(part):.3f} ({min(part):.3f})"
+        yield [f"a trial among the {name} {CHUNK} of {trials}, wall s (least)", value, "0.15"]
     for name, seen in watch.seen.items():
-        settled = seen[len(seen) // 10 :]
-        (first_mib, first_files), (last_mib, last_files) = settled[0], settled[-1]
-        yield [f"memory of the {name}, MiB", f"{first_mib:.0f} -> {last_mib:.0f}", "flat"]
-        yield [f"open files of the {name}", f"{first_files} -> {last_files}", "flat"]
+        parts = [seen[len(seen) * tenth // 10] for tenth in range(1, 10)]
+        mib, files = zip(*parts, strict=True)
+        yield [f"memory of the {name}, MiB, by tenths", " ".join(f"{x:.0f}" for x in mib), "flat"]
+        yield [f"open files of the {name}, by tenths", " ".join(map(str, files)), "flat"]
 
 
 def records(folder: Path, count: int) -> Iterator[list[str]]:

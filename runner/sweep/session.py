@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -81,6 +82,8 @@ class Session(Audience):
         self._open_tracking()
         import runner.verdict.judge  # noqa: F401  (scipy: now, while the forkserver loads torch)
 
+        # what is loaded stays; beside so much of it, garbage would be looked for after 70 MiB only
+        gc.freeze()
         return Job(plan.devices, plan.folder, plan.varying, plan.order_seed, self._command, self)
 
     def _take_folder(self, locks: ExitStack) -> None:

@@ -15,7 +15,9 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -81,6 +83,8 @@ class RunnerSweeper(Sweeper):
                 for point, trial in zip(points, plan.trials, strict=True)
                 if session.is_left(trial)
             ]
+            # the first of them hears of a job's end after all others
+            self._context.callbacks.callbacks.insert(0, ForgetConfigurations())
             launcher = Plugins.instance().instantiate_launcher(
                 hydra_context=HydraContext(config_loader=loader, callbacks=self._context.callbacks),
                 task_function=job,
@@ -91,6 +95,14 @@ class RunnerSweeper(Sweeper):
             records = [one.return_value for one in launched]
             session.returned(records)
         return records
+
+
+class ForgetConfigurations(Callback):
+    """Launchers keep what each job returns, and with it 100 KiB of configuration nobody reads."""
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Called by Hydra in the process that has run the job."""
+        job_return.cfg = job_return.hydra_cfg = None
 
 
 class ReadOnce(CachingConfigRepository):
