@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.alone
 CUSTOM = ("model=custom", "tracking=off")
 
 

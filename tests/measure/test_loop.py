@@ -442,6 +442,7 @@ def test_a_cpu_is_timed_by_the_host_clock_and_has_no_events():
         device.event()
 
 
+@pytest.mark.alone
 def test_wall_agrees_with_the_timer_of_torch():
     """In turn, with the same threads; a median of ratios stands short disturbances."""
     threads = torch.get_num_threads()
