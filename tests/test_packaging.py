@@ -59,7 +59,7 @@ def test_the_installed_wheel_and_its_console_script_work_from_any_directory(whee
 
 
 def test_ci_runs_the_test_line_of_the_readme():
-    assert re.search(r"^python3 -m venv .*\[test\].* -m pytest$", README, re.MULTILINE)
+    assert re.search(r"^python3 -m venv .*\[test\].* -m pytest -n 2$", README, re.MULTILINE)
     assert "README.md" in (ROOT / ".ci" / "run").read_text()
 
 
@@ -71,6 +71,7 @@ def test_the_readme_names_every_key():
             ("model", "custom"),
             ("timing", "default"),
             ("runtime", "default"),
+            ("engine", "eager"),
             ("tracking", "sqlite"),
         )
     }

@@ -15,11 +15,26 @@ from yaml import MarkedYAMLError
 from runner.config.schema import CONF, GLOBAL, Config, types_of
 from runner.trial.rules import Problem
 
+OTHERS_SAY = {  # words of other tools -> ours
+    **dict.fromkeys(("dtype", "half", "fp16", "bf16", "amp", "tf32"), "runtime.precision"),
+    **dict.fromkeys(("bs", "batch", "batchsize", "batch_sizes"), "input.batch_size"),
+    **dict.fromkeys(("imgsz", "img_size", "image_size", "resolution"), "input.size"),
+    **dict.fromkeys(("iters", "num_iters", "runs", "steps", "bench_iter"), "timing.iterations"),
+    **dict.fromkeys(("warmups", "warm_iter", "num_warmup", "warmup_runs"), "timing.warmup"),
+    **dict.fromkeys(("num_threads", "nthreads", "cpu_threads"), "runtime.threads"),
+    **dict.fromkeys(("memory_format", "nhwc"), "runtime.channels_last"),
+    **dict.fromkeys(("backend", "runtime_engine"), "engine"),
+    **dict.fromkeys(("pretrained", "checkpoint"), "model.weights"),
+    **dict.fromkeys(("torchcompile", "torch_compile", "compile_mode"), "runtime.compile"),
+    "gpu": "device",
+}
+
 
 def unknown_key(key: str, prefix: str, allowed: list[str]) -> Problem:
     """A key that is not there, with those that it may have meant."""
     leaf = key.rpartition(".")[2]
     near = _keys_named(leaf)  # in whatever group, before what only looks like it
+    near = near or ([OTHERS_SAY[leaf]] if leaf in OTHERS_SAY else [])
     near = near or [f"{prefix}{name}" for name in difflib.get_close_matches(leaf, allowed, n=1)]
     near = near or _keys_named(leaf, nearly=True)
     where = f"{prefix.rstrip('.')} has" if prefix else "the keys are"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -30,13 +30,14 @@ from runner.config.schema import (
 )
 from runner.host.devices import Devices, resolve_device
 from runner.measure.simulated import SimulatedDevice
-from runner.trial.description import Input, Model, Runtime, Timing, Trial
+from runner.trial.description import Engine, Input, Model, Runtime, Timing, Trial
 from runner.trial.methods import EVERYWHERE, resolve_method
 from runner.trial.rules import Problem, UsageError, problems, size_of, target_problem
 
 Values = dict[str, Any]
 """The keys of a configuration and their values, a dictionary for each group."""
 
+UNKNOWN_SIZE = (0, 0)  # pixels
 LONGEST_ID, RESERVED_IDS = 128, ("mlartifacts", "mlflow.db")
 TRACKING_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 
@@ -87,10 +88,17 @@ def values_of(cfg: DictConfig) -> Values:
     return {str(key): plain(cfg[key]) for key in cfg if key != "hydra"}
 
 
-def trial_of(values: Values, devices: Devices, folder: Path) -> Trial:
+def trial_of(
+    values: Values,
+    devices: Devices,
+    folder: Path,
+    own_sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> Trial:
     """The Trial that the values of a point describe, checked.
 
-    `folder` is where a user's own modules are looked for.
+    `folder` is where a user's own modules are looked for. `own_sizes` are those of models, by their
+    labels, that only their sources know: as long as these have not been asked, UNKNOWN_SIZE
+    stands for them.
     Raises UsageError with every problem found.
     """
     found = [
@@ -101,13 +109,23 @@ def trial_of(values: Values, devices: Devices, folder: Path) -> Trial:
     ]
     # int8 kernels are the CPU's
     only = {"quantized": "cpu", "simulated": "simulated"}.get(values["model"]["task"], "auto")
-    size = size_of(values["input"]["size"])
+    own = values["input"]["size"] is None and values["model"]["default_size"] is None
+    size: tuple[int, int] | Problem = UNKNOWN_SIZE
+    if not own:
+        size = size_of(values["input"]["size"])
+    elif own_sizes is not None:
+        size = _own_size(Model(**_known(values["model"], Model)), own_sizes)
     device = resolve_device(only if values["device"] == "auto" else values["device"], devices)
     found += [value for value in (size, device) if isinstance(value, Problem)]
-    told = {problem.key for problem in found}
+    told = {problem.key for problem in found} | ({"input.size"} if size == UNKNOWN_SIZE else set())
     known = values["device"] if isinstance(device, Problem) else device
     kind = known.partition(":")[0]
-    method = resolve_method(values["timing"]["method"], kind)
+    engine = _known(values["engine"], Engine)
+    if engine["name"] == "auto":
+        engine["name"] = "onnxruntime" if values["model"]["source"] == "onnx" else "eager"
+    method = resolve_method(
+        values["timing"]["method"], kind if engine["name"] == "eager" else "cpu"
+    )
     trial = Trial(
         model=Model(**_known(values["model"], Model)),
         input=Input(
@@ -119,11 +137,19 @@ def trial_of(values: Values, devices: Devices, folder: Path) -> Trial:
         device=known,
         repeat=values["repeat"],
         seed=values["seed"],
+        engine=Engine(**engine),
     )
     found += [one for one in problems(trial, kind in EVERYWHERE) if one.key not in told]
     if found:
         raise UsageError(*found)
     return trial
+
+
+def _own_size(model: Model, known: Mapping[str, tuple[int, int]]) -> tuple[int, int] | Problem:
+    if model.label in known:
+        return known[model.label]
+    found = f"input.size is null, and {model.label} does not say which it is made for"
+    return Problem("input.size", found, "give it in pixels, as in input.size=224")
 
 
 def _unresolved(cfg: DictConfig, prefix: str = "") -> Iterator[Problem]:

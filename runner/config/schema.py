@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from runner.trial.description import Input, Model, Runtime, Timing
+from runner.trial.description import Engine, Input, Model, Runtime, Timing
 
 GLOBAL = "# @package _global_"
 ISOLATIONS = ("process", "none")
@@ -84,6 +84,7 @@ class Config:
     input: Input = field(default_factory=InputKeys)
     timing: Timing = field(default_factory=TimingKeys)
     runtime: Runtime = field(default_factory=RuntimeKeys)
+    engine: Engine = field(default_factory=Engine)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     device: str = MISSING

@@ -25,7 +25,7 @@ def host_environment(folder: Path) -> dict[str, Any]:
         "os": platform.platform(),
         "python": platform.python_version(),
         "torch": _version("torch"),
-        "torchvision": _version("torchvision"),
+        **{name: _version(name) for name in ("torchvision", "timm", "onnxruntime", "openvino")},
         "mlflow": _version("mlflow"),
         "runner": _version("runner"),
         "cpu": cpu_model(),

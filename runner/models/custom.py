@@ -6,7 +6,9 @@ import importlib
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 
@@ -18,22 +20,23 @@ from runner.trial.rules import Problem
 def network(trial: Trial) -> torch.nn.Module:
     """What `model.target` returns. Raises ModelError unless that is a network."""
     target = str(trial.model.target)
-    made = load_target(target)(**trial.model.kwargs)
+    made = load(target, "model.target")(**trial.model.kwargs)
     if not isinstance(made, torch.nn.Module):
         raise ModelError(f"{target} returned a {type(made).__name__}; expected a torch.nn.Module")
     return made
 
 
-def problems(model: Model) -> Iterator[Problem]:
+def problems(trial: Trial) -> Iterator[Problem]:
     """Why `model.target` can't be imported or called with `model.kwargs`."""
+    model = trial.model
     try:
-        yield from _uncallable(load_target(str(model.target)), model)
+        yield from _uncallable(load(str(model.target), "model.target"), model)
     except ModelError as error:
         yield Problem("model.target", str(error))
 
 
-def load_target(target: str) -> Callable[..., object]:
-    """The callable at an import path, looked for in the current directory too.
+def load(target: str, key: str) -> Callable[..., object]:
+    """The callable at an import path that `key` gives, looked for in the current directory too.
 
     Raises ModelError if it can't be imported or is not callable.
     """
@@ -43,14 +46,32 @@ def load_target(target: str) -> Callable[..., object]:
     try:
         found = getattr(importlib.import_module(module_name), name)
     except Exception as error:  # a user's module may raise anything at all
+        where = place_of(error)
         raise ModelError(
-            f"model.target={target} can't be imported: {type(error).__name__}: {error} "
-            f"(looked in {folder} and the installed packages)"
+            f"{key}={target} can't be imported: {f'{where}: ' if where else ''}"
+            f"{type(error).__name__}: {error} (looked in {folder} and the installed packages)"
         ) from error
     if not callable(found):
-        raise ModelError(f"model.target={target} is a {type(found).__name__}; expected a callable")
+        raise ModelError(f"{key}={target} is a {type(found).__name__}; expected a callable")
     made: Callable[..., object] = found
     return made
+
+
+def place_of(error: BaseException) -> str | None:
+    """The innermost line of the user's own code that has led to an error: `net.py:12 in forward`.
+
+    None where there is none: their own is what lies below the current directory.
+    """
+    own, ours = Path.cwd(), Path(__file__).parents[1]
+    while error.__cause__ is not None:
+        error = error.__cause__
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(own) and not path.is_relative_to(ours):
+            relative = path.relative_to(own)
+            if not {"site-packages", "dist-packages"} & set(relative.parts):
+                return f"{relative}:{frame.lineno} in {frame.name}"
+    return None
 
 
 def _uncallable(made_by: Callable[..., object], model: Model) -> Iterator[Problem]:

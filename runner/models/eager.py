@@ -1,57 +1,162 @@
-"""A torch.nn.Module as it is: in eval mode, on its device, what it really is read back."""
+"""Engine: a torch.nn.Module, cast, laid out and compiled as asked, what it really is read back."""
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
-from runner.models.workload import ModelError, Workload, shapes
+from runner.models import compiled
+from runner.models.workload import ModelError, Workload, converted, dtypes_of, shapes
+from runner.trial.description import Runtime, Trial
+from runner.trial.rules import Problem
+
+CAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+AUTOCAST = {"amp_bf16": torch.bfloat16, "amp_fp16": torch.float16}
+LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the dimensions of a tensor
 
 
-def eager(
-    network: torch.nn.Module, inputs: tuple[Any, ...], device: torch.device, size: tuple[int, int]
+def prepare(
+    network: torch.nn.Module, inputs: tuple[Any, ...], trial: Trial, device: torch.device
 ) -> Workload:
-    """The network in eval mode as a workload, for inputs of `size` (height, width).
+    """The network in eval mode as a workload, on its device and as the trial's runtime says.
 
     Raises ModelError when a part of it stays in training mode.
     """
-    network = network.eval().to(device)
+    runtime = trial.runtime
+    network = by_keyword(network.eval(), inputs)
     if training := training_parts(network):
         raise ModelError(
             f"the network is in training mode ({', '.join(training[:3])}) after eval(); "
             "its eval() must reach every part"
         )
-    return Workload(
-        network, inputs, _facts(network, size) | {"input_shapes": lambda: shapes(inputs)}
-    )
+    reference = as_reference(network, inputs, device) if changes_output(runtime) else None
+    network = network.to(device)
+    if dtype := CAST.get(runtime.precision):
+        network = network.to(dtype)
+        inputs = converted(inputs, lambda t: t.to(dtype) if t.is_floating_point() else t)
+    if runtime.channels_last:
+        _lay_out(network)
+        inputs = converted(inputs, _laid_out)
+    call: Callable[..., object] = network
+    if runtime.compile != "off":
+        call = compiled.compiled(network, runtime.compile)
+    if autocast := AUTOCAST.get(runtime.precision):
+        call = _autocast(call, device.type, autocast)
+    facts = {
+        "engine": lambda: f"torch {torch.__version__}",
+        **_facts(network, trial.input.size),
+        "input_shapes": lambda: shapes(inputs),
+        "input_dtype": lambda: dtypes_of(inputs),
+        "autocast": lambda: str(autocast).removeprefix("torch.") if autocast else None,
+    }
+    if runtime.compile != "off":
+        facts |= compiled.facts()
+    return Workload(call, inputs, facts, reference)
+
+
+class ByKeyword(torch.nn.Module):
+    """A network that gets its one dictionary of inputs as keywords."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network.eval()
+        self.training = False
+
+    def forward(self, inputs: dict[str, Any]) -> Any:
+        """Call the network."""
+        return self.network(**inputs)
+
+
+def by_keyword(network: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.nn.Module:
+    """The network as what can be called with `inputs`."""
+    return ByKeyword(network) if isinstance(inputs[0], dict) else network
+
+
+def problems(trial: Trial) -> Iterator[Problem]:
+    """Why torch can't run a network so on this machine."""
+    precision, kind = trial.runtime.precision, trial.device_kind
+    if kind == "cpu" and precision.endswith("fp16") and not fp16_on_cpu():
+        found = f"runtime.precision={precision}, but this CPU has no instructions for fp16"
+        yield Problem("runtime.precision", found, "use bf16 or amp_bf16, or a GPU")
+    if trial.runtime.compile != "off":
+        yield from compiled.problems(trial)
+
+
+def fp16_on_cpu() -> bool:
+    """Whether torch's kernels for this CPU compute in fp16."""
+    return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+
+
+def changes_output(runtime: Runtime) -> bool:
+    """Whether a network may give something else than in fp32 as it stands."""
+    plain = runtime.precision == "fp32" and runtime.compile == "off"
+    return not plain or runtime.channels_last
+
+
+def as_reference(
+    network: torch.nn.Module, inputs: tuple[Any, ...], device: torch.device
+) -> Callable[[], object]:
+    """One pass in fp32, without TF32, of the network as it is now: a copy, on the CPU till then."""
+    network = by_keyword(copy.deepcopy(network).eval(), inputs)
+
+    def output() -> object:
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        tf32 = matmul.allow_tf32, cudnn.allow_tf32
+        matmul.allow_tf32 = cudnn.allow_tf32 = False
+        try:
+            return network.to(device)(*inputs)
+        finally:
+            matmul.allow_tf32, cudnn.allow_tf32 = tf32
+
+    return output
+
+
+def _autocast(
+    call: Callable[..., object], device_type: str, dtype: torch.dtype
+) -> Callable[..., object]:
+    def in_autocast(*inputs: object) -> object:
+        with torch.autocast(device_type, dtype):
+            return call(*inputs)
+
+    return in_autocast
+
+
+def _lay_out(network: torch.nn.Module) -> None:
+    """Weights of convolutions, of images and of clips, in their channels-last order."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        tensor.data = _laid_out(tensor.data)
+
+
+def _laid_out(tensor: torch.Tensor) -> torch.Tensor:
+    layout = LAYOUTS.get(tensor.dim())
+    return tensor if layout is None else tensor.contiguous(memory_format=layout)
 
 
 def _facts(network: torch.nn.Module, size: tuple[int, int]) -> dict[str, Callable[[], Any]]:
     """What the network really is, read back; not what was asked for."""
 
-    def dtype() -> str | None:
-        first = next(network.parameters(), None)
-        return str(first.dtype).removeprefix("torch.") if first is not None else None
-
     def channels_last() -> bool:
-        first = next(network.parameters(), None)
-        return (
-            first is not None
-            and first.dim() == 4
-            and first.is_contiguous(memory_format=torch.channels_last)
-            and not first.is_contiguous()
-        )
+        """Whether all weights are that could be."""
+        filters = [p for p in network.parameters() if p.dim() in LAYOUTS and not _ambiguous(p)]
+        laid_out = [p.is_contiguous(memory_format=LAYOUTS[p.dim()]) for p in filters]
+        return bool(filters) and all(laid_out)
 
     return {
-        "dtype": dtype,
+        "dtype": lambda: dtypes_of(list(network.parameters())),
         "channels_last": channels_last,
         "parameters": lambda: sum(parameter.numel() for parameter in network.parameters()),
         "network_size": lambda: _scaled(getattr(network, "transform", None), size),
         "eval": lambda: not training_parts(network),
     }
+
+
+def _ambiguous(tensor: torch.Tensor) -> bool:
+    """Whether its memory is the same in both orders, as that of a 1 x 1 filter."""
+    return tensor.is_contiguous() and tensor.is_contiguous(memory_format=LAYOUTS[tensor.dim()])
 
 
 def training_parts(network: torch.nn.Module) -> list[str]:

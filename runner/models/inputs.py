@@ -1,18 +1,54 @@
-"""The batch that a forward pass gets, by the task of its model."""
+"""The batch that a forward pass gets, by the task of its model or from a callable of the user."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
+from runner.models.custom import load
+from runner.models.workload import ModelError, converted, tensors_of
 from runner.trial.description import Trial
+from runner.trial.rules import Problem
 
 
 def inputs_of(trial: Trial, device: torch.device) -> tuple[Any, ...]:
-    """What the network is called with, on the device, seeded by `trial.seed`."""
+    """What the network is called with, on the device, seeded by `trial.seed`.
+
+    A dictionary stands for keywords, and is the only one then.
+    Raises ModelError if a callable of the user gives no tensors.
+    """
     torch.manual_seed(trial.seed)
-    return tuple(_to(device, value) for value in _made(trial))
+    made = _made(trial) if trial.model.inputs is None else _from_user(trial, device)
+    inputs: tuple[Any, ...] = converted(made, lambda tensor: tensor.to(device))
+    return inputs
+
+
+def problems(trial: Trial) -> Iterator[Problem]:
+    """Why `model.inputs` can't be imported or called."""
+    if trial.model.inputs is None:
+        return
+    try:
+        made_by = load(trial.model.inputs, "model.inputs")
+        inspect.signature(made_by).bind(1, trial.input.size, torch.device("cpu"))
+    except ModelError as error:
+        yield Problem("model.inputs", str(error))
+    except TypeError as error:
+        found = f"model.inputs={trial.model.inputs} can't be called ({error})"
+        remedy = "it gets (batch_size, (height, width), device) and returns what the network takes"
+        yield Problem("model.inputs", found, remedy)
+    except ValueError:
+        return  # a callable of C has no signature to be read
+
+
+def _from_user(trial: Trial, device: torch.device) -> tuple[Any, ...]:
+    name = str(trial.model.inputs)
+    made = load(name, "model.inputs")(trial.input.batch_size, trial.input.size, device)
+    if not tensors_of(made):
+        raise ModelError(f"model.inputs={name} returned a {type(made).__name__} without tensors")
+    return tuple(made) if isinstance(made, (tuple, list)) else (made,)
 
 
 def _made(trial: Trial) -> tuple[Any, ...]:
@@ -39,7 +75,3 @@ def _filled(trial: Trial, shape: tuple[int, ...], unit: bool = False) -> torch.T
             return torch.ones(shape)
         case _:
             return torch.rand(shape) if unit else torch.randn(shape)
-
-
-def _to(device: torch.device, value: Any) -> Any:
-    return [item.to(device) for item in value] if isinstance(value, list) else value.to(device)

@@ -1,18 +1,22 @@
-"""From a trial to its workload: the source that has its network.
+"""From a trial to its workload: the source that has its network, the engine that runs it.
 
-A source is a module of this room with two functions: `network(trial)` and `problems(model)`.
+A source is a module of this room with two functions, `network(trial)` and `problems(trial)`, and
+`own_size(model)` if its models are made for one and `describe(network)` if it knows more facts; an
+engine has `prepare(network, inputs, trial,
+device)` and `problems(trial)`.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from runner.models.eager import eager
 from runner.models.inputs import inputs_of
+from runner.models.inputs import problems as inputs_problems
 from runner.models.workload import Workload
 from runner.trial.description import Model, Trial
 from runner.trial.rules import Problem
@@ -25,14 +29,28 @@ def build(trial: Trial, device: torch.device) -> Workload:
     stays in training mode.
     """
     torch.manual_seed(trial.seed)
-    network = _source(trial.model).network(trial)
-    return eager(network, inputs_of(trial, device), device, trial.input.size)
+    source = _source(trial.model)
+    network = source.network(trial)
+    engine = importlib.import_module(f"runner.models.{trial.engine.name}")
+    workload: Workload = engine.prepare(network, inputs_of(trial, device), trial, device)
+    own = source.describe(network) if hasattr(source, "describe") else {}
+    return replace(workload, describe={**workload.describe, **own})
 
 
-def problems(models: Iterable[Model]) -> Iterator[Problem]:
-    """What is wrong with targets, arguments and weights, found without building a network."""
-    for model in models:
-        yield from _source(model).problems(model)
+def problems(trials: Iterable[Trial]) -> Iterator[Problem]:
+    """What is wrong with models and engines, found without building a network."""
+    for trial in trials:
+        yield from _source(trial.model).problems(trial)
+        yield from inputs_problems(trial)
+        yield from importlib.import_module(f"runner.models.{trial.engine.name}").problems(trial)
+
+
+def own_sizes(trials: Sequence[Trial]) -> dict[str, tuple[int, int]]:
+    """(height, width) for which models are made that say so, by their labels."""
+    models = {trial.model.label: trial.model for trial in trials if not trial.model.default_size}
+    asked = {label: getattr(_source(model), "own_size", None) for label, model in models.items()}
+    sizes = {label: ask(models[label]) for label, ask in asked.items() if ask is not None}
+    return {label: size for label, size in sizes.items() if size is not None}
 
 
 def _source(model: Model) -> Any:

@@ -31,8 +31,9 @@ def network(trial: Trial) -> torch.nn.Module:
     return made
 
 
-def problems(model: Model) -> Iterator[Problem]:
+def problems(trial: Trial) -> Iterator[Problem]:
     """What is wrong with arguments and weights, found without building the network."""
+    model = trial.model
     if model.kwargs:
         yield from _unknown_arguments(model)
     if model.weights is not None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 MOST_COPIES = 2**18  # in rotation: more tensors than that take memory and minutes to make
 
@@ -21,20 +24,20 @@ class Workload:
     """A network, or whatever else can be called, and its inputs; `forward()` runs it once.
 
     `describe` has a function for each fact that can be read back, as any of them may raise.
+    `reference` gives the output of the same network in fp32 as torch runs it, if that may differ;
+    `setup_s` what making it ready took, in seconds, part by part.
     """
 
     call: Callable[..., object]
     inputs: tuple[Any, ...]
     describe: Mapping[str, Callable[[], Any]]
+    reference: Callable[[], object] | None = None
+    setup_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def own_bytes(self) -> int:
         """Memory that only the way of measuring asks for."""
         return 0
-
-    def finite(self) -> bool:
-        """Whether one pass gives finite numbers only."""
-        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors_of(self.forward()))
 
     def forward(self) -> object:
         """One forward pass; what it returns is the network's own output."""
@@ -52,12 +55,20 @@ class Workload:
                 f"timing.cache=rotate would need {copies} copies of inputs of {one} bytes (at most "
                 f"{MOST_COPIES}); take a larger input.size or batch, or timing.cache=flush"
             )
-        others = [tuple(map(_copy, self.inputs)) for _ in range(copies - 1)]
+        others = [converted(self.inputs, torch.Tensor.clone) for _ in range(copies - 1)]
         next_inputs = itertools.cycle([self.inputs, *others])
-        return Rotating(self.call, self.inputs, self.describe, next_inputs, one * len(others))
+        return Rotating(
+            self.call,
+            self.inputs,
+            self.describe,
+            self.reference,
+            self.setup_s,
+            next_inputs=next_inputs,
+            copied_bytes=one * len(others),
+        )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rotating(Workload):
     """A workload whose every pass gets the next of its inputs."""
 
@@ -74,22 +85,35 @@ class Rotating(Workload):
         return self.call(*next(self.next_inputs))
 
 
-def _copy(value: Any) -> Any:
-    return [item.clone() for item in value] if isinstance(value, list) else value.clone()
+def innermost(error: BaseException) -> str:
+    """The first cause of an error, in a line: converters wrap it in pages of their own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = re.sub("\x1b\\[[0-9;]*m", "", str(error)).strip()  # without colours
+    return f"{type(error).__name__}: {text.partition(chr(10))[0]}"
 
 
-def shapes(inputs: tuple[Any, ...]) -> list[list[int]]:
-    """Shape of every input tensor, lists flattened."""
-    tensors = (t for value in inputs for t in (value if isinstance(value, list) else [value]))
-    return [list(tensor.shape) for tensor in tensors]
+def converted(value: Any, convert: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """The same lists, tuples and dictionaries with every tensor converted."""
+    return tree_map_only(torch.Tensor, convert, value)
 
 
-def tensors_of(output: object) -> list[torch.Tensor]:
-    """All tensors in a network's output: tensor, list, tuple or dict of them."""
-    if isinstance(output, torch.Tensor):
-        return [output]
-    if isinstance(output, dict):
-        output = list(output.values())
-    if isinstance(output, (list, tuple)):
-        return [tensor for item in output for tensor in tensors_of(item)]
-    return []
+def tensors_of(value: object) -> list[torch.Tensor]:
+    """All tensors in the inputs or the output of a network, however nested."""
+    leaves = tree_leaves(value)
+    if any(isinstance(leaf, Mapping) for leaf in leaves):  # a dictionary of a kind of its own
+        leaves = [list(leaf.values()) if isinstance(leaf, Mapping) else leaf for leaf in leaves]
+        return tensors_of(leaves)
+    arrays = (torch.from_numpy(one) if isinstance(one, np.ndarray) else one for one in leaves)
+    return [leaf for leaf in arrays if isinstance(leaf, torch.Tensor)]
+
+
+def shapes(inputs: object) -> list[list[int]]:
+    """Shape of every tensor, however nested."""
+    return [list(tensor.shape) for tensor in tensors_of(inputs)]
+
+
+def dtypes_of(value: object) -> str | None:
+    """`float32`, or the different ones with commas; None where there is no tensor."""
+    names = (str(tensor.dtype).removeprefix("torch.") for tensor in tensors_of(value))
+    return ", ".join(dict.fromkeys(names)) or None

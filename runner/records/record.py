@@ -95,9 +95,10 @@ class Record:
 
     @property
     def cause(self) -> str:
-        """Why it did not complete: `out_of_memory: OutOfMemoryError: CUDA out of memory...`."""
+        """Why it did not complete: `failed: net.py:12 in forward: ValueError: no such size`."""
         error = self.error or {"type": "no error", "message": ""}
-        return f"{self.status}: {error['type']}: {error['message'] or 'no message'}"
+        where = f"{error['where']}: " if error.get("where") else ""
+        return f"{self.status}: {where}{error['type']}: {error['message'] or 'no message'}"
 
     def half_width(self, figure: str = "p50") -> float | None:
         """Half of a figure's 95 % interval, as a share of it; None where there is none."""

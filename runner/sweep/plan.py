@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,10 +16,11 @@ from runner.host.secrets import redact, redacted_trial
 from runner.records.manifest import Manifest, Planned
 from runner.records.record import utc_now
 from runner.tracking import store
-from runner.trial.description import Model, Trial
+from runner.trial.description import Engine, Runtime, Trial
 from runner.trial.labels import full_title, varying
 from runner.trial.rules import Problem, UsageError
 from runner.worker import process
+from runner.worker.execution import Inspection
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class Plan:
     order_seed: int | None
     devices: Devices
     folder: Path
+
+    def settled(self, trial: Trial) -> list[str]:
+        """What only the model's source has known, in words for whoever runs the trial."""
+        return [] if trial.model.default_size else [f"input.size={list(trial.input.size)}"]
 
     def manifest(self, command: Sequence[str]) -> Manifest:
         """What is written down before the first trial."""
@@ -66,24 +70,30 @@ def make_plan(points: Iterable[Values], order_seed: int | None, folder: Path) ->
     devices = possible_devices()
     trials = _checked(points, devices, folder)
     settings = settings_of(next(iter(points)))
-    models = _to_inspect(trials)
-    if models or (devices != Devices() and any(trial.device != "cpu" for trial in trials)):
-        found = _inspected(models, settings)
-        if found != devices:  # what `auto` means, and which devices are there
-            devices, trials = found, _checked(points, found, folder)
+    asked = _to_inspect(trials)
+    if asked or (devices != Devices() and any(trial.device != "cpu" for trial in trials)):
+        found = _inspected(asked, settings)
+        if found.devices != devices or found.own_sizes:  # what `auto` means, here and of models
+            devices = found.devices
+            trials = _checked(points, devices, folder, found.own_sizes)
     shown = [redacted_trial(trial) for trial in trials]
     names = varying(shown)
     titles = tuple(full_title(trial, names) for trial in shown)
     return Plan(settings, tuple(trials), titles, names, order_seed, devices, folder)
 
 
-def _checked(points: Iterable[Values], devices: Devices, folder: Path) -> list[Trial]:
+def _checked(
+    points: Iterable[Values],
+    devices: Devices,
+    folder: Path,
+    own_sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> list[Trial]:
     trials: list[Trial] = []
     problems: list[Problem] = []
     first = next(iter(points))
     for values in points:
         try:
-            trials.append(trial_of(values, devices, folder))
+            trials.append(trial_of(values, devices, folder, own_sizes))
         except UsageError as error:
             problems += error.problems
         problems += _of_the_whole(values, first)
@@ -122,29 +132,39 @@ def _twice(trials: Sequence[Trial]) -> Iterator[Problem]:
             )
 
 
-def _to_inspect(trials: Sequence[Trial]) -> list[Model]:
-    """The models about which only their source can say whether they can be had."""
-    models = {
-        json.dumps(asdict(trial.model), sort_keys=True): trial.model
-        for trial in trials
-        if trial.model.task != "simulated"
-    }
-    return [m for m in models.values() if m.source or m.target or m.weights or m.kwargs]
+def _to_inspect(trials: Sequence[Trial]) -> list[Trial]:
+    """Trials of whose models and engines only these can say whether they can be had, one of each.
+
+    What has a file may take inputs of one shape only, so each shape is asked for.
+    """
+    asked: dict[str, Trial] = {}
+    for trial in trials:
+        model, runtime = trial.model, trial.runtime
+        plain = Runtime(runtime.threads, runtime.cudnn_benchmark)
+        at_stake = model.source or model.target or model.weights or model.kwargs or model.inputs
+        if model.task == "simulated" or not (
+            at_stake or runtime != plain or trial.engine != Engine()
+        ):
+            continue
+        of_file = trial.input if model.file else None
+        parts = (model, runtime, trial.engine, trial.device_kind, of_file)
+        asked.setdefault(repr(parts), trial)
+    return list(asked.values())
 
 
-def _inspected(models: Sequence[Model], settings: Settings) -> Devices:
-    """The devices that torch can use. Raises UsageError for models that can't be had."""
+def _inspected(trials: Sequence[Trial], settings: Settings) -> Inspection:
+    """What torch, sources and engines say. Raises UsageError for models that can't be had."""
     start_worker(settings)
     if settings.tracking.kind != "off" and not settings.dry_run:
         store.load()  # while the forkserver loads torch
     try:
-        inspection = process.inspect(models, settings.isolation)
+        inspection = process.inspect(trials, settings.isolation)
     except process.WorkerDied as death:
         found = f"devices and models can't be looked at: {death}"
         raise UsageError(Problem("model", found)) from death
     if inspection.problems:
         raise UsageError(*inspection.problems)
-    return inspection.devices
+    return inspection
 
 
 def start_worker(settings: Settings) -> None:

@@ -178,6 +178,13 @@ def fps(rows: Sequence[Row]) -> Column:
     return _numbers("FPS", [fmean(group) if group else None for group in rates])
 
 
+def error(rows: Sequence[Row]) -> Column | None:
+    """How far the output is from the same network in fp32, where it may be."""
+    errors = [row.first.figures.get("rel_error") for row in rows]
+    cells = tuple("-" if value is None else f"{value:.0e}" for value in errors)
+    return Column("rel err", cells, spare=1) if any(errors) else None
+
+
 def verdict(rows: Sequence[Row]) -> Column:
     """The worst verdict of the processes, and all their reasons."""
     cells = tuple(verdict_label(row.records) for row in rows)
@@ -185,8 +192,8 @@ def verdict(rows: Sequence[Row]) -> Column:
 
 
 Figure = Callable[[Sequence[Row]], Column | None]
-OF_TRIALS: tuple[Figure, ...] = (p50, half_interval, mean, fps, verdict)
-OF_PROCESSES: tuple[Figure, ...] = (processes, typical, interval, spread, fps, verdict)
+OF_TRIALS: tuple[Figure, ...] = (p50, half_interval, mean, fps, error, verdict)
+OF_PROCESSES: tuple[Figure, ...] = (processes, typical, interval, spread, fps, error, verdict)
 # the article's, side by side; what is wrong with each is said below
 OF_METHODS: tuple[Figure, ...] = (article_mean, fps, cold_start, true_time, verdict)
 

@@ -21,6 +21,14 @@ METRICS = {  # metric in MLflow -> field of the record's summary; short, for the
     "thr/fps": "fps",
     "thr/img_s": "img_s",
 }
+FIGURES = {  # likewise, of its figures
+    "mem/peak_mib": "peak_mib",
+    "setup/build_s": "build_s",
+    "setup/compile_s": "compile_s",
+    "setup/convert_s": "convert_s",
+    "out/rel_err": "rel_error",
+    "out/top1": "top1",
+}
 
 
 def params_of(record: Record) -> Iterable[tuple[str, object]]:
@@ -30,14 +38,18 @@ def params_of(record: Record) -> Iterable[tuple[str, object]]:
     yield "model.weights", trial.model.weights or "random"
     if trial.model.kwargs:
         yield "model.kwargs", trial.model.kwargs
-    if trial.model.source:
-        yield "model.source", trial.model.source
+    for name in ("source", "inputs", "file"):
+        if (value := getattr(trial.model, name)) is not None:
+            yield f"model.{name}", value
     yield "input.size", trial.input.size_label
     values = trial.values()
     for group in ("input", "timing", "runtime"):
         for name, value in values[group].items():
             if name not in ("size", "timeout_s"):  # the latter is nothing that is measured
                 yield f"{group}.{name}", value
+    yield "engine", trial.engine.name
+    if trial.engine.providers:
+        yield "engine.providers", ", ".join(trial.engine.providers)
     for name in ("device", "repeat", "seed"):
         yield name, values[name]
 
@@ -50,7 +62,7 @@ def metrics_of(record: Record) -> Iterable[tuple[str, float]]:
     if (bounds := record.summary.get("ci_ms", {}).get("p50")) is not None:
         yield "lat_ms/p50_lo", bounds[0]
         yield "lat_ms/p50_hi", bounds[1]
-    for metric, name in (("mem/peak_mib", "peak_mib"), ("setup/build_s", "build_s")):
+    for metric, name in FIGURES.items():
         if (value := record.figures.get(name)) is not None:
             yield metric, value
 
@@ -81,6 +93,6 @@ def tags_of(record: Record) -> dict[str, str]:
 def note_of(record: Record) -> str:
     """What a person reads of the run, in Markdown."""
     if record.error:
-        return f"**{record.status}**: {record.error['type']}: {record.error['message']}"[:TAG_LIMIT]
+        return f"**{record.status}**{record.cause.removeprefix(record.status)}"[:TAG_LIMIT]
     advice = "".join(f"\n- {reason['code']}: {sentence(reason)}" for reason in record.reasons)
     return f"**{record.headline}**, {record.verdict}{advice}"[:TAG_LIMIT]

@@ -30,8 +30,10 @@ BEFORE = {"timing": {"inner": 1, "target": None, "cache": "warm"}}
 class Model:
     """A network, by name from torchvision or by the import path of a callable.
 
-    `source` names any other that has it (SOURCES in runner/trial/rules.py). The fields of FACTS,
-    in pixels, decide which input sizes it can take and are no part of a trial's identity.
+    `source` names any other that has it (SOURCES in runner/trial/rules.py), as a `file`; `inputs`
+    is the import path of a callable that makes what it is called with. The fields of FACTS, in
+    pixels, decide which input sizes it can take and are no part of a trial's identity; a
+    default_size of None is the network's own, which only its source knows.
     """
 
     name: str
@@ -39,13 +41,15 @@ class Model:
     target: str | None = None
     weights: str | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)
-    default_size: int = 640
+    default_size: int | None = 640
     min_size: int = 1
     max_size: int | None = None
     size_multiple: int = 1
     size_argument: str | None = None
     square: bool = False
     source: str | None = None
+    inputs: str | None = None
+    file: str | None = None
 
     @property
     def source_name(self) -> str:
@@ -54,8 +58,9 @@ class Model:
 
     @property
     def label(self) -> str:
-        """What a person calls it: the import path of a user's own network, or its name."""
-        return self.target or self.name
+        """What a person calls it: the import path or the file of their own network, or a name."""
+        own = f"{self.source}/{self.name}" if self.source else self.name
+        return self.target or self.file or own
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,20 @@ class Runtime:
 
     threads: int | None
     cudnn_benchmark: bool
+    precision: str = "fp32"
+    channels_last: bool = False
+    compile: str = "off"
+    compile_cache: str = "warm"
+    deterministic: bool = False
+    interop_threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs the network; `providers` are ONNX Runtime's, the first that can: CPU, CUDA..."""
+
+    name: str = "eager"
+    providers: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,14 +131,17 @@ class Trial:
     device: str
     repeat: int
     seed: int
+    engine: Engine = Engine()
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Trial:
         """The trial whose `values()` these are. Raises ValueError if they are none's."""
         groups = {"model": Model, "input": Input, "timing": Timing, "runtime": Runtime}
+        groups["engine"] = Engine
+        given = {"engine": {}, **values}
         try:
             made = {
-                name: group(**BEFORE.get(name, {}) | values[name]) for name, group in groups.items()
+                name: group(**BEFORE.get(name, {}) | given[name]) for name, group in groups.items()
             }
             height, width = values["input"]["size"]
             made["input"] = Input(**values["input"] | {"size": (height, width)})
@@ -153,8 +175,15 @@ class Trial:
                 if part.name in keyed
                 or (part.name not in UNKEYED and getattr(group, part.name) != _default(part))
             }
+        if engine := self._engine_meaning():
+            meaning["engine"] = engine
         canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def _engine_meaning(self) -> dict[str, Any]:
+        """What differs from the engine that there was before there were others."""
+        values, plain = asdict(self.engine), asdict(Engine())
+        return {name: value for name, value in values.items() if value != plain[name]}
 
     @property
     def folder(self) -> str:

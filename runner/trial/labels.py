@@ -20,6 +20,8 @@ def settings(trial: Trial) -> dict[str, str]:
     model = values["model"]
     others = {"weights": model["weights"], **model["kwargs"]}
     others |= values["input"] | values["timing"] | values["runtime"]
+    others |= {"engine": trial.engine.name, "providers": values["engine"]["providers"]}
+    others |= {"inputs": model["inputs"]}
     others |= {"device": trial.device, "seed": trial.seed}
     return {name: shown(value) for name, value in others.items() if name not in IN_TITLE}
 

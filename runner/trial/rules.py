@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.trial.description import Trial
+from runner.trial.description import Runtime, Trial
 from runner.trial.labels import shown
 from runner.trial.methods import METHODS
 
@@ -20,12 +20,27 @@ TASKS = (
     "optical_flow",
     "simulated",
 )
-SOURCES = ("torchvision", "custom")  # each is a module of runner/models/
+SOURCES = (
+    "torchvision",
+    "custom",
+    "timm",
+    "torchscript",
+    "exported",
+    "onnx",
+)  # each is a module of runner/models/
+ENGINES = ("eager", "onnxruntime", "openvino")
 FILLS = ("randn", "zeros", "ones")
 CACHES = ("warm", "flush", "rotate")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "amp_bf16", "amp_fp16")
+COMPILE_MODES = ("off", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+COMPILE_CACHES = ("warm", "cold")
 MOST_ITERATIONS, MOST_INNER = 10_000_000, 1_000_000  # beyond, a trial takes days or all memory
 MOST_THREADS, MOST_SEED = 1024, 2**63 - 1
 MOST_PIXELS, MOST_IMAGES = 10**6, 10**9  # no device's memory holds nearly as many
+
+
+PLAIN = Runtime(threads=None, cudnn_benchmark=False)
+SIMULATED_HAS_NO = ("precision", "channels_last", "compile", "deterministic")
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,8 @@ def problems(trial: Trial, device_known: bool = True) -> Iterator[Problem]:
     if device_known:
         yield from _unfit_method(trial)
         yield from _unfit_model(trial)
+        yield from _unfit_runtime(trial)
+        yield from _unfit_engine(trial)
 
 
 def _out_of_range(trial: Trial) -> Iterator[Problem]:
@@ -85,6 +102,7 @@ def _out_of_range(trial: Trial) -> Iterator[Problem]:
         ("timing.iterations", trial.timing.iterations, 1, MOST_ITERATIONS),
         ("timing.inner", trial.timing.inner, 1, MOST_INNER),
         ("runtime.threads", trial.runtime.threads, 1, MOST_THREADS),
+        ("runtime.interop_threads", trial.runtime.interop_threads, 1, MOST_THREADS),
         ("repeat", trial.repeat, 0, math.inf),
         ("seed", trial.seed, 0, MOST_SEED),
     ):
@@ -111,8 +129,12 @@ def _unknown_words(trial: Trial) -> Iterator[Problem]:
         ("timing.method", trial.timing.method, METHODS),
         ("timing.cache", trial.timing.cache, CACHES),
         ("input.fill", trial.input.fill, FILLS),
+        ("runtime.precision", trial.runtime.precision, PRECISIONS),
+        ("runtime.compile", trial.runtime.compile, COMPILE_MODES),
+        ("runtime.compile_cache", trial.runtime.compile_cache, COMPILE_CACHES),
         ("model.task", trial.model.task, TASKS),
         ("model.source", trial.model.source_name, SOURCES),
+        ("engine.name", trial.engine.name, ENGINES),
     ):
         if word not in allowed:
             yield Problem(key, f"{key} is {word}", f"expected one of {', '.join(allowed)}")
@@ -192,6 +214,64 @@ def _unfit_model(trial: Trial) -> Iterator[Problem]:
             "takes no network, and model=simulated no other device",
             "use both or neither",
         )
+
+
+def _unfit_engine(trial: Trial) -> Iterator[Problem]:
+    engine, runtime = trial.engine, trial.runtime
+    if engine.name == "eager":
+        if engine.providers:
+            found = f"engine.providers is {engine.providers}, but engine is eager"
+            yield Problem("engine.providers", found, "they are those of engine=onnxruntime")
+        return
+    asked = f"engine={engine.name}"
+    if engine.name == "openvino" and engine.providers:
+        found = f"engine.providers is {engine.providers}, but {asked}"
+        yield Problem("engine.providers", found, "they are those of engine=onnxruntime")
+    for name in ("compile", "channels_last", "cudnn_benchmark"):
+        if getattr(runtime, name) != getattr(PLAIN, name):
+            given = shown(getattr(runtime, name))
+            found = f"runtime.{name}={given} is torch's, but {asked}"
+            yield Problem(f"runtime.{name}", found, f"use engine=eager, or {name} as it comes")
+    if runtime.precision.startswith("amp_"):
+        found = f"runtime.precision={runtime.precision} is torch's autocast, but {asked}"
+        yield Problem("runtime.precision", found, f"use {runtime.precision.removeprefix('amp_')}")
+    if trial.model.task == "quantized":
+        found = f"{asked} does not take torchvision's int8 models"
+        yield Problem("engine", found, "use engine=eager")
+    method = METHODS.get(trial.timing.method)
+    if method is not None and "cpu" not in method.devices:  # not by the host's clock
+        found = f"timing.method={trial.timing.method} needs torch's stream, but {asked}"
+        yield Problem("timing.method", found, "use timing.method=wall or naive")
+
+
+def _unfit_runtime(trial: Trial) -> Iterator[Problem]:
+    runtime, kind = trial.runtime, trial.device_kind
+    precision = f"runtime.precision={runtime.precision}"
+    if runtime.precision == "tf32" and kind != "cuda":
+        found = f"{precision} is a mode of NVIDIA's tensor cores, but the device is {trial.device}"
+        yield Problem("runtime.precision", found, "use fp32, or bf16 where the CPU has it")
+    if runtime.precision == "amp_fp16" and kind == "mps":
+        yield Problem("runtime.precision", f"{precision} does not go with {kind}", "use fp16")
+    if trial.model.task == "quantized" and runtime.precision != "fp32":
+        found = f"{precision}, but model={trial.model.name} computes in int8"
+        yield Problem("runtime.precision", found, "use fp32, in which its other parts compute")
+    if trial.model.task == "quantized" and runtime.compile != "off":
+        found = f"runtime.compile={runtime.compile}, but model={trial.model.name} is a TorchScript"
+        yield Problem("runtime.compile", found, "use runtime.compile=off")
+    if runtime.compile != "off" and trial.timing.method == "graph":
+        found = f"timing.method=graph with runtime.compile={runtime.compile}, which may capture too"
+        yield Problem("timing.method", found, "use timing.method=event or queued")
+    changed = [name for name in SIMULATED_HAS_NO if getattr(runtime, name) != getattr(PLAIN, name)]
+    if trial.model.task == "simulated" and changed:
+        found = f"runtime.{changed[0]} is set, but a simulated device computes nothing"
+        yield Problem(f"runtime.{changed[0]}", found, "leave it out")
+
+
+def missing_package(key: str, asked: str, extra: str) -> Problem:
+    """What needs a package that is not there, which is an extra of ours."""
+    return Problem(
+        key, f"{asked} needs a package that is not installed", f"pip install '.[{extra}]'"
+    )
 
 
 def target_problem(target: str | None, folder: Path) -> Problem | None:

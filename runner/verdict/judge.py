@@ -14,9 +14,10 @@ from runner.trial.methods import METHODS
 from runner.verdict.cpu import of_cpu
 from runner.verdict.flag import Case, Flag
 from runner.verdict.gpu import of_gpu
+from runner.verdict.output import RULES as OF_OUTPUT
 from runner.verdict.samples import RULES as OF_SAMPLES
 
-RULES = (*OF_SAMPLES, of_cpu, of_gpu)
+RULES = (*OF_SAMPLES, *OF_OUTPUT, of_cpu, of_gpu)
 WIDENING = ("WARMUP_SHORT", "DRIFT", "BIMODAL")  # also the median's interval
 
 

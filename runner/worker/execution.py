@@ -9,16 +9,15 @@ import math
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.host.devices import Devices
 from runner.measure.loop import Keep
 from runner.records.record import Outcome
-from runner.trial.description import Model, Trial
+from runner.trial.description import Trial
 from runner.trial.methods import METHODS
 from runner.trial.rules import Problem
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 ROTATED_CACHES = 5  # times the last-level cache, that inputs in rotation exceed
 LOAD_S = 0.5  # of work while the clocks are read: power capping shows only after a while
+COMPILING_CALLS = 3  # that compile: modes with CUDA graphs warm up and record in the later ones
 LOAD_CHUNK_MS = 20.0  # of it launched at a time
 # torch has no error of its own for memory that the host's allocator refuses
 CPU_RAN_OUT = ("DefaultCPUAllocator: can't allocate memory", "Storage size calculation overflowed")
@@ -57,20 +57,23 @@ class Inspection:
 
     devices: Devices = field(default_factory=Devices)
     problems: tuple[Problem, ...] = ()
+    own_sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # by the model's label
 
 
-def inspect(models: Sequence[Model], _listener: Listener) -> Inspection:
-    """Usable devices, and what is wrong with the models' targets and weights."""
+def inspect(trials: Sequence[Trial], _listener: Listener) -> Inspection:
+    """Usable devices, what is wrong with models and engines, and the sizes models like best."""
     import torch
 
     from runner.host.gpu import torch_uuid
-    from runner.models.sources import problems
+    from runner.models.sources import own_sizes, problems
 
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     xpu = torch.xpu.device_count() if torch.xpu.is_available() else 0
     mps = int(torch.backends.mps.is_available())
     uuids = tuple(torch_uuid(torch.cuda.get_device_properties(index)) for index in range(cuda))
-    return Inspection(Devices(cuda, xpu, mps, uuids), tuple(problems(models)))
+    found = tuple(problems(trials))
+    sizes = {} if found else own_sizes(trials)
+    return Inspection(Devices(cuda, xpu, mps, uuids), found, sizes)
 
 
 class Findings:
@@ -98,8 +101,7 @@ def run_trial(trial: Trial, listener: Listener) -> Outcome:
     listener gets the raw outcome, and nothing that fails from there on loses it.
     """
     try:
-        with _settings_restored():
-            return _simulated(trial, listener) if _is_simulated(trial) else _timed(trial, listener)
+        return _simulated(trial, listener) if _is_simulated(trial) else _timed(trial, listener)
     except Exception as error:
         return _failed(trial, error)
 
@@ -113,6 +115,7 @@ def _failed(trial: Trial, raised: Exception) -> Outcome:
 
     from runner.host.environment import device_environment
     from runner.host.secrets import redact
+    from runner.models.custom import place_of
 
     trace = redact("".join(traceback.format_exception(raised)))
     print(trace, file=sys.stderr)
@@ -125,25 +128,13 @@ def _failed(trial: Trial, raised: Exception) -> Outcome:
         "out_of_memory" if ran_out else "failed",
         environment=environment or {},
         error={
+            "where": place_of(raised) or "",
             "type": type(raised).__name__,
             "message": redact(str(raised).partition("\nException raised from")[0]),  # less C++
             "trace": trace,
         },
         why_null=findings.why_null,
     )
-
-
-@contextmanager
-def _settings_restored() -> Iterator[None]:
-    """Leave torch's settings as they were: with isolation=none the next trial runs here, too."""
-    import torch
-
-    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.backends.cudnn.benchmark = benchmark
 
 
 @dataclass(frozen=True)
@@ -153,29 +144,32 @@ class Prepared:
     trial: Trial
     workload: Workload
     device: TorchDevice
-    build_s: float
+    setup_s: dict[str, float]
     cpu: CpuWatch
     gpu: GpuWatch | None
+    compilations: list[int] = field(default_factory=list)
 
     def look(self) -> None:
         """Read all counters, between two blocks of the timed part."""
         self.cpu.look()
         if self.gpu is not None:
             self.gpu.look()
+        if self.trial.runtime.compile != "off":
+            from runner.models.compiled import compilations
+
+            self.compilations.append(compilations())
 
 
 def _timed(trial: Trial, listener: Listener) -> Outcome:
     import torch
 
-    from runner.host.cpu import usable_cpus
     from runner.measure.torch_device import TorchDevice
+    from runner.worker.settings import in_force
 
     listener.phase("build", None)
-    torch.set_num_threads(trial.runtime.threads or min(torch.get_num_threads(), usable_cpus()))
-    torch.backends.cudnn.benchmark = trial.runtime.cudnn_benchmark
     started = time.perf_counter()
     device = TorchDevice(torch.device(trial.device))
-    with torch.inference_mode(), device.selected():
+    with in_force(trial.runtime), torch.inference_mode(), device.selected():
         prepared = _prepare(trial, device, started)
         raw, work = _measure(prepared, listener)
         listener.measured(raw)
@@ -198,14 +192,21 @@ def _prepare(trial: Trial, device: TorchDevice, started: float) -> Prepared:
     if trial.timing.cache == "rotate":
         workload = workload.rotated(ROTATED_CACHES * cache_bytes(at))
     device.synchronize()
-    build_s = time.perf_counter() - started
+    setup_s = dict(workload.setup_s)
+    setup_s["build_s"] = time.perf_counter() - started - sum(setup_s.values())
+    if trial.runtime.compile != "off":
+        started = time.perf_counter()
+        for _ in range(COMPILING_CALLS):
+            workload.forward()
+        device.synchronize()
+        setup_s["compile_s"] = time.perf_counter() - started
     # one thread feeds a GPU
     cpu = CpuWatch(torch.get_num_threads() if at.type == "cpu" else 1)
     gpu = None
     if at.type == "cuda":
         gpu = GpuWatch(torch_uuid(torch.cuda.get_device_properties(at)))
     device.reset_peak_memory()
-    return Prepared(trial, workload, device, build_s, cpu, gpu)
+    return Prepared(trial, workload, device, setup_s, cpu, gpu)
 
 
 def _measure(prepared: Prepared, listener: Listener) -> tuple[Outcome, Callable[[], object]]:
@@ -223,7 +224,7 @@ def _measure(prepared: Prepared, listener: Listener) -> tuple[Outcome, Callable[
         enough=_reached(timing.target),
         keep=listener.keep,
     )
-    return _raw(measurement, build_s=prepared.build_s), measurement.work
+    return _raw(measurement, **prepared.setup_s), measurement.work
 
 
 def _raw(measurement: Measurement, **figures: float) -> Outcome:
@@ -261,15 +262,45 @@ def _observe(prepared: Prepared, raw: Outcome, work: Callable[[], object]) -> Ou
     peak_mib = findings.get(
         "figures.peak_mib", lambda: device.peak_mib() - workload.own_bytes / 2**20
     )
-    effective["finite"] = findings.get("effective.finite", workload.finite)
+    if seen := prepared.compilations:
+        effective["recompilations"] = seen[-1] - seen[0]
+    raw = _with_launches(raw, workload.forward, device, prepared.trial, findings, peak_mib=peak_mib)
+    found, agreed = _output(prepared, findings)
+    effective |= found
     return replace(
-        _with_launches(raw, workload.forward, device, prepared.trial, findings, peak_mib=peak_mib),
+        raw,
+        figures=raw.figures | agreed,
         effective=raw.effective | effective,
         environment=findings.get("environment", lambda: device_environment(prepared.trial.device))
         or {},
         contention=contention,
         why_null=findings.why_null,
     )
+
+
+def _output(
+    prepared: Prepared, findings: Findings
+) -> tuple[dict[str, Any], dict[str, float | None]]:
+    """What one pass gives: is it finite, in which numbers; and how near to the same in fp32."""
+    from runner.models.guard import agreement, finite
+    from runner.models.workload import dtypes_of
+
+    workload = prepared.workload
+    returned = findings.get("effective.finite", lambda: (workload.forward(),))
+    if returned is None:
+        why_not = findings.why_null["effective.finite"]
+        findings.why_null |= {"effective.output_dtype": why_not, "figures.rel_error": why_not}
+        return {"finite": None, "output_dtype": None}, {"rel_error": None}
+    (output,) = returned
+    effective = {
+        "finite": findings.get("effective.finite", lambda: finite(output)),
+        "output_dtype": findings.get("effective.output_dtype", lambda: dtypes_of(output)),
+    }
+    if (reference := workload.reference) is None:  # it is the reference
+        return effective, {}
+    classes = prepared.trial.model.task == "classification"
+    found = findings.get("figures.rel_error", lambda: agreement(output, reference(), classes))
+    return effective, {"rel_error": None} if found is None else asdict(found)
 
 
 def _simulated(trial: Trial, listener: Listener) -> Outcome:

@@ -28,7 +28,7 @@ import psutil
 from runner.host import memory
 from runner.measure.loop import Keep
 from runner.records.record import Outcome
-from runner.trial.description import Model, Trial
+from runner.trial.description import Trial
 from runner.worker import execution
 from runner.worker.execution import Inspection, Listener
 from runner.worker.kept import Kept
@@ -57,15 +57,15 @@ def start() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def inspect(models: Sequence[Model], isolation: str) -> Inspection:
-    """Usable devices, and what is wrong with the models' targets and weights.
+def inspect(trials: Sequence[Trial], isolation: str) -> Inspection:
+    """Usable devices, what is wrong with models and engines, and the sizes models like best.
 
     Asked in a fresh process, so that nothing it imports or initialises stays.
     Raises WorkerDied if that process can't answer, or not in INSPECTION_S.
     """
     if isolation == "none":
-        return execution.inspect(models, Listener())
-    ask = partial(_in_fresh_process, execution.inspect, models, None, Listener(), INSPECTION_S)
+        return execution.inspect(trials, Listener())
+    ask = partial(_in_fresh_process, execution.inspect, trials, None, Listener(), INSPECTION_S)
     answer: Inspection = _once_more_after((FORKSERVER_GONE, -signal.SIGKILL), ask)
     return answer
 

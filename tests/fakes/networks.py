@@ -139,6 +139,31 @@ class Identity(torch.nn.Module):
     def forward(self, x):
         return x
 
+class Conv(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.last = torch.nn.Conv2d(3, 8, 3), torch.nn.Linear(8, 5)
+    def forward(self, x):
+        return self.last(torch.relu(self.inner(x)).mean((2, 3)))
+
+class TwoInputs(Conv):
+    def forward(self, image, scale):
+        return {"logits": super().forward(image) + scale.mean()}
+
+def two_inputs(batch_size, size, device):
+    return {"scale": torch.ones(batch_size, 4), "image": torch.randn(batch_size, 3, *size)}
+
+class Changing(Conv):
+    """Compiled anew at some calls, with a break."""
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+    def forward(self, x):
+        self.calls += 1
+        torch._dynamo.graph_break()
+        return super().forward(x) * (1 + self.calls // 12)
+
 class Stubborn(torch.nn.Module):
     """Stays in training mode."""
     def train(self, mode=True):

@@ -125,7 +125,7 @@ def test_a_record_of_a_trial_from_later_days_is_refused(tmp_path):
     path = tmp_path / "record.json"
     save(make_record(), path)
     values = json.loads(path.read_text())
-    values["trial"]["runtime"]["precision"] = "bf16"
+    values["trial"]["runtime"]["magic"] = "bf16"
     path.write_text(json.dumps(values))
     with pytest.raises(UnreadableRecord, match="no trial of this version"):
         load(path)

@@ -312,3 +312,27 @@ def test_a_cold_naive_trial_is_compared_with_a_warm_pass():
     found = judged(trial, latency_ms=cold, gpu={"event_reasons": 1}, synced_ms=61.0, event_ms=46.0)
     text = told(next(flag for flag in found if flag.code == "NO_SYNC"))
     assert "a warm pass takes 46.00 ms, which makes this mean +25% wrong" in text
+
+
+@pytest.mark.parametrize(
+    ("precision", "explained", "beyond"),
+    [("fp32", 9e-5, 5e-3), ("fp16", 1e-3, 2e-2), ("amp_bf16", 1e-2, 0.1), ("tf32", 1e-3, 2e-2)],
+)
+def test_an_error_beyond_what_the_precision_explains_is_suspect(precision, explained, beyond):
+    trial = make_trial(runtime={"precision": precision})
+    assert judged(trial, rel_error=explained) == []
+    flag = only(judged(trial, rel_error=beyond), "WRONG_OUTPUT", "suspect")
+    assert flag.figure == beyond
+    assert f"differs from that in fp32 by {beyond:.1%}" in told(flag)
+
+
+def test_boxes_in_another_order_are_no_fault():
+    trial = make_trial(model={"name": "ssd", "task": "detection"})
+    only(judged(trial, rel_error=0.5), "WRONG_OUTPUT", "note")
+
+
+def test_a_compiler_at_work_in_the_timed_part_is_told():
+    flag = only(judged(effective={"recompilations": 3}), "RECOMPILED", "invalid")
+    assert "compiled 3 times more" in told(flag)
+    assert judged(effective={"recompilations": 0, "graph_breaks": 0}) == []
+    only(judged(effective={"graph_breaks": 2}), "GRAPH_BREAKS", "note")

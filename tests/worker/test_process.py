@@ -196,11 +196,14 @@ def test_settings_do_not_leak_into_the_next_trial_of_this_process():
 def test_arguments_that_can_not_reach_a_model_are_found_with_the_grid():
     found = worker.inspect(
         [
-            Model("custom", target="networks.identity", kwargs={"height": 3}),
-            Model("custom", target="networks.After", kwargs={"calls": 3}),
-            Model("custom", target="networks.identity", kwargs={"width": 3}),
-            Model("resnet18", kwargs={"width": 16}),
-            Model("resnet18", kwargs={"num_classes": 10}),
+            make_trial(model=model)
+            for model in (
+                Model("custom", target="networks.identity", kwargs={"height": 3}),
+                Model("custom", target="networks.After", kwargs={"calls": 3}),
+                Model("custom", target="networks.identity", kwargs={"width": 3}),
+                Model("resnet18", kwargs={"width": 16}),
+                Model("resnet18", kwargs={"num_classes": 10}),
+            )
         ],
         "process",
     )
@@ -243,6 +246,6 @@ def test_weights_that_can_not_be_downloaded_are_a_clear_error(monkeypatch):
 
 
 def test_inspection_names_devices_and_what_is_wrong_with_a_target():
-    found = worker.inspect([Model("custom", target="networks.nope")], "process")
+    found = worker.inspect([make_trial(model=Model("custom", target="networks.nope"))], "process")
     assert isinstance(found.devices, Devices)
     assert "has no attribute 'nope'" in str(found.problems[0])

@@ -79,7 +79,8 @@ class RunnerSweeper(Sweeper):
         session = self._command.session(plan)
         with session.around() as job:
             placed = [
-                [*point, f"{SUBDIR}='{trial.folder}'"]  # 5694e3015069 would be a number
+                # quoted, as 5694e3015069 would be a number
+                [*point, *plan.settled(trial), f"{SUBDIR}='{trial.folder}'"]
                 for point, trial in zip(points, plan.trials, strict=True)
                 if session.is_left(trial)
             ]

@@ -1,0 +1,59 @@
+"""A network compiled by torch.compile, and what its compiler has counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from runner.trial.description import Trial
+from runner.trial.rules import Problem
+
+
+def compiled(network: torch.nn.Module, mode: str) -> Callable[..., object]:
+    """The network, compiled at its first call. Its counts begin with the process."""
+    made: Callable[..., object] = torch.compile(network, mode=mode)
+    return made
+
+
+def problems(trial: Trial) -> Iterator[Problem]:
+    """Why there is nothing here with which torch.compile could make code."""
+    key, asked = "runtime.compile", f"runtime.compile={trial.runtime.compile}"
+    if trial.device_kind == "cpu":
+        from torch._inductor.cpp_builder import get_cpp_compiler
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler:
+            found = f"{asked} needs a C++ compiler, and there is none here"
+            yield Problem(key, found, "install g++, name another by CXX, or use off")
+    elif trial.device_kind == "cuda":
+        from torch.utils._triton import has_triton
+
+        if not has_triton():
+            found = f"{asked} needs Triton and a GPU that it knows, and one of them is not here"
+            yield Problem(key, found, "pip install triton, or use off")
+
+
+def compilations() -> int:
+    """How many pieces of Python have been compiled so far."""
+    from torch._dynamo.utils import counters
+
+    return int(counters["frames"]["ok"])
+
+
+def facts() -> dict[str, Callable[[], Any]]:
+    """What came of it: pieces compiled, graph breaks by reason, and what the cache gave."""
+    from torch._dynamo.utils import counters
+
+    def cache() -> dict[str, int]:
+        found = counters["inductor"]
+        return {name: found[f"fxgraph_cache_{name}"] for name in ("hit", "miss", "bypass")}
+
+    return {
+        "graph_breaks": lambda: sum(counters["graph_break"].values()),
+        "graphs": lambda: int(counters["stats"]["unique_graphs"]),
+        "compile_cache": lambda: cache() | {"warm": cache()["hit"] > 0 and not cache()["miss"]},
+    }

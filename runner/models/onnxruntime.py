@@ -1,0 +1,207 @@
+"""Engine: ONNX Runtime, on the CPU or with the CUDA or TensorRT provider on a GPU."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from runner.models.eager import CAST, as_reference
+from runner.models.onnx import OnnxFile
+from runner.models.workload import (
+    ModelError,
+    Workload,
+    converted,
+    dtypes_of,
+    innermost,
+    shapes,
+    tensors_of,
+)
+from runner.trial.description import Trial
+from runner.trial.rules import Problem, missing_package
+
+PROVIDERS = {  # word of engine.providers -> ONNX Runtime's name
+    "CPU": "CPUExecutionProvider",
+    "CUDA": "CUDAExecutionProvider",
+    "TensorRT": "TensorrtExecutionProvider",
+}
+
+ELEMENTS = {  # numbers of ONNX's TensorProto
+    torch.float32: 1,
+    torch.uint8: 2,
+    torch.int8: 3,
+    torch.int32: 6,
+    torch.int64: 7,
+    torch.bool: 9,
+    torch.float16: 10,
+    torch.float64: 11,
+    torch.bfloat16: 16,
+}
+
+
+def prepare(
+    network: torch.nn.Module | OnnxFile,
+    inputs: tuple[Any, ...],
+    trial: Trial,
+    device: torch.device,
+) -> Workload:
+    """The network's ONNX file, or one exported on the fly, in a session.
+
+    Raises ModelError when it can't be exported, or a provider that was asked for is not used.
+    """
+    import onnxruntime
+
+    dtype, reference, setup_s = CAST.get(trial.runtime.precision), None, {}
+    timed_inputs = inputs
+    if dtype is not None:
+        timed_inputs = converted(inputs, lambda t: t.to(dtype) if t.is_floating_point() else t)
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(network, OnnxFile):
+            path = network.path
+        else:
+            reference = as_reference(network, inputs, device)
+            started = time.perf_counter()
+            path = Path(folder) / "network.onnx"
+            _export(network, converted(timed_inputs, torch.Tensor.cpu), dtype, path)
+            setup_s["convert_s"] = time.perf_counter() - started
+        session = onnxruntime.InferenceSession(
+            path, sess_options=_options(trial), providers=_providers(trial, device)
+        )
+    wanted = [PROVIDERS[name] for name in words(trial)]
+    if session.get_providers()[0] != wanted[0]:
+        raise ModelError(
+            f"ONNX Runtime uses {session.get_providers()[0]} where {wanted[0]} was asked for; its "
+            "reason stands above in worker.log"
+        )
+    call = _on_gpu(session, device) if device.type == "cuda" else _on_cpu(session)
+    facts: dict[str, Callable[[], Any]] = {
+        "engine": lambda: f"onnxruntime {onnxruntime.__version__}",
+        "providers": session.get_providers,
+        "engine_threads": lambda: session.get_session_options().intra_op_num_threads,
+        "dtype": lambda: dtypes_of(timed_inputs),  # the session refuses others than its weights'
+        "input_dtype": lambda: ", ".join(one.type for one in session.get_inputs()),
+        "input_shapes": lambda: shapes(timed_inputs),
+    }
+    return Workload(call, timed_inputs, facts, reference, setup_s)
+
+
+def problems(trial: Trial) -> Iterator[Problem]:
+    """Why ONNX Runtime can't run it so on this machine."""
+    try:
+        import onnxruntime
+    except ImportError:
+        yield missing_package("engine", "engine=onnxruntime", "onnxruntime")
+        return
+    known, there = words(trial), onnxruntime.get_available_providers()
+    for word in known:
+        if PROVIDERS.get(word) not in there:
+            names = [name for name, provider in PROVIDERS.items() if provider in there]
+            found = f"engine.providers has {word}, but this onnxruntime has {', '.join(names)}"
+            yield Problem("engine.providers", found, "use one of these, or install onnxruntime-gpu")
+    if (known[:1] == ["CPU"]) != (trial.device_kind == "cpu"):
+        found = f"engine.providers begins with {known[0]}, but the device is {trial.device}"
+        yield Problem("engine.providers", found, "CPU goes with device=cpu, the others with cuda")
+    precision = trial.runtime.precision
+    allowed = ("fp32",) if trial.device_kind == "cpu" else ("fp32", "tf32", "fp16", "bf16")
+    if precision not in allowed:
+        found = f"runtime.precision={precision}, which ONNX Runtime has not on {trial.device}"
+        yield Problem("runtime.precision", found, f"use {' or '.join(allowed)}")
+
+
+def words(trial: Trial) -> list[str]:
+    """The providers that were asked for, or that of the device."""
+    return trial.engine.providers or ["CPU" if trial.device_kind == "cpu" else "CUDA"]
+
+
+def _export(
+    network: torch.nn.Module, inputs: tuple[Any, ...], dtype: torch.dtype | None, path: Path
+) -> None:
+    """Write the network as ONNX. Raises ModelError when torch can't."""
+    network = copy.deepcopy(network).eval()
+    if dtype is not None:
+        network = network.to(dtype)
+    keywords = inputs[0] if isinstance(inputs[0], dict) else {}
+    try:
+        torch.onnx.export(
+            network,
+            () if keywords else inputs,
+            path,
+            kwargs=keywords,
+            dynamo=True,
+            verbose=False,
+        )
+    except Exception as error:  # torch's exporter raises many kinds
+        raise ModelError(f"torch can't export this network to ONNX: {innermost(error)}") from error
+
+
+def _options(trial: Trial) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = trial.runtime.interop_threads or 1
+    options.use_deterministic_compute = trial.runtime.deterministic
+    return options
+
+
+def _providers(trial: Trial, device: torch.device) -> list[Any]:
+    """As ONNX Runtime takes them, in fp32 without TF32 unless that was asked for."""
+    index, tf32 = device.index or 0, int(trial.runtime.precision == "tf32")
+    options = {
+        "CPU": {},
+        "CUDA": {"device_id": index, "use_tf32": tf32},
+        "TensorRT": {"device_id": index, "trt_fp16_enable": trial.runtime.precision == "fp16"},
+    }
+    return [(PROVIDERS[word], options[word]) for word in words(trial)]
+
+
+def _on_cpu(session: Any) -> Callable[..., object]:
+    names = [one.name for one in session.get_inputs()]
+
+    def call(*inputs: Any) -> object:
+        arrays = {name: tensor.numpy() for name, tensor in _named(names, inputs)}
+        return session.run(None, arrays)
+
+    return call
+
+
+def _named(names: list[str], inputs: tuple[Any, ...]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors by the names of the session's inputs: keywords by theirs, others in order."""
+    if isinstance(inputs[0], dict) and set(inputs[0]) == set(names):
+        yield from inputs[0].items()
+    else:
+        yield from zip(names, tensors_of(inputs), strict=True)
+
+
+def _on_gpu(session: Any, device: torch.device) -> Callable[..., object]:
+    """Inputs and outputs stay on the GPU; a run returns when its work is done."""
+    names = [one.name for one in session.get_inputs()]
+    results = [one.name for one in session.get_outputs()]
+    index, kept = device.index or 0, dict[str, torch.Tensor]()
+    binding = session.io_binding()
+
+    def place(tensor: torch.Tensor) -> tuple[Any, ...]:
+        return "cuda", index, ELEMENTS[tensor.dtype], list(tensor.shape), tensor.data_ptr()
+
+    def call(*inputs: Any) -> object:
+        for name, tensor in _named(names, inputs):
+            binding.bind_input(name, *place(tensor))
+        if kept:
+            session.run_with_iobinding(binding)
+            return list(kept.values())
+        for name in results:  # the first time: where ONNX Runtime likes, which tells their shapes
+            binding.bind_output(name, "cuda", index)
+        session.run_with_iobinding(binding)
+        for name, value in zip(results, binding.get_outputs(), strict=True):
+            kept[name] = torch.from_numpy(value.numpy()).to(device)
+        binding.clear_binding_outputs()
+        for name, tensor in kept.items():
+            binding.bind_output(name, *place(tensor))
+        return list(kept.values())
+
+    return call

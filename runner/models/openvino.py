@@ -1,0 +1,106 @@
+"""Engine: OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from runner.models.eager import as_reference, by_keyword
+from runner.models.onnx import OnnxFile
+from runner.models.workload import (
+    ModelError,
+    Workload,
+    dtypes_of,
+    innermost,
+    shapes,
+    tensors_of,
+)
+from runner.trial.description import Trial
+from runner.trial.rules import Problem, missing_package
+
+PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}  # of its hint
+
+
+def prepare(
+    network: torch.nn.Module | OnnxFile,
+    inputs: tuple[Any, ...],
+    trial: Trial,
+    device: torch.device,
+) -> Workload:
+    """The network converted and compiled for inputs of exactly these shapes.
+
+    Raises ModelError when it can't be converted.
+    """
+    import openvino
+
+    reference = None
+    if not isinstance(network, OnnxFile):
+        reference = as_reference(network, inputs, device)
+        network = by_keyword(copy.deepcopy(network).eval(), inputs)
+    started = time.perf_counter()
+    compiled = _compiled(network, inputs, trial)
+    setup_s = {"convert_s": time.perf_counter() - started}
+    request = compiled.create_infer_request()
+
+    def call(*inputs: object) -> object:
+        arrays = [tensor.numpy() for tensor in tensors_of(inputs)]
+        found = request.infer(arrays, share_inputs=True, share_outputs=True)
+        return [found[output] for output in compiled.outputs]
+
+    facts: dict[str, Callable[[], Any]] = {
+        "engine": lambda: f"openvino {openvino.__version__}",
+        "engine_threads": lambda: compiled.get_property("INFERENCE_NUM_THREADS"),
+        "engine_precision": lambda: _precision(compiled),
+        "dtype": lambda: dtypes_of(inputs),
+        "input_shapes": lambda: shapes(inputs),
+    }
+    return Workload(call, inputs, facts, reference, setup_s)
+
+
+def problems(trial: Trial) -> Iterator[Problem]:
+    """Why OpenVINO can't run it so on this machine."""
+    try:
+        import openvino  # noqa: F401
+    except ImportError:
+        yield missing_package("engine", "engine=openvino", "openvino")
+    if trial.device_kind != "cpu":
+        found = f"engine=openvino runs on the CPU here, but the device is {trial.device}"
+        yield Problem("engine", found, "use device=cpu")
+    if trial.runtime.precision not in PRECISIONS:
+        found = f"runtime.precision={trial.runtime.precision}, which OpenVINO has not"
+        yield Problem("runtime.precision", found, f"use {' or '.join(PRECISIONS)}")
+
+
+def _compiled(network: Any, inputs: tuple[Any, ...], trial: Trial) -> Any:
+    """For the CPU, asked for its precision: left alone it takes bf16 where the CPU has it."""
+    import openvino
+
+    core = openvino.Core()
+    try:
+        if isinstance(network, OnnxFile):
+            model = core.read_model(network.path)
+        else:
+            model = openvino.convert_model(network, example_input=inputs)
+        made_for = [tuple(tensor.shape) for tensor in tensors_of(inputs)]
+        model.reshape(dict(zip(model.inputs, made_for, strict=True)))
+        return core.compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                "INFERENCE_PRECISION_HINT": PRECISIONS[trial.runtime.precision],
+                "PERFORMANCE_HINT": "LATENCY",
+            },
+        )
+    except Exception as error:  # its frontends raise many kinds
+        raise ModelError(f"OpenVINO can't convert this network: {innermost(error)}") from error
+
+
+def _precision(compiled: Any) -> str:
+    """In which it really computes, in our words."""
+    said: str = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    return {theirs: ours for ours, theirs in PRECISIONS.items()}.get(said, said)

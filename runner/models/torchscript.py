@@ -1,0 +1,25 @@
+"""Source of networks: a file of torch.jit.save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from runner.models.files import unreadable
+from runner.trial.description import Trial
+from runner.trial.rules import Problem
+
+
+def network(trial: Trial) -> torch.nn.Module:
+    """The network that the file holds."""
+    made: torch.nn.Module = torch.jit.load(trial.model.file, map_location="cpu")  # type: ignore[no-untyped-call]
+    return made
+
+
+def problems(trial: Trial) -> Iterator[Problem]:
+    """Why the file can't be read."""
+    yield from unreadable(trial, "model.file=net.pt")
+    if trial.runtime.compile != "off":
+        found = f"runtime.compile={trial.runtime.compile}, but {trial.model.label} is a TorchScript"
+        yield Problem("runtime.compile", found, "use runtime.compile=off")

@@ -1,0 +1,62 @@
+"""Flags of what the network gives: is it still right, and is it still what was compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runner.verdict.flag import Case, Flag
+
+# of the output's norm, that rounding explains, with room for deep networks: fp32 has been seen at
+# 1e-6 and below, fp16 and TF32 at 6e-4 to 1e-3, bf16 at 4e-3 to 1e-2
+MOST_ERROR = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
+
+
+def wrong_output(case: Case) -> Iterator[Flag]:
+    """An error larger than the precision that was asked for explains."""
+    error, precision = case.outcome.figures.get("rel_error"), case.trial.runtime.precision
+    limit = MOST_ERROR[precision.removeprefix("amp_")]
+    if error is not None and error > limit:
+        # of boxes in another order, the difference is no error
+        level = "note" if case.trial.model.task == "detection" else "suspect"
+        yield Flag(
+            "WRONG_OUTPUT",
+            level,
+            error,
+            "% of the output",
+            f"the output differs from that in fp32 by {error:.1%} ({precision} explains up to "
+            f"{limit:.2g} of it)",
+            "look at what really ran (effective in record.json), and take another precision or "
+            "engine",
+        )
+
+
+def recompiled(case: Case) -> Iterator[Flag]:
+    """A compiler at work in the timed part."""
+    again = case.outcome.effective.get("recompilations")
+    if again:
+        yield Flag(
+            "RECOMPILED",
+            "invalid",
+            again,
+            "times",
+            f"the network was compiled {again} times more while it was timed",
+            "raise timing.warmup, or find by TORCH_LOGS=recompiles what changes in it",
+            case.trial.timing.warmup + again,
+        )
+
+
+def graph_breaks(case: Case) -> Iterator[Flag]:
+    """Parts between which the compiler had to go back to Python."""
+    breaks = case.outcome.effective.get("graph_breaks")
+    if breaks:
+        yield Flag(
+            "GRAPH_BREAKS",
+            "note",
+            breaks,
+            "breaks",
+            f"the compiler went back to Python {breaks} times",
+            "TORCH_LOGS=graph_breaks shows where",
+        )
+
+
+RULES = (wrong_output, recompiled, graph_breaks)

@@ -1,0 +1,55 @@
+"""torch's settings for a trial, set before its network is built and put back after it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+from runner.host.cpu import usable_cpus
+from runner.trial.description import Runtime
+
+# cuBLAS needs it before its first call, or refuses to be deterministic
+DETERMINISTIC_CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+
+
+@contextmanager
+def in_force(runtime: Runtime) -> Iterator[None]:
+    """Have torch run as `runtime` says; with isolation=none the next trial runs here, too."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    threads, tf32 = torch.get_num_threads(), (matmul.allow_tf32, cudnn.allow_tf32)
+    before = (cudnn.benchmark, cudnn.deterministic)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    with ExitStack() as stack:
+        try:
+            torch.set_num_threads(runtime.threads or min(threads, usable_cpus()))
+            if runtime.interop_threads is not None:
+                torch.set_num_interop_threads(runtime.interop_threads)
+            # by default torch's fp32 convolutions are TF32; an fp32 that says so is not
+            matmul.allow_tf32 = cudnn.allow_tf32 = runtime.precision == "tf32"
+            cudnn.benchmark = runtime.cudnn_benchmark
+            if runtime.deterministic:
+                os.environ.update(DETERMINISTIC_CUBLAS)
+                torch.use_deterministic_algorithms(True)
+                cudnn.deterministic = True
+            if runtime.compile != "off":
+                _compiler(runtime, stack)
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            matmul.allow_tf32, cudnn.allow_tf32 = tf32
+            cudnn.benchmark, cudnn.deterministic = before
+            torch.use_deterministic_algorithms(deterministic)
+
+
+def _compiler(runtime: Runtime, stack: ExitStack) -> None:
+    """A compiler that remembers nothing of this process, and with a cold cache nothing at all."""
+    from torch._dynamo.utils import counters
+    from torch._inductor.utils import fresh_cache
+
+    torch.compiler.reset()
+    counters.clear()
+    if runtime.compile_cache == "cold":
+        stack.enter_context(fresh_cache())

@@ -1,0 +1,181 @@
+"""Engines and files through the real program: the same network, the same output."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from fakes.program import ROOT
+from fakes.trials import make_trial
+
+from runner.models import onnxruntime, openvino, sources
+from runner.trial.description import Engine, Model
+
+QUICK = ("timing.warmup=2", "timing.iterations=10", "runtime.threads=1", "tracking=off")
+FILES = """
+import torch
+from networks import Conv
+net = Conv().eval()
+x = torch.randn(1, 3, 32, 32)
+torch.jit.trace(net, x).save("net.pt")
+torch.export.save(torch.export.export(net, (x,)), "net.pt2")
+torch.onnx.export(net, (x,), "net.onnx", dynamo=True, verbose=False)
+"""
+
+
+def by(records, name):
+    return {getattr(record.trial.engine, name): record for record in records}
+
+
+def test_every_engine_runs_the_network_and_gives_its_output(program):
+    ran = program(
+        "model=custom",
+        "model.target=networks.TwoInputs",
+        "model.inputs=networks.two_inputs",
+        "input.size=32",
+        "input.batch_size=2",
+        "engine=eager,onnxruntime,openvino",
+        *QUICK,
+    )
+    assert ran.code == 0, ran.out + ran.err
+    found = by(ran.records(), "name")
+    assert set(found) == {"eager", "onnxruntime", "openvino"}
+    for name in ("onnxruntime", "openvino"):
+        record = found[name]
+        assert record.effective["engine"].startswith(name)
+        assert record.effective["engine_threads"] == 1
+        assert record.effective["input_shapes"] == [[2, 4], [2, 3, 32, 32]]
+        assert record.figures["rel_error"] < 1e-5
+        assert record.figures["convert_s"] > 0
+    assert found["onnxruntime"].effective["providers"] == ["CPUExecutionProvider"]
+    assert found["openvino"].effective["engine_precision"] == "fp32"
+    assert "rel err" in ran.out
+    assert "engine" in ran.out
+
+
+def test_a_network_is_read_from_its_file(program, tmp_path):
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FILES],
+        cwd=tmp_path,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    for source, file, engines in (
+        ("torchscript", "net.pt", "eager"),
+        ("exported", "net.pt2", "eager,openvino"),
+        ("onnx", "net.onnx", "auto,openvino"),
+    ):
+        size = ["input.size=32"] if source == "torchscript" else []  # the others know theirs
+        words = (f"model={source}", f"model.file={file}", f"engine={engines}", *size, *QUICK)
+        ran = program(*words, f"sweep.id={source}")
+        assert ran.code == 0, ran.out + ran.err
+        records = [record for record in ran.records() if record.sweep_id == source]
+        assert {record.trial.input.size for record in records} == {(32, 32)}
+        assert {record.trial.model.label for record in records} == {file}
+        assert len(records) == engines.count(",") + 1
+    refused = program(*("model=onnx", "model.file=net.onnx", "engine=eager", *QUICK))
+    assert refused.code == 2
+    assert "engine=eager is torch, which does not run ONNX files" in refused.err
+    other = program(*("model=exported", "model.file=net.pt2", "input.batch_size=2", *QUICK))
+    assert other.code == 2
+    assert "net.pt2 takes inputs of 1x3x32x32, but 2x3x32x32 are asked for" in other.err
+
+
+def test_timm_s_models_have_their_own_size(program):
+    ran = program("model=timm", "model.name=test_resnet,test_vit", *QUICK)
+    assert ran.code == 0, ran.out + ran.err
+    first, second = ran.records()
+    assert first.trial.input.size == second.trial.input.size == (160, 160)
+    assert first.title.startswith("timm/test_")
+    assert first.effective["normalisation"]["mean"]
+    assert first.effective["eval"] is True
+
+
+def test_sizes_are_asked_of_those_that_know():
+    known = Model("test_resnet", source="timm", default_size=None)
+    trials = [make_trial(), make_trial(model=known)]
+    assert sources.own_sizes(trials) == {"timm/test_resnet": (160, 160)}
+
+
+@pytest.mark.parametrize(
+    ("engine", "changes", "sentence"),
+    [
+        (
+            Engine("onnxruntime", ["TensorRT", "CPU"]),
+            {},
+            "engine.providers has TensorRT, but this onnxruntime has CPU",
+        ),
+        (Engine("onnxruntime", ["CPU"]), {"device": "cuda"}, "but the device is cuda"),
+        (
+            Engine("onnxruntime"),
+            {"runtime": {"precision": "bf16"}},
+            "which ONNX Runtime has not on cpu; use fp32",
+        ),
+        (Engine("openvino"), {"device": "cuda"}, "engine=openvino runs on the CPU here"),
+        (Engine("openvino"), {"runtime": {"precision": "tf32"}}, "use fp32 or bf16 or fp16"),
+    ],
+)
+def test_an_engine_refuses_what_it_has_not(engine, changes, sentence):
+    module = {"onnxruntime": onnxruntime, "openvino": openvino}[engine.name]
+    found = list(map(str, module.problems(make_trial(engine=engine, **changes))))
+    assert any(sentence in problem for problem in found), found
+
+
+class Binding:
+    """ONNX Runtime's, on a GPU that is this process's memory."""
+
+    def __init__(self):
+        self.inputs, self.outputs, self.ran = {}, {}, 0
+
+    def bind_input(self, name, device, index, element, shape, pointer):
+        self.inputs[name] = (device, index, element, shape, pointer)
+
+    def bind_output(self, name, *where):
+        self.outputs[name] = where
+
+    def clear_binding_outputs(self):
+        self.outputs = {}
+
+    def get_outputs(self):
+        return [Value()]
+
+
+class Value:
+    def numpy(self):
+        return torch.full((2, 5), 7.0).numpy()
+
+
+class Session:
+    def __init__(self):
+        self.binding = Binding()
+
+    def get_inputs(self):
+        return [Named("image")]
+
+    def get_outputs(self):
+        return [Named("logits")]
+
+    def io_binding(self):
+        return self.binding
+
+    def run_with_iobinding(self, binding):
+        binding.ran += 1
+
+
+class Named:
+    def __init__(self, name):
+        self.name = name
+
+
+def test_on_a_gpu_inputs_and_outputs_stay_there():
+    session, image = Session(), torch.zeros(2, 3, 4, 4, dtype=torch.float16)
+    call = onnxruntime._on_gpu(session, torch.device("cpu"))
+    (output,) = call(image)
+    assert session.binding.inputs == {"image": ("cuda", 0, 10, [2, 3, 4, 4], image.data_ptr())}
+    assert session.binding.outputs == {"logits": ("cuda", 0, 1, [2, 5], output.data_ptr())}
+    (again,) = call(image)
+    assert again is output
+    assert session.binding.ran == 2

@@ -1,0 +1,44 @@
+"""How far an output is from its reference."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from runner.models.guard import agreement, finite
+from runner.models.workload import ModelError
+
+
+def test_the_error_is_relative_to_the_norm_over_all_tensors():
+    reference = {"a": torch.tensor([3.0, 0.0]), "b": [torch.tensor([4.0]), torch.tensor([7])]}
+    output = {"a": torch.tensor([3.0, 0.3]), "b": [torch.tensor([4.4]), torch.tensor([8])]}
+    found = agreement(output, reference, classes=False)
+    assert found.rel_error == pytest.approx(0.1)  # 0.5 of 5; whole numbers do not count
+    assert found.top1 is None
+
+
+def test_classes_agree_or_not():
+    reference = torch.tensor([[1.0, 2.0], [3.0, 1.0], [0.0, 1.0], [0.0, 2.0]])
+    output = reference.bfloat16()
+    output[1] = torch.tensor([0.0, 1.0])
+    assert agreement(output, reference, classes=True).top1 == 0.75
+    assert agreement(output, reference, classes=False).top1 is None
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "why"),
+    [
+        (torch.ones(2), torch.ones(3), "other shapes than that in fp32: 2 against 3"),
+        ([], torch.ones(3), "none against 3"),
+        (torch.ones(1), torch.zeros(1), "is zero"),
+        (torch.ones(1).long(), torch.ones(1).long(), "no floating numbers"),
+    ],
+)
+def test_what_can_not_be_compared_says_why(output, reference, why):
+    with pytest.raises(ModelError, match=why):
+        agreement(output, reference, classes=False)
+
+
+def test_numbers_that_are_none():
+    assert finite([torch.ones(2)])
+    assert not finite({"a": torch.tensor([float("nan")])})
