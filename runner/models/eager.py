@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 
 from runner.models import compiled
+from runner.models.cost import cost_of
 from runner.models.workload import ModelError, Workload, converted, dtypes_of, shapes
 from runner.trial.description import Runtime, Trial
 from runner.trial.rules import Problem
@@ -33,11 +35,12 @@ def prepare(
             f"the network is in training mode ({', '.join(training[:3])}) after eval(); "
             "its eval() must reach every part"
         )
-    reference = as_reference(network, inputs, device) if changes_output(runtime) else None
+    reference = None
+    if changes_output(runtime):  # a copy, on the CPU until it is looked at, after the timing
+        reference = as_reference(copy.deepcopy(network), inputs, device)
     network = network.to(device)
     if dtype := CAST.get(runtime.precision):
-        network = network.to(dtype)
-        inputs = converted(inputs, lambda t: t.to(dtype) if t.is_floating_point() else t)
+        network, inputs = cast(network, inputs, dtype)
     if runtime.channels_last:
         _lay_out(network)
         inputs = converted(inputs, _laid_out)
@@ -55,7 +58,16 @@ def prepare(
     }
     if runtime.compile != "off":
         facts |= compiled.facts()
-    return Workload(call, inputs, facts, reference)
+    return Workload(call, inputs, facts, reference, cost=partial(cost_of, network, inputs))
+
+
+def cast(
+    network: torch.nn.Module, inputs: tuple[Any, ...], dtype: torch.dtype
+) -> tuple[torch.nn.Module, tuple[Any, ...]]:
+    """The network in another floating type, and inputs with whatever is floating in them."""
+    return network.to(dtype), converted(
+        inputs, lambda t: t.to(dtype) if t.is_floating_point() else t
+    )
 
 
 class ByKeyword(torch.nn.Module):
@@ -100,8 +112,8 @@ def changes_output(runtime: Runtime) -> bool:
 def as_reference(
     network: torch.nn.Module, inputs: tuple[Any, ...], device: torch.device
 ) -> Callable[[], object]:
-    """One pass in fp32, without TF32, of the network as it is now: a copy, on the CPU till then."""
-    network = by_keyword(copy.deepcopy(network).eval(), inputs)
+    """One pass of the network in fp32, without TF32, on the device; it may not change till then."""
+    network = by_keyword(network.eval(), inputs)
 
     def output() -> object:
         cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
@@ -148,7 +160,6 @@ def _facts(network: torch.nn.Module, size: tuple[int, int]) -> dict[str, Callabl
     return {
         "dtype": lambda: dtypes_of(list(network.parameters())),
         "channels_last": channels_last,
-        "parameters": lambda: sum(parameter.numel() for parameter in network.parameters()),
         "network_size": lambda: _scaled(getattr(network, "transform", None), size),
         "eval": lambda: not training_parts(network),
     }

@@ -6,12 +6,14 @@ import copy
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from runner.models.eager import CAST, as_reference
+from runner.models.cost import cost_of
+from runner.models.eager import CAST, as_reference, by_keyword
 from runner.models.onnx import OnnxFile
 from runner.models.workload import (
     ModelError,
@@ -56,7 +58,7 @@ def prepare(
     """
     import onnxruntime
 
-    dtype, reference, setup_s = CAST.get(trial.runtime.precision), None, {}
+    dtype, reference, cost, setup_s = CAST.get(trial.runtime.precision), None, None, {}
     timed_inputs = inputs
     if dtype is not None:
         timed_inputs = converted(inputs, lambda t: t.to(dtype) if t.is_floating_point() else t)
@@ -65,6 +67,7 @@ def prepare(
             path = network.path
         else:
             reference = as_reference(network, inputs, device)
+            cost = partial(cost_of, by_keyword(network, inputs), inputs)
             started = time.perf_counter()
             path = Path(folder) / "network.onnx"
             _export(network, converted(timed_inputs, torch.Tensor.cpu), dtype, path)
@@ -87,7 +90,7 @@ def prepare(
         "input_dtype": lambda: ", ".join(one.type for one in session.get_inputs()),
         "input_shapes": lambda: shapes(timed_inputs),
     }
-    return Workload(call, timed_inputs, facts, reference, setup_s)
+    return Workload(call, timed_inputs, facts, reference, setup_s, cost)
 
 
 def problems(trial: Trial) -> Iterator[Problem]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 
+from runner.models.cost import cost_of
 from runner.models.eager import as_reference, by_keyword
 from runner.models.onnx import OnnxFile
 from runner.models.workload import (
@@ -37,9 +39,10 @@ def prepare(
     """
     import openvino
 
-    reference = None
+    reference = cost = None
     if not isinstance(network, OnnxFile):
         reference = as_reference(network, inputs, device)
+        cost = partial(cost_of, by_keyword(network, inputs), inputs)
         network = by_keyword(copy.deepcopy(network).eval(), inputs)
     started = time.perf_counter()
     compiled = _compiled(network, inputs, trial)
@@ -58,7 +61,7 @@ def prepare(
         "dtype": lambda: dtypes_of(inputs),
         "input_shapes": lambda: shapes(inputs),
     }
-    return Workload(call, inputs, facts, reference, setup_s)
+    return Workload(call, inputs, facts, reference, setup_s, cost)
 
 
 def problems(trial: Trial) -> Iterator[Problem]:

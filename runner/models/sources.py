@@ -9,12 +9,16 @@ device)` and `problems(trial)`.
 from __future__ import annotations
 
 import importlib
+import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
+from runner.models import eager
+from runner.models.cost import Cost, cost_of
 from runner.models.inputs import inputs_of
 from runner.models.inputs import problems as inputs_problems
 from runner.models.workload import Workload
@@ -35,6 +39,22 @@ def build(trial: Trial, device: torch.device) -> Workload:
     workload: Workload = engine.prepare(network, inputs_of(trial, device), trial, device)
     own = source.describe(network) if hasattr(source, "describe") else {}
     return replace(workload, describe={**workload.describe, **own})
+
+
+def cost_before(trial: Trial) -> Cost | None:
+    """What a pass will cost, without memory for its weights; None where only a real one tells."""
+    shapes_only = replace(trial, model=replace(trial.model, weights=None))
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network = _source(trial.model).network(shapes_only).eval()
+            inputs = inputs_of(trial, torch.device("meta"))
+            if dtype := eager.CAST.get(trial.runtime.precision):
+                network, inputs = eager.cast(network, inputs, dtype)
+            return cost_of(eager.by_keyword(network, inputs), inputs)
+    except Exception as error:  # of the many kinds that a network may raise there
+        print(f"no cost of {trial.title}: {type(error).__name__}: {error}", file=sys.stderr)
+        return None
 
 
 def problems(trials: Iterable[Trial]) -> Iterator[Problem]:

@@ -25,7 +25,7 @@ class Workload:
 
     `describe` has a function for each fact that can be read back, as any of them may raise.
     `reference` gives the output of the same network in fp32 as torch runs it, if that may differ;
-    `setup_s` what making it ready took, in seconds, part by part.
+    `setup_s` what making it ready took, in seconds, part by part; `cost` counts its operations.
     """
 
     call: Callable[..., object]
@@ -33,6 +33,7 @@ class Workload:
     describe: Mapping[str, Callable[[], Any]]
     reference: Callable[[], object] | None = None
     setup_s: Mapping[str, float] = field(default_factory=dict)
+    cost: Callable[[], Any] | None = None
 
     @property
     def own_bytes(self) -> int:
@@ -63,6 +64,7 @@ class Workload:
             self.describe,
             self.reference,
             self.setup_s,
+            self.cost,
             next_inputs=next_inputs,
             copied_bytes=one * len(others),
         )

@@ -109,6 +109,14 @@ class Record:
         return None if not value or bounds is None else float(bounds[1] - bounds[0]) / 2 / value
 
     @property
+    def tflop_s(self) -> float | None:
+        """10^12 floating operations a second, by the operations of a pass and its typical time."""
+        gflop, ms = self.figures.get("gflop"), self.summary.get("p50_ms")
+        if rate := self.summary.get("img_s"):
+            ms = 1000 * self.trial.input.batch_size / rate
+        return None if not gflop or not ms else gflop / ms
+
+    @property
     def headline(self) -> str:
         """The figures in a few words: `p50 12.34 ms +-0.5%, 81.03 FPS`."""
         summary = self.summary

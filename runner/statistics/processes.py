@@ -26,6 +26,31 @@ class Processes:
     spread: float | None
 
 
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as fast: `value`, and its 95 % interval, None where a side has one process."""
+
+    value: float
+    ci: tuple[float, float] | None
+
+
+def speed_up(before_ms: Sequence[float], after_ms: Sequence[float]) -> Ratio:
+    """Of two trials by the medians of their processes: Welch's t of the logarithms.
+
+    Raises ValueError without a median on a side, or for one that is not above 0.
+    """
+    if not before_ms or not after_ms or min(*before_ms, *after_ms) <= 0:
+        raise ValueError("processes are compared by the logarithms of medians above 0")
+    before, after = np.log(np.asarray(before_ms)), np.log(np.asarray(after_ms))
+    value = math.exp(float(before.mean() - after.mean()))
+    if min(len(before), len(after)) < 2:
+        return Ratio(value, None)
+    if before.std() == after.std() == 0:  # of which Welch's degrees of freedom are not defined
+        return Ratio(value, (value, value))
+    found = stats.ttest_ind(before, after, equal_var=False).confidence_interval(CONFIDENCE)
+    return Ratio(value, (math.exp(float(found.low)), math.exp(float(found.high))))
+
+
 def combine(medians_ms: Sequence[float]) -> Processes:
     """Combine the medians of several processes by their logarithms, with Student's t.
 

@@ -109,8 +109,14 @@ class Command:
         plan = make_plan(points, order_seed, Path.cwd())
         if not plan.settings.dry_run:
             return plan
+        costs = plan.costs()
         for number, (trial, title) in enumerate(zip(plan.trials, plan.titles, strict=True), 1):
             line = f"{number:4}  {trial.folder}  {title} on {trial.device}"
+            if cost := costs.get(trial.folder):
+                line += (
+                    f": {cost['gflop']:.4g} GFLOP, {cost['parameters'] / 1e6:.3g} M parameters, "
+                    f"{cost['weights_mib']:.3g} MiB"
+                )
             self._console.print(line, soft_wrap=True)
         plural = "s" if len(plan.trials) > 1 else ""
         self._console.print(f"{len(plan.trials)} trial{plural}; a dry run: nothing was run")

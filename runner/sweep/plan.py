@@ -22,6 +22,8 @@ from runner.trial.rules import Problem, UsageError
 from runner.worker import process
 from runner.worker.execution import Inspection
 
+MOST_COSTED = 200  # trials whose cost a dry run tells: a fraction of a second each
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -42,6 +44,27 @@ class Plan:
     def settled(self, trial: Trial) -> list[str]:
         """What only the model's source has known, in words for whoever runs the trial."""
         return [] if trial.model.default_size else [f"input.size={list(trial.input.size)}"]
+
+    def costs(self) -> dict[str, dict[str, float]]:
+        """What a pass of each trial costs, by its folder; of a long plan none, as that takes time.
+
+        FLOPs, parameters and bytes as in runner/models/cost.py.
+        """
+        alike: dict[str, list[Trial]] = {}
+        for trial in self.trials:
+            if trial.model.task != "simulated" and trial.model.source != "onnx":
+                alike.setdefault(
+                    repr((trial.model, trial.input, trial.runtime.precision)), []
+                ).append(trial)
+        if not alike or len(self.trials) > MOST_COSTED:
+            return {}
+        start_worker(self.settings)
+        try:
+            found = process.costs([group[0] for group in alike.values()])
+        except process.WorkerDied:
+            return {}  # a module of the user ended it, which their trials will tell
+        groups = {group[0].folder: group for group in alike.values()}
+        return {one.folder: cost for first, cost in found.items() for one in groups[first]}
 
     def manifest(self, command: Sequence[str]) -> Manifest:
         """What is written down before the first trial."""

@@ -15,7 +15,7 @@ from statistics import fmean
 from rich.console import Console
 
 from runner.records.record import VERDICTS, Record
-from runner.statistics.processes import Processes, combine
+from runner.statistics.processes import Processes, combine, speed_up
 from runner.terminal.layout import Column, lay_out
 from runner.trial.labels import settings, varying
 from runner.trial.methods import METHODS
@@ -34,12 +34,16 @@ class Row:
         """The record that stands for all where they are alike."""
         return self.records[0]
 
+    @property
+    def typical_ms(self) -> list[float]:
+        """The typical time of each of its processes that has one."""
+        known = [_typical_ms(record) for record in self.records]
+        return [value for value in known if value is not None and value > 0]
+
     @cached_property
     def combined(self) -> Processes | None:
         """The typical time of its processes, where any has one."""
-        typical = [_typical_ms(record) for record in self.records]
-        known = [value for value in typical if value is not None and value > 0]
-        return combine(known) if known else None
+        return combine(self.typical_ms) if self.typical_ms else None
 
 
 def show(records: Sequence[Record], console: Console) -> None:
@@ -178,6 +182,21 @@ def fps(rows: Sequence[Row]) -> Column:
     return _numbers("FPS", [fmean(group) if group else None for group in rates])
 
 
+def faster(rows: Sequence[Row]) -> Column | None:
+    """How many times as fast as the same in fp32 by torch as it comes, if that is beside it."""
+    by_key = {row.first.key: row for row in rows}
+    cells = []
+    for row in rows:
+        plain = by_key.get(row.first.trial.plain.key)
+        if plain is None or plain is row or not (plain.typical_ms and row.typical_ms):
+            cells.append("-")
+            continue
+        ratio = speed_up(plain.typical_ms, row.typical_ms)
+        bounds = ratio.ci and f" ({ratio.ci[0]:.2f} to {ratio.ci[1]:.2f})"
+        cells.append(f"{ratio.value:.2f}{bounds or ''}")
+    return None if set(cells) <= {"-"} else Column("x fp32", tuple(cells))
+
+
 def error(rows: Sequence[Row]) -> Column | None:
     """How far the output is from the same network in fp32, where it may be."""
     errors = [row.first.figures.get("rel_error") for row in rows]
@@ -192,8 +211,17 @@ def verdict(rows: Sequence[Row]) -> Column:
 
 
 Figure = Callable[[Sequence[Row]], Column | None]
-OF_TRIALS: tuple[Figure, ...] = (p50, half_interval, mean, fps, error, verdict)
-OF_PROCESSES: tuple[Figure, ...] = (processes, typical, interval, spread, fps, error, verdict)
+OF_TRIALS: tuple[Figure, ...] = (p50, half_interval, mean, fps, faster, error, verdict)
+OF_PROCESSES: tuple[Figure, ...] = (
+    processes,
+    typical,
+    interval,
+    spread,
+    fps,
+    faster,
+    error,
+    verdict,
+)
 # the article's, side by side; what is wrong with each is said below
 OF_METHODS: tuple[Figure, ...] = (article_mean, fps, cold_start, true_time, verdict)
 

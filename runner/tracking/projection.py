@@ -28,6 +28,9 @@ FIGURES = {  # likewise, of its figures
     "setup/convert_s": "convert_s",
     "out/rel_err": "rel_error",
     "out/top1": "top1",
+    "cost/gflop": "gflop",
+    "cost/params": "parameters",
+    "cost/weights_mib": "weights_mib",
 }
 
 
@@ -65,6 +68,8 @@ def metrics_of(record: Record) -> Iterable[tuple[str, float]]:
     for metric, name in FIGURES.items():
         if (value := record.figures.get(name)) is not None:
             yield metric, value
+    if (rate := record.tflop_s) is not None:
+        yield "thr/tflop_s", rate
 
 
 def tags_of(record: Record) -> dict[str, str]:

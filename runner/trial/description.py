@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -184,6 +184,12 @@ class Trial:
         """What differs from the engine that there was before there were others."""
         values, plain = asdict(self.engine), asdict(Engine())
         return {name: value for name, value in values.items() if value != plain[name]}
+
+    @property
+    def plain(self) -> Trial:
+        """The same in fp32 by torch as it comes: what precision, layout and engines are held to."""
+        as_it_comes = Runtime(self.runtime.threads, self.runtime.cudnn_benchmark)
+        return replace(self, runtime=as_it_comes, engine=Engine())
 
     @property
     def folder(self) -> str:

@@ -76,6 +76,14 @@ def inspect(trials: Sequence[Trial], _listener: Listener) -> Inspection:
     return Inspection(Devices(cuda, xpu, mps, uuids), found, sizes)
 
 
+def costs(trials: Sequence[Trial], _listener: Listener) -> dict[str, dict[str, float]]:
+    """What a pass of each costs, by the trials' folders; without those that can't be told."""
+    from runner.models.sources import cost_before
+
+    found = {trial.folder: cost_before(trial) for trial in trials}
+    return {folder: asdict(cost) for folder, cost in found.items() if cost is not None}
+
+
 class Findings:
     """What is looked at once the samples are safe: any of it may fail, and costs only itself."""
 
@@ -267,9 +275,13 @@ def _observe(prepared: Prepared, raw: Outcome, work: Callable[[], object]) -> Ou
     raw = _with_launches(raw, workload.forward, device, prepared.trial, findings, peak_mib=peak_mib)
     found, agreed = _output(prepared, findings)
     effective |= found
+    cost = workload.cost and findings.get("figures.gflop", workload.cost)
+    counted: dict[str, float | None] = {}
+    if workload.cost is not None:
+        counted = asdict(cost) if cost else {"gflop": None}
     return replace(
         raw,
-        figures=raw.figures | agreed,
+        figures=raw.figures | agreed | counted,
         effective=raw.effective | effective,
         environment=findings.get("environment", lambda: device_environment(prepared.trial.device))
         or {},

@@ -70,6 +70,17 @@ def inspect(trials: Sequence[Trial], isolation: str) -> Inspection:
     return answer
 
 
+def costs(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
+    """What a pass of each trial costs, by its folder, where that can be told beforehand.
+
+    Raises WorkerDied as `inspect` does.
+    """
+    found: dict[str, dict[str, float]] = _in_fresh_process(
+        execution.costs, trials, None, Listener(), INSPECTION_S
+    )
+    return found
+
+
 def run(trial: Trial, isolation: str, log: Path, listener: Listener | None = None) -> Outcome:
     """Carry out a trial and say how it ended; never raises for what the trial does.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -54,6 +55,22 @@ def test_every_engine_runs_the_network_and_gives_its_output(program):
     assert found["openvino"].effective["engine_precision"] == "fp32"
     assert "rel err" in ran.out
     assert "engine" in ran.out
+
+
+def test_the_sweep_of_engines_says_which_is_fastest_and_whether_it_is_right(program):
+    words = ("sweep=engines", "model=custom", "model.target=networks.Conv", "input.size=32")
+    ran = program(*words, "sweep.repeats=2", *QUICK)
+    assert ran.code == 0, ran.out + ran.err
+    head = next(line for line in ran.out.splitlines() if "x fp32" in line)
+    assert "rel err" in head
+    for name in ("onnxruntime", "openvino"):
+        line = next(line for line in ran.out.splitlines() if line.startswith(name))
+        assert re.search(r"\d\.\d\d \(\d+\.\d\d to \d+\.\d\d\)", line), line
+    figures = [record.figures for record in ran.records()]
+    assert {one["parameters"] for one in figures} == {269}
+    assert len({one["gflop"] for one in figures}) == 1
+    listed = program(*words, "dry_run=true").out
+    assert f"{figures[0]['gflop']:.4g} GFLOP, 0.000269 M parameters" in listed
 
 
 def test_a_network_is_read_from_its_file(program, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fakes.program import ROOT
 
-from runner.statistics.processes import combine
+from runner.statistics.processes import combine, speed_up
 from runner.statistics.quantiles import (
     correlation_time,
     half_width,
@@ -258,3 +258,26 @@ def test_two_times_that_alternate_have_no_change():
     values = np.where(rng.random(200) < 0.3, 11.0, 10.0) + 0.01 * rng.standard_normal(200)
     assert modes(values).changed_at is None
     assert modes(np.sort(values)[::-1]).slower_later is False
+
+
+def test_a_speed_up_has_an_interval_between_processes():
+    before, after = [10.0, 10.2, 9.9], [5.0, 5.1, 4.95]
+    found = speed_up(before, after)
+    assert found.value == pytest.approx(2.0, rel=0.01)
+    assert found.ci[0] < found.value < found.ci[1]
+    assert found.ci[1] - found.ci[0] < 0.15
+    assert speed_up(before, [5.0]).ci is None  # one process tells nothing about the next
+    assert speed_up([4.0, 4.0], [2.0, 2.0]).ci == (2.0, 2.0)
+    with pytest.raises(ValueError, match="medians above 0"):
+        speed_up([], after)
+
+
+def test_the_interval_of_a_speed_up_covers_the_truth():
+    random = np.random.default_rng(20261125)
+    covered = 0
+    for _ in range(1000):
+        before = np.exp(random.normal(np.log(10), 0.02, 5))
+        after = np.exp(random.normal(np.log(8), 0.04, 4))
+        low, high = speed_up(list(before), list(after)).ci
+        covered += low <= 1.25 <= high
+    assert 930 <= covered <= 970

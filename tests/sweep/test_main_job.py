@@ -112,7 +112,9 @@ def test_a_failed_trial_does_not_stop_the_others(program):
         "failed",
         "completed",
     ]
-    assert "failed: RuntimeError: the network is on fire, password=***" in ran.out
+    where = r"failed: networks.py:\d+ in forward: RuntimeError: the network is on fire"
+    assert re.search(where, ran.out)
+    assert "password=***" in ran.out
     assert "SIGSEGV" in ran.out
     assert "of 4 trials 2 not completed" in ran.out
     assert "hunter2" not in everything_below(ran.folder / "outputs")
@@ -263,7 +265,10 @@ def test_a_dry_run_lists_the_trials_and_leaves_nothing(program):
 
 @pytest.mark.parametrize(
     ("name", "trials"),
-    [("methods", 3), ("warmup", 7), ("resolution", 6), ("batch", 6), ("smoke", 6), ("nightly", 16)],
+    [
+        *(("methods", 3), ("warmup", 7), ("resolution", 6), ("batch", 6), ("smoke", 6)),
+        *(("nightly", 16), ("precision", 18), ("engines", 9)),
+    ],
 )
 def test_every_sweep_file_spans_its_grid(program, name, trials):
     ran = program(f"sweep={name}", "dry_run=true")
