@@ -197,6 +197,14 @@ def faster(rows: Sequence[Row]) -> Column | None:
     return None if set(cells) <= {"-"} else Column("x fp32", tuple(cells))
 
 
+def tflops(rows: Sequence[Row]) -> Column | None:
+    """10^12 operations a second, where models, precisions or engines are beside each other."""
+    trials = [row.first.trial for row in rows]
+    ways = {(one.model.label, one.runtime, one.engine.name) for one in trials}
+    values = [row.first.tflop_s for row in rows]
+    return _numbers("TFLOP/s", values, spare=1) if len(ways) > 1 and any(values) else None
+
+
 def error(rows: Sequence[Row]) -> Column | None:
     """How far the output is from the same network in fp32, where it may be."""
     errors = [row.first.figures.get("rel_error") for row in rows]
@@ -211,13 +219,14 @@ def verdict(rows: Sequence[Row]) -> Column:
 
 
 Figure = Callable[[Sequence[Row]], Column | None]
-OF_TRIALS: tuple[Figure, ...] = (p50, half_interval, mean, fps, faster, error, verdict)
+OF_TRIALS: tuple[Figure, ...] = (p50, half_interval, mean, fps, tflops, faster, error, verdict)
 OF_PROCESSES: tuple[Figure, ...] = (
     processes,
     typical,
     interval,
     spread,
     fps,
+    tflops,
     faster,
     error,
     verdict,
