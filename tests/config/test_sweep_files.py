@@ -24,6 +24,8 @@ GIVEN: dict[str, Any] = {  # a value for every key, none of them the default
         "size_argument": "image_size",
         "square": True,
         "source": "custom",
+        "inputs": "a.c",
+        "file": "net.pt",
     },
     "input": {"size": [64, 96], "batch_size": 4, "frames": 8, "fill": "ones"},
     "timing": {
@@ -36,7 +38,17 @@ GIVEN: dict[str, Any] = {  # a value for every key, none of them the default
         "cache": "flush",
         "timeout_s": 60.0,
     },
-    "runtime": {"threads": 1, "cudnn_benchmark": True},
+    "runtime": {
+        "threads": 1,
+        "cudnn_benchmark": True,
+        "precision": "bf16",
+        "channels_last": True,
+        "compile": "default",
+        "compile_cache": "cold",
+        "deterministic": True,
+        "interop_threads": 1,
+    },
+    "engine": {"name": "onnxruntime", "providers": ["CPU"]},
     "tracking": {"kind": "server", "uri": "http://host", "experiment": "mine"},
     "sweep": {
         "id": "mine",
