@@ -296,7 +296,7 @@ def _missing_keys(cfg: DictConfig) -> Iterator[Problem]:
         elif is_dataclass(hint := types_of(Config)[part.name]):
             for name in (inner.name for inner in fields(hint)):
                 key = f"{part.name}.{name}"
-                if name not in cfg[part.name]:
-                    yield Problem(key, f"{key} {deleted}", "leave it in")
-                elif OmegaConf.is_missing(cfg[part.name], name):
+                if OmegaConf.is_missing(cfg[part.name], name):  # which `in` takes for not there
                     yield Problem(key, f"{key} has no value", f"give one, as in {key}=VALUE")
+                elif name not in cfg[part.name]:
+                    yield Problem(key, f"{key} {deleted}", "leave it in")

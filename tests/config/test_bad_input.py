@@ -133,7 +133,7 @@ CASES = [
     ("model=quantized_resnet18 runtime.precision=bf16", "but model=quantized_resnet18 computes in"),
     ("model=quantized_resnet18 engine=openvino", "does not take torchvision's int8 models"),
     ("model=timm", "model.name has no value; give one, as in model.name=VALUE"),
-    ("model=timm model.name=resnet51", "which timm does not have; near it: resnet50"),
+    ("model=timm model.name=resnet51", "which timm does not have; near it: resnet51q"),
     ("model=exported model.file=no.pt2", "model.file is no.pt2, which is no file in"),
     ("model=onnx", "model=onnx needs one, as in model.file=net.onnx"),
     ("model=simulated runtime.precision=bf16", "but a simulated device computes nothing"),
