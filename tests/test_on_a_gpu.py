@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 
@@ -10,6 +11,7 @@ import torch
 from fakes.program import ROOT, run_in
 from fakes.trials import make_trial
 
+from runner.trial.description import Engine
 from runner.worker import process as worker
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -180,3 +182,58 @@ def test_what_measuring_takes_is_not_in_the_peak():
         outcome = worker.run(trial, "process", worker.Path("worker.log"))
         peaks[cache] = outcome.figures["peak_mib"]
     assert max(peaks.values()) - min(peaks.values()) < 2, peaks
+
+
+def faster(method="event", engine="eager", **runtime):
+    trial = make_trial(
+        model={"name": "resnet50"},
+        input={"size": (224, 224), "batch_size": 32},
+        timing={"method": method, "warmup": 20, "iterations": 50},
+        runtime=runtime,
+        engine=Engine(engine),
+        device="cuda",
+    )
+    outcome = worker.run(trial, "process", worker.Path("worker.log"))
+    assert outcome.status == "completed", outcome.error
+    return outcome
+
+
+def typical_ms(outcome):
+    return statistics.median(outcome.latency_ms)
+
+
+@pytest.mark.parametrize(
+    ("precision", "weights", "output", "most"),
+    [
+        ("tf32", "float32", "float32", 1e-2),
+        ("bf16", "bfloat16", "bfloat16", 5e-2),
+        ("fp16", "float16", "float16", 1e-2),
+        ("amp_bf16", "float32", "bfloat16", 5e-2),
+        ("amp_fp16", "float32", "float16", 1e-2),
+    ],
+)
+def test_a_precision_really_runs_is_faster_and_still_right(precision, weights, output, most):
+    plain, fast = faster(), faster(precision=precision, channels_last=True)
+    assert (plain.effective["tf32_cudnn"], plain.effective["tf32_matmul"]) == (False, False)
+    assert fast.effective["tf32_cudnn"] is (precision == "tf32")
+    assert (fast.effective["dtype"], fast.effective["output_dtype"]) == (weights, output)
+    assert 1e-6 < fast.figures["rel_error"] < most
+    assert typical_ms(fast) < 0.9 * typical_ms(plain)
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_a_compiled_network_is_not_compiled_again(mode):
+    outcome = faster(compile=mode, precision="bf16")
+    assert outcome.figures["compile_s"] > 1
+    assert (outcome.effective["recompilations"], outcome.effective["graph_breaks"]) == (0, 0)
+    assert outcome.figures["rel_error"] < 5e-2
+
+
+def test_onnx_runtime_computes_on_the_gpu():
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has no CUDA; onnxruntime-gpu has")
+    outcome = faster("wall", "onnxruntime")
+    assert outcome.effective["providers"][0] == "CUDAExecutionProvider"
+    assert outcome.figures["rel_error"] < 1e-4
+    assert typical_ms(outcome) < 10 * typical_ms(faster())
