@@ -87,7 +87,7 @@ def environment(folder: Path) -> str:
 def sides(folder: Path, threads: int) -> dict[str, list[str]]:
     """The command of each side; each but runner prints its latencies as its last line."""
     (folder / "loop.py").write_text(LOOP)
-    (folder / "optimum.py").write_text(OPTIMUM)
+    (folder / "peer.py").write_text(OPTIMUM)
     other = environment(folder / "environment")
     return {
         "plain loop": [sys.executable, "loop.py", "plain", f"{threads}"],
@@ -97,8 +97,8 @@ def sides(folder: Path, threads: int) -> dict[str, list[str]]:
             *(f"timing.warmup={WARMUP}", f"timing.iterations={ITERATIONS}", "device=cpu"),
         ],
         "timm's loop": [sys.executable, "loop.py", "timm", f"{threads}"],
-        "optimum-benchmark, inline": [other, "optimum.py", "inline", f"{threads}"],
-        "optimum-benchmark, isolated": [other, "optimum.py", "isolated", f"{threads}"],
+        "optimum-benchmark, inline": [other, "peer.py", "inline", f"{threads}"],
+        "optimum-benchmark, isolated": [other, "peer.py", "isolated", f"{threads}"],
     }
 
 
