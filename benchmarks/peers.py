@@ -63,7 +63,7 @@ def main():
             ),
             backend=PyTorchConfig(
                 model="resnet50", library="timm", model_type="resnet50", device="cpu",
-                task="image-classification", intra_op_num_threads=int(sys.argv[2]),
+                task="image-classification",
             ),
         ))
         found[batch] = 1000 * report.forward.latency.p50
@@ -88,7 +88,8 @@ def sides(folder: Path, threads: int) -> dict[str, list[str]]:
     """The command of each side; each but runner prints its latencies as its last line."""
     (folder / "loop.py").write_text(LOOP)
     (folder / "peer.py").write_text(OPTIMUM)
-    other = environment(folder / "environment")
+    # told by the variable, as a second session of one process can't be told otherwise
+    other = ["env", f"OMP_NUM_THREADS={threads}", environment(folder / "environment"), "peer.py"]
     return {
         "plain loop": [sys.executable, "loop.py", "plain", f"{threads}"],
         "runner": [
@@ -97,8 +98,8 @@ def sides(folder: Path, threads: int) -> dict[str, list[str]]:
             *(f"timing.warmup={WARMUP}", f"timing.iterations={ITERATIONS}", "device=cpu"),
         ],
         "timm's loop": [sys.executable, "loop.py", "timm", f"{threads}"],
-        "optimum-benchmark, inline": [other, "peer.py", "inline", f"{threads}"],
-        "optimum-benchmark, isolated": [other, "peer.py", "isolated", f"{threads}"],
+        "optimum-benchmark, inline": [*other, "inline"],
+        "optimum-benchmark, isolated": [*other, "isolated"],
     }
 
 
@@ -142,7 +143,7 @@ def main() -> None:
                 taken[side].append((cost, latencies_ms(side, cost, folder)))
         versions = [sys.executable, "-m", "pip", "list", "--format=freeze"]
         there = subprocess.run(
-            [commands["optimum-benchmark, inline"][0], *versions[1:]],
+            [commands["optimum-benchmark, inline"][2], *versions[1:]],
             check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
     print_table(
