@@ -29,12 +29,7 @@ def prepare(
     Raises ModelError when a part of it stays in training mode.
     """
     runtime = trial.runtime
-    network = by_keyword(network.eval(), inputs)
-    if training := training_parts(network):
-        raise ModelError(
-            f"the network is in training mode ({', '.join(training[:3])}) after eval(); "
-            "its eval() must reach every part"
-        )
+    network = evaluated(network, inputs)
     reference = None
     if changes_output(runtime):  # a copy, on the CPU until it is looked at, after the timing
         reference = as_reference(copy.deepcopy(network), inputs, device)
@@ -83,6 +78,20 @@ class ByKeyword(torch.nn.Module):
         return self.network(**inputs)
 
 
+def evaluated(network: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.nn.Module:
+    """The network in eval mode, as what can be called with `inputs`.
+
+    Raises ModelError when a part of it stays in training mode.
+    """
+    network = by_keyword(network.eval(), inputs)
+    if training := training_parts(network):
+        raise ModelError(
+            f"the network is in training mode ({', '.join(training[:3])}) after eval(); "
+            "its eval() must reach every part"
+        )
+    return network
+
+
 def by_keyword(network: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.nn.Module:
     """The network as what can be called with `inputs`."""
     return ByKeyword(network) if isinstance(inputs[0], dict) else network
@@ -113,7 +122,6 @@ def as_reference(
     network: torch.nn.Module, inputs: tuple[Any, ...], device: torch.device
 ) -> Callable[[], object]:
     """One pass of the network in fp32, without TF32, on the device; it may not change till then."""
-    network = by_keyword(network.eval(), inputs)
 
     def output() -> object:
         cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from runner.models.cost import cost_of
-from runner.models.eager import CAST, as_reference, by_keyword
+from runner.models.eager import CAST, as_reference, evaluated
 from runner.models.onnx import OnnxFile
 from runner.models.workload import (
     ModelError,
@@ -54,7 +54,8 @@ def prepare(
 ) -> Workload:
     """The network's ONNX file, or one exported on the fly, in a session.
 
-    Raises ModelError when it can't be exported, or a provider that was asked for is not used.
+    Raises ModelError when it is not in eval mode or can't be exported, or a provider that was
+    asked for is not used.
     """
     import onnxruntime
 
@@ -66,8 +67,9 @@ def prepare(
         if isinstance(network, OnnxFile):
             path = network.path
         else:
-            reference = as_reference(network, inputs, device)
-            cost = partial(cost_of, by_keyword(network, inputs), inputs)
+            callable_network = evaluated(network, inputs)
+            reference = as_reference(callable_network, inputs, device)
+            cost = partial(cost_of, callable_network, inputs)
             started = time.perf_counter()
             path = Path(folder) / "network.onnx"
             _export(network, converted(timed_inputs, torch.Tensor.cpu), dtype, path)

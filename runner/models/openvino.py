@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from runner.models.cost import cost_of
-from runner.models.eager import as_reference, by_keyword
+from runner.models.eager import as_reference, evaluated
 from runner.models.onnx import OnnxFile
 from runner.models.workload import (
     ModelError,
@@ -35,15 +35,16 @@ def prepare(
 ) -> Workload:
     """The network converted and compiled for inputs of exactly these shapes.
 
-    Raises ModelError when it can't be converted.
+    Raises ModelError when it is not in eval mode or can't be converted.
     """
     import openvino
 
     reference = cost = None
     if not isinstance(network, OnnxFile):
+        network = evaluated(network, inputs)
         reference = as_reference(network, inputs, device)
-        cost = partial(cost_of, by_keyword(network, inputs), inputs)
-        network = by_keyword(copy.deepcopy(network).eval(), inputs)
+        cost = partial(cost_of, network, inputs)
+        network = copy.deepcopy(network)
     started = time.perf_counter()
     compiled = _compiled(network, inputs, trial)
     setup_s = {"convert_s": time.perf_counter() - started}

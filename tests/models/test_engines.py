@@ -73,6 +73,14 @@ def test_the_sweep_of_engines_says_which_is_fastest_and_whether_it_is_right(prog
     assert f"{figures[0]['gflop']:.4g} GFLOP, 0.000269 M parameters" in listed
 
 
+def test_a_network_that_stays_in_training_mode_is_refused_by_every_engine(program):
+    words = ("model=custom", "model.target=networks.Stubborn", "input.size=32", *QUICK)
+    ran = program(*words, "engine=eager,onnxruntime,openvino")
+    assert ran.code == 1
+    assert [record.status for record in ran.records()] == ["failed"] * 3
+    assert all("is in training mode" in record.error["message"] for record in ran.records())
+
+
 def test_a_network_is_read_from_its_file(program, tmp_path):
     subprocess.run(
         [sys.executable, "-W", "ignore", "-c", FILES],
