@@ -5,6 +5,7 @@ Doors, each a command:
     __main__.py    python -m runner: time a sweep, from conf/*.yaml and the command line
     publish.py     python -m runner.publish: bring MLflow up to date with what is on disk
     doctor.py      python -m runner.doctor: what this machine can measure, and what will spoil it
+    export.py      python -m runner.export: results as CSV or Parquet; runner.load in a notebook
 
 Rooms, from the one that sees everything down to the one that all know; arrows point down only:
 
@@ -24,3 +25,29 @@ Rooms, from the one that sees everything down to the one that all know; arrows p
 
 The way of a number: config -> Trial -> worker -> Outcome -> Record -> MLflow and the terminal.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["load"]
+
+
+def load(
+    *sweeps: str,
+    samples: bool = False,
+    output_dir: str = "outputs",
+    tracking_uri: str | None = None,
+) -> DataFrame:
+    """The records of one or many sweeps as a pandas DataFrame: `runner.load("latest")`.
+
+    A row is a trial's process, or one of its samples; the columns are those of
+    `python -m runner.export`. A sweep is named as there: by its id below `output_dir`, `latest`,
+    `latest~1`, a folder, a record's file, or an MLflow run id. Raises LookupError.
+    """
+    from runner.export import frame_of
+
+    return frame_of(sweeps or ("latest",), samples, output_dir, tracking_uri)

@@ -18,10 +18,11 @@ HOUSE = {
     "__main__": "sweep",
     "publish": "tracking records host",
     "doctor": "tracking verdict host trial",
+    "export": "tracking records host",
     "_plugins": "config",
     "sweep": "terminal tracking verdict config worker host records trial",
     "terminal": "records statistics trial",
-    "tracking": "host records",  # host: secrets, kept out of what is sent and of errors
+    "tracking": "host records trial",  # host: secrets, kept out of what is sent and of errors
     "verdict": "records statistics trial",
     # measure: the simulated device knows which costs it takes
     "config": "measure host trial",
@@ -41,6 +42,7 @@ HEAVY = {  # library -> the rooms and doors that may import it
     "hydra": "_plugins sweep config",
     "omegaconf": "_plugins sweep config",
     "rich": "doctor sweep terminal",
+    "pandas": "__init__ export records",
 }
 LONGEST_FUNCTION = 60  # lines: a screen
 LONGEST_FILE = 400

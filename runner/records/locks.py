@@ -58,6 +58,21 @@ def locked(path: Path, what: str, waits: Callable[[str], object] | None = None) 
         os.close(file)  # lets go; the file stays, as its removal could let two in
 
 
+def holder_of(path: Path) -> str | None:
+    """Who holds the lock now; None if nobody does."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(path)
+    finally:
+        os.close(file)
+    return None
+
+
 def _write_down(path: Path, what: str) -> None:
     """Say who holds the lock, where that can be written."""
     holder = Holder(what, socket.gethostname(), os.getpid(), utc_now())

@@ -109,11 +109,25 @@ class Record:
         return None if not value or bounds is None else float(bounds[1] - bounds[0]) / 2 / value
 
     @property
+    def typical_ms(self) -> float | None:
+        """The time of a pass by which trials are compared: above 0, or None.
+
+        The median; the mean where a sample is a mean already; by throughput for pipelined passes.
+        """
+        summary = self.summary
+        if rate := summary.get("img_s"):
+            return 1000 * self.trial.input.batch_size / float(rate)
+        return summary.get("p50_ms" if summary.get("inner", 1) == 1 else "mean_ms") or None
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Throughput where it was measured, else closed-loop FPS."""
+        return self.summary.get("img_s") or self.summary.get("fps")
+
+    @property
     def tflop_s(self) -> float | None:
         """10^12 floating operations a second, by the operations of a pass and its typical time."""
-        gflop, ms = self.figures.get("gflop"), self.summary.get("p50_ms")
-        if rate := self.summary.get("img_s"):
-            ms = 1000 * self.trial.input.batch_size / rate
+        gflop, ms = self.figures.get("gflop"), self.typical_ms
         return None if not gflop or not ms else gflop / ms
 
     @property

@@ -37,8 +37,8 @@ class Row:
     @property
     def typical_ms(self) -> list[float]:
         """The typical time of each of its processes that has one."""
-        known = [_typical_ms(record) for record in self.records]
-        return [value for value in known if value is not None and value > 0]
+        known = [one.typical_ms for one in self.records if one.summary.get("img_s") is None]
+        return [value for value in known if value is not None]
 
     @cached_property
     def combined(self) -> Processes | None:
@@ -176,8 +176,7 @@ def spread(rows: Sequence[Row]) -> Column:
 def fps(rows: Sequence[Row]) -> Column:
     """Images per second, the mean over processes."""
     rates = [
-        [rate for record in row.records if (rate := _images_per_second(record)) is not None]
-        for row in rows
+        [rate for one in row.records if (rate := one.images_per_second) is not None] for row in rows
     ]
     return _numbers("FPS", [fmean(group) if group else None for group in rates])
 
@@ -235,13 +234,6 @@ OF_PROCESSES: tuple[Figure, ...] = (
 OF_METHODS: tuple[Figure, ...] = (article_mean, fps, cold_start, true_time, verdict)
 
 
-def _typical_ms(record: Record) -> float | None:
-    """The median, or the mean where a sample is a mean already; None for pipelined passes."""
-    name = "p50_ms" if record.summary.get("inner", 1) == 1 else "mean_ms"
-    value: float | None = record.summary.get(name)
-    return value
-
-
 def _numbers(name: str, values: Sequence[float | None], spare: int | None = None) -> Column:
     return Column(name, tuple(map(number, values)), spare=spare)
 
@@ -249,12 +241,6 @@ def _numbers(name: str, values: Sequence[float | None], spare: int | None = None
 def _percents(name: str, shares: Sequence[float | None], spare: int) -> Column:
     cells = tuple("-" if share is None else f"{100 * share:.1f}" for share in shares)
     return Column(name, cells, spare=spare)
-
-
-def _images_per_second(record: Record) -> float | None:
-    """Throughput where it was measured, else closed-loop FPS."""
-    rate: float | None = record.summary.get("img_s") or record.summary.get("fps")
-    return rate
 
 
 def number(value: float | None) -> str:

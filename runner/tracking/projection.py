@@ -34,29 +34,6 @@ FIGURES = {  # likewise, of its figures
 }
 
 
-def params_of(record: Record) -> Iterable[tuple[str, object]]:
-    """The dotted keys of the command line with scalar values, numbers as numbers."""
-    trial = record.trial
-    yield "model", trial.model.label
-    yield "model.weights", trial.model.weights or "random"
-    if trial.model.kwargs:
-        yield "model.kwargs", trial.model.kwargs
-    for name in ("source", "inputs", "file"):
-        if (value := getattr(trial.model, name)) is not None:
-            yield f"model.{name}", value
-    yield "input.size", trial.input.size_label
-    values = trial.values()
-    for group in ("input", "timing", "runtime"):
-        for name, value in values[group].items():
-            if name not in ("size", "timeout_s"):  # the latter is nothing that is measured
-                yield f"{group}.{name}", value
-    yield "engine", trial.engine.name
-    if trial.engine.providers:
-        yield "engine.providers", ", ".join(trial.engine.providers)
-    for name in ("device", "repeat", "seed"):
-        yield name, values[name]
-
-
 def metrics_of(record: Record) -> Iterable[tuple[str, float]]:
     """Short names grouped by slash; what could not be computed is left out, never zero."""
     for metric, name in METRICS.items():

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.records.record import Record
-from runner.tracking.projection import PARAM_LIMIT, metrics_of, note_of, params_of, tags_of
+from runner.tracking.projection import PARAM_LIMIT, metrics_of, note_of, tags_of
 from runner.tracking.store import Store, TrackingUnavailable, explained
 from runner.tracking.view import save_view
+from runner.trial.labels import keys_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -105,7 +106,9 @@ def publish(
         client.log_batch(
             run_id,
             metrics=[Metric(key, value, ended_ms, 0) for key, value in metrics_of(record)],
-            params=[Param(key, str(value)[:PARAM_LIMIT]) for key, value in params_of(record)],
+            params=[
+                Param(key, str(value)[:PARAM_LIMIT]) for key, value in keys_of(record.trial).items()
+            ],
             tags=[RunTag("mlflow.note.content", note_of(record))],
         )
         client.log_artifact(run_id, str(path))

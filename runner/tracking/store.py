@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 import time
@@ -73,18 +74,11 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
 
     `uri` None means the embedded SQLite file. Raises TrackingUnavailable.
     """
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # 7 take over 4 minutes
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # we print one link for all
-    import logging
-
+    _quieten()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # we tell what it would
     embedded = uri is None
     where = sqlite_uri(output_dir) if uri is None else uri
     try:
@@ -112,6 +106,29 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
             return Store(client, where, made, embedded)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise TrackingUnavailable(_reason(error)) from error
+
+
+def connect(uri: str | None, output_dir: Path) -> MlflowClient:
+    """A client that only reads, of a store that is there. Raises TrackingUnavailable."""
+    if uri is None and not (output_dir / DATABASE).exists():
+        raise TrackingUnavailable(f"there is no MLflow store {output_dir / DATABASE}")
+    _quieten()
+    from mlflow import MlflowClient
+
+    with explained():
+        return MlflowClient(tracking_uri=sqlite_uri(output_dir) if uri is None else uri)
+
+
+def _quieten() -> None:
+    """Set what MLflow sends, waits for and prints, before it is imported."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # 7 take over 4 minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # we print one link for all
+    # the store's bar of a download would go between our lines
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # we tell what it would
 
 
 def _make_database(output_dir: Path) -> None:

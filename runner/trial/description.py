@@ -161,10 +161,26 @@ class Trial:
 
     @cached_property
     def key(self) -> str:
-        """Identity of what is measured: a hash of its meaning, the same in every repeat.
+        """Identity of what is measured: a hash of its meaning, the same in every repeat."""
+        return _hash(self.meaning)
 
-        It is for years, so its rule (KEY_RULE) is: the fields of KEYED are always in it, one
-        that is added later only where it differs from its default; of the device only its kind.
+    def key_without(self, *names: str) -> str:
+        """Identity of all but some dotted keys of the command line, or whole groups of them."""
+        meaning = self.meaning
+        for name in names:
+            group, _, key = name.partition(".")
+            if not key:
+                meaning.pop(group, None)
+            elif group in meaning:
+                meaning[group].pop(key, None)
+        return _hash(meaning)
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """What is measured, by the rule KEY_RULE of the key, which is for years.
+
+        The fields of KEYED are always in it, one that is added later only where it differs from
+        its default; of the device only its kind.
         """
         meaning: dict[str, Any] = {"device": self.device_kind, "seed": self.seed}
         for name, keyed in KEYED.items():
@@ -177,8 +193,7 @@ class Trial:
             }
         if engine := self._engine_meaning():
             meaning["engine"] = engine
-        canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        return meaning
 
     def _engine_meaning(self) -> dict[str, Any]:
         """What differs from the engine that there was before there were others."""
@@ -209,6 +224,11 @@ class Trial:
             self.timing.method,
         ]
         return " ".join(words + ([f"r{self.repeat}"] if self.repeat else []))
+
+
+def _hash(meaning: Mapping[str, Any]) -> str:
+    canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def size_label(size: Sequence[int]) -> str:

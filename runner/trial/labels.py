@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from runner.trial.description import Trial
 
 IN_TITLE = ("size", "batch_size", "warmup", "method")
+
+
+def keys_of(trial: Trial) -> dict[str, Any]:
+    """The dotted keys of the command line with scalar values, numbers as numbers."""
+    model, values = trial.model, trial.values()
+    found: dict[str, Any] = {"model": model.label, "model.weights": model.weights or "random"}
+    if model.kwargs:
+        found["model.kwargs"] = str(model.kwargs)
+    for name in ("source", "inputs", "file"):
+        if (value := getattr(model, name)) is not None:
+            found[f"model.{name}"] = value
+    height, width = trial.input.size
+    found["input.size"] = height if height == width else trial.input.size_label
+    for group in ("input", "timing", "runtime"):
+        for name, value in values[group].items():
+            if name not in ("size", "timeout_s"):  # the latter is nothing that is measured
+                found[f"{group}.{name}"] = value
+    found["engine"] = trial.engine.name
+    if trial.engine.providers:
+        found["engine.providers"] = ", ".join(trial.engine.providers)
+    return found | {name: values[name] for name in ("device", "repeat", "seed")}
 
 
 def shown(value: object) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from runner.host.secrets import redacted_trial
+from runner.records.manifest import Manifest, Planned, save_manifest
 from runner.records.record import Outcome, Record
+from runner.records.store import RECORD, save
 from runner.sweep.job import raw_record
 from runner.trial.description import Input, Model, Runtime, Timing, Trial
 from runner.verdict.judge import judged
@@ -50,3 +56,49 @@ def make_record(**changes: Any) -> Record:
     """A record of two samples; `changes` are those of its outcome."""
     outcome = Outcome("completed", warmup_ms=(9.0,), latency_ms=(0.1, 1 / 3), **changes)
     return record_of(make_trial(), outcome, {"host": "here", "torch": "2"})
+
+
+def timed(
+    trial: Trial, median_ms: float = 10.0, n: int = 60, noise: float = 0.01, **changes: Any
+) -> Record:
+    """A record whose samples lie around a median, with a slow first warm-up; the same each time."""
+    random = np.random.default_rng([int(trial.key, 16), trial.repeat])
+    samples = median_ms * np.exp(random.normal(0.0, noise, n + trial.timing.warmup))
+    samples[0] *= 5
+    host = {"host": "here", "cpu": "a CPU", "torch": "2.14.1", **changes.pop("host", {})}
+    outcome = Outcome(
+        "completed",
+        warmup_ms=tuple(map(float, samples[: trial.timing.warmup])),
+        latency_ms=tuple(map(float, samples[trial.timing.warmup :])),
+        **changes,
+    )
+    return record_of(trial, outcome, host)
+
+
+def write_sweep(
+    output_dir: Path,
+    sweep_id: str,
+    records: Sequence[Record],
+    planned: Sequence[Trial] = (),
+    tracking: str = "off",
+) -> Path:
+    """A sweep on disk as the program leaves it; `planned` are trials that have not run."""
+    folder = output_dir / sweep_id
+    for record in records:
+        path = folder / record.trial.folder / RECORD
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(replace(record, sweep_id=sweep_id), path)
+    trials = [*(record.trial for record in records), *planned]
+    manifest = Manifest(
+        sweep_id=sweep_id,
+        name=None,
+        command=("runner",),
+        order_seed=None,
+        tracking={"kind": tracking, "uri": None, "experiment": "runner"},
+        host="here",
+        pid=1,
+        planned_at="2026-01-01T00:00:00.000+00:00",
+        trials=tuple(Planned(t.folder, t.key, t.repeat, t.title, t.device) for t in trials),
+    )
+    save_manifest(manifest, folder)
+    return folder

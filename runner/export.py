@@ -1,0 +1,79 @@
+"""Writes results as a table: `python -m runner.export SWEEP --format csv|parquet`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.host.secrets import redact
+from runner.records.frame import samples_frame, trials_frame
+from runner.records.selection import NothingThere
+from runner.tracking.fetch import find
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def frame_of(
+    words: Sequence[str], samples: bool, output_dir: str | Path, tracking_uri: str | None
+) -> DataFrame:
+    """The table of the records that `words` name, as runner.load gives it. Raises LookupError."""
+    try:
+        found = [find(word, Path(output_dir), tracking_uri) for word in words]
+    except NothingThere as error:
+        raise LookupError(redact(str(error))) from error
+    for selection in found:
+        for note in selection.notes:
+            print(f"runner: {selection.name}: {redact(note)}", file=sys.stderr)
+    records = [record for selection in found for record in selection.records]
+    return samples_frame(records) if samples else trials_frame(records)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the table; 0, or 2 for a sweep that is none or a file that can't be written."""
+    parser = argparse.ArgumentParser(
+        prog="python -m runner.export",
+        description="Writes the results of sweeps as one table: a row a trial's process, or a row "
+        "a sample. Exit code 0, or 2 for a sweep that is none or a file that can't be written.",
+    )
+    parser.add_argument(
+        "sweeps", nargs="*", default=["latest"], metavar="SWEEP",
+        help="id, latest (default), latest~1, folder, record.json, or MLflow run id",
+    )  # fmt: skip
+    parser.add_argument("--format", choices=("csv", "parquet"), help="by the file's name, or csv")
+    parser.add_argument("--samples", action="store_true", help="a row a sample, warm-up included")
+    parser.add_argument("--output", "-o", type=Path, help="file (csv goes to the terminal)")
+    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as output_dir")
+    parser.add_argument("--tracking-uri", help="read from this MLflow store instead of the disk")
+    options = parser.parse_args(arguments)
+    output: Path | None = options.output
+    kind = options.format or (
+        "parquet" if output is not None and output.suffix == ".parquet" else "csv"
+    )
+    if kind == "parquet" and output is None:
+        parser.error("parquet is no text: give a file by --output FILE.parquet")
+    try:
+        frame = frame_of(options.sweeps, options.samples, options.output_dir, options.tracking_uri)
+        if kind == "parquet":
+            frame.to_parquet(output, index=False)
+        else:
+            frame.to_csv(sys.stdout if output is None else output, index=False)
+    except BrokenPipeError:  # as of `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except LookupError as error:
+        print(f"runner.export: {error.args[0]}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"runner.export: {output} can't be written: {error.strerror}", file=sys.stderr)
+        return 2
+    if output is not None:
+        print(f"{output}: {len(frame)} rows, {len(frame.columns)} columns")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

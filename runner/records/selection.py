@@ -1,0 +1,131 @@
+"""Records by what a person calls them: a sweep's id, `latest`, a folder, a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.records.locks import holder_of
+from runner.records.manifest import MANIFEST, Manifest, load_manifest
+from runner.records.record import Record
+from runner.records.store import LOCK, RECORD, UnreadableRecord, load
+
+LATEST = re.compile(r"latest(?:~(\d+))?")
+SHOWN = 3  # unreadable files; of more, only their number is told
+
+
+class NothingThere(Exception):
+    """No record goes by that name; the message says what was looked for and what to do."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The records that go by one name, in the order of their plan.
+
+    `notes` says what a reader must know beside them: unreadable files, a sweep that still runs
+    or was never finished. `folder` is that of the sweep, where it is one on this disk.
+    """
+
+    name: str
+    records: tuple[Record, ...]
+    notes: tuple[str, ...] = ()
+    folder: Path | None = None
+
+
+def select(word: str, output_dir: Path) -> Selection:
+    """The records that `word` names.
+
+    It is the id of a sweep below `output_dir`, `latest` (the newest sweep there), `latest~1` (the
+    one before it), the folder of a sweep, one that holds several, the folder of a trial, or a
+    record's file. Raises NothingThere.
+    """
+    if match := LATEST.fullmatch(word):
+        return _of_sweep(_newest(output_dir, int(match[1] or 0)))
+    path = next((one for one in (output_dir / word, Path(word)) if one.exists()), None)
+    if path is None:
+        raise NothingThere(
+            f"{word} is neither a sweep below {output_dir} nor a folder or file{_offer(output_dir)}"
+        )
+    if path.is_file():
+        return _of_files(path.name, [path])
+    if (path / RECORD).exists():
+        return _of_files(path.name, [path / RECORD])
+    if (path / MANIFEST).exists() or any(path.glob(f"*/{RECORD}")):
+        return _of_sweep(path)
+    sweeps = sorted({file.parents[1] for file in path.glob(f"*/*/{RECORD}")})
+    if not sweeps:
+        raise NothingThere(f"{path} holds no record; expected the folder of a sweep or a trial")
+    found = [_of_sweep(sweep) for sweep in sweeps]
+    records = tuple(record for one in found for record in one.records)
+    notes = tuple(f"{one.name}: {note}" for one in found for note in one.notes)
+    return Selection(str(path), records, notes, path)
+
+
+def _newest(output_dir: Path, back: int) -> Path:
+    """The sweep that was planned last, or `back` before that, of those that have a record."""
+    sweeps = {file.parents[1] for file in output_dir.glob(f"*/*/{RECORD}")}
+    by_age = sorted(sweeps, key=_planned_at, reverse=True)
+    if back >= len(by_age):
+        wanted = f"latest~{back}" if back else "latest"
+        raise NothingThere(f"{wanted} asked for, but {output_dir} holds {len(by_age)} sweeps")
+    return by_age[back]
+
+
+def _planned_at(sweep_dir: Path) -> float:
+    manifest = sweep_dir / MANIFEST
+    return (manifest if manifest.exists() else sweep_dir).stat().st_mtime
+
+
+def _offer(output_dir: Path) -> str:
+    newest = sorted({file.parent for file in output_dir.glob(f"*/{MANIFEST}")}, key=_planned_at)
+    names = ", ".join(path.name for path in newest[-SHOWN:])
+    return f"; the newest there: {names}" if names else "; no sweep is there at all"
+
+
+def _of_sweep(sweep_dir: Path) -> Selection:
+    order: dict[str, int] = {}
+    notes = []
+    try:
+        manifest = load_manifest(sweep_dir)
+        order = {planned.folder: number for number, planned in enumerate(manifest.trials)}
+    except UnreadableRecord as error:
+        manifest = None
+        if (sweep_dir / MANIFEST).exists():
+            notes.append(str(error))
+    files = sorted(
+        sweep_dir.glob(f"*/{RECORD}"), key=lambda file: order.get(file.parent.name, len(order))
+    )
+    found = _of_files(sweep_dir.name, files)
+    notes += [*found.notes, *_unfinished(sweep_dir, manifest, {file.parent.name for file in files})]
+    return Selection(sweep_dir.name, found.records, tuple(notes), sweep_dir)
+
+
+def _of_files(name: str, files: list[Path]) -> Selection:
+    records, unread = [], []
+    for file in files:
+        try:
+            records.append(load(file))
+        except UnreadableRecord as error:
+            unread.append(str(error))
+    if not records and unread:
+        raise NothingThere("; ".join([*unread[:SHOWN], *(["..."] if len(unread) > SHOWN else [])]))
+    if not records:
+        raise NothingThere(f"{name} holds no record yet")
+    notes = unread[:SHOWN]
+    if len(unread) > SHOWN:
+        notes.append(f"{len(unread) - SHOWN} more records can't be read")
+    return Selection(name, tuple(records), tuple(notes))
+
+
+def _unfinished(sweep_dir: Path, manifest: Manifest | None, there: set[str]) -> Iterator[str]:
+    """That trials are missing: the sweep still runs, or was cut off."""
+    missing = sum(planned.folder not in there for planned in manifest.trials) if manifest else 0
+    if holder := holder_of(sweep_dir / LOCK):
+        yield f"the sweep still runs ({holder}); {missing} trials are to come"
+    elif manifest and missing:
+        yield (
+            f"{missing} of {len(manifest.trials)} planned trials have no record; "
+            f"python -m runner sweep.resume={manifest.sweep_id} runs them"
+        )
