@@ -42,13 +42,24 @@ def speed_up(before_ms: Sequence[float], after_ms: Sequence[float]) -> Ratio:
     if not before_ms or not after_ms or min(*before_ms, *after_ms) <= 0:
         raise ValueError("processes are compared by the logarithms of medians above 0")
     before, after = np.log(np.asarray(before_ms)), np.log(np.asarray(after_ms))
-    value = math.exp(float(before.mean() - after.mean()))
+    change = float(before.mean() - after.mean())
     if min(len(before), len(after)) < 2:
-        return Ratio(value, None)
-    if before.std() == after.std() == 0:  # of which Welch's degrees of freedom are not defined
-        return Ratio(value, (value, value))
-    found = stats.ttest_ind(before, after, equal_var=False).confidence_interval(CONFIDENCE)
-    return Ratio(value, (math.exp(float(found.low)), math.exp(float(found.high))))
+        return Ratio(math.exp(change), None)
+    error, freedom = welch(before, after)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    return Ratio(math.exp(change), (math.exp(change - half), math.exp(change + half)))
+
+
+def welch(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+    """Standard error of the difference of two means, and its degrees of freedom.
+
+    By Welch and Satterthwaite, for at least two values on each side.
+    """
+    parts = np.array([side.var(ddof=1) / len(side) for side in (before, after)])
+    if not parts.any():  # of which the degrees of freedom are not defined
+        return 0.0, float(len(before) + len(after) - 2)
+    freedom = parts.sum() ** 2 / (parts**2 / [len(before) - 1, len(after) - 1]).sum()
+    return math.sqrt(parts.sum()), float(freedom)
 
 
 def combine(medians_ms: Sequence[float]) -> Processes:

@@ -1,0 +1,237 @@
+"""Whether trials have become slower: the ratio of two sides, with the process as the unit.
+
+The value of a process is the logarithm of its median. Many trials borrow strength from each
+other: their variances are moderated, what all of them share is taken out, and intervals that
+the suite as a whole shows to be too narrow are widened. Few trials stand alone, by Welch's t.
+Sources: Smyth, 2004 (moderated t); Holm, 1979; Welch, 1947.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy import ndimage, optimize, special, stats
+
+from runner.statistics.processes import welch
+from runner.statistics.quantiles import CONFIDENCE
+
+MANY = 20  # trials from which on they are judged together
+NEIGHBOURS = 31  # processes in time whose common deviation is the machine's, not the trial's
+THRESHOLD = 0.02  # a smaller change is none that matters
+SUITE_SHIFT = 0.015  # from here on, what all trials share is a question of its own
+POWER = 0.8
+MOST_NEEDED = 200  # processes on each side; to need more is told as that
+VERDICTS = ("slower", "faster", "inconclusive", "same")  # what to read first
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One trial, after against before.
+
+    `ratio` is that of the times: above 1 is slower; `ci` its 95 % interval, `p` two-sided and
+    adjusted for the number of trials. `detectable` is the change, as a share, that such a
+    comparison finds in 4 of 5 cases; `needed` the processes on each side by which one of the
+    threshold, or as large as this one, would be found so (MOST_NEEDED: that many or more). None
+    where a side has a single process.
+    """
+
+    ratio: float
+    verdict: str
+    ci: tuple[float, float] | None = None
+    p: float | None = None
+    detectable: float | None = None
+    needed: int | None = None
+
+
+@dataclass(frozen=True)
+class Differences:
+    """All trials, after against before.
+
+    `shift` is what they have in common, as a share (the median change), None for fewer than 20;
+    it has been taken out of the ratios where it is `centred`. Intervals have been multiplied by
+    `widened`.
+    """
+
+    trials: tuple[Difference, ...]
+    shift: float | None = None
+    centred: bool = False
+    widened: float = 1.0
+
+
+def differences(
+    before: Sequence[np.ndarray], after: Sequence[np.ndarray], threshold: float = THRESHOLD
+) -> Differences:
+    """Compare trials by the log medians of their processes, an array for each trial and side.
+
+    A change below `threshold`, a share, is none that matters. Raises ValueError for sides of
+    different lengths or a trial without a process on a side.
+    """
+    if len(before) != len(after) or not all(len(side) for side in (*before, *after)):
+        raise ValueError("each trial needs a process before and after")
+    changes = np.array([b.mean() - a.mean() for a, b in zip(before, after, strict=True)])
+    shift = float(np.median(changes)) if len(changes) >= MANY else None
+    centred = shift is not None and abs(math.expm1(shift)) < SUITE_SHIFT
+    if centred:
+        changes = changes - shift
+    errors, freedoms, widened = _standard_errors(before, after, changes)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, freedoms) * errors
+    detectable = np.expm1(_found_from(freedoms) * errors)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p_values = 2 * stats.t.sf(abs(changes) / errors, freedoms)
+    adjusted = _holm(np.where((errors == 0) & (changes == 0), 1.0, p_values))
+    found = []
+    for number, change in enumerate(changes):
+        if np.isnan(errors[number]):
+            found.append(Difference(math.exp(change), "inconclusive"))
+            continue
+        low, high = change - half[number], change + half[number]
+        sizes = len(before[number]), len(after[number])
+        spread = errors[number] / math.sqrt(1 / sizes[0] + 1 / sizes[1])
+        found.append(
+            Difference(
+                ratio=math.exp(change),
+                verdict=_verdict(change, low, high, adjusted[number], threshold),
+                ci=(math.exp(low), math.exp(high)),
+                p=float(adjusted[number]),
+                detectable=float(detectable[number]),
+                needed=_needed(spread, max(math.log1p(threshold), abs(change))),
+            )
+        )
+    shared = None if shift is None else math.expm1(shift)
+    return Differences(tuple(found), shared, centred, widened)
+
+
+def _verdict(change: float, low: float, high: float, p: float, threshold: float) -> str:
+    slower, faster = math.log1p(threshold), math.log1p(-threshold)
+    if faster < low and high < slower:
+        return "same"
+    if p < 1 - CONFIDENCE and not faster < change < slower:
+        return "slower" if change > 0 else "faster"
+    return "inconclusive"
+
+
+def _standard_errors(
+    before: Sequence[np.ndarray], after: Sequence[np.ndarray], changes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Of each change, its degrees of freedom, and the factor that all were widened by.
+
+    NaN where there is nothing to tell it by.
+    """
+    if len(before) < MANY:
+        unknown = math.nan, math.nan
+        pairs = [
+            welch(a, b) if min(len(a), len(b)) > 1 else unknown
+            for a, b in zip(before, after, strict=True)
+        ]
+        errors, freedoms = np.array(pairs).T
+        return errors, freedoms, 1.0
+    sizes = np.array([(len(a), len(b)) for a, b in zip(before, after, strict=True)])
+    freedom = sizes.sum(axis=1) - 2.0
+    squares = [
+        ((a - a.mean()) ** 2).sum() + ((b - b.mean()) ** 2).sum()
+        for a, b in zip(before, after, strict=True)
+    ]
+    known = freedom > 0
+    if not known.any():
+        return np.full(len(before), math.nan), np.full(len(before), math.nan), 1.0
+    variance = np.zeros(len(before))
+    variance[known] = np.array(squares)[known] / freedom[known]
+    prior = moderation(variance[known], freedom[known])
+    moderated, freedoms = prior.applied(variance, freedom)
+    errors = np.sqrt(moderated * (1 / sizes).sum(axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = np.where(errors > 0, (changes - np.median(changes)) / errors, 0.0)
+    widened = max(1.0, float(stats.iqr(scores, scale="normal")))
+    return errors * widened, freedoms, widened
+
+
+@dataclass(frozen=True)
+class Moderation:
+    """What all trials say about the variance of each: `variance`, worth `freedom` degrees."""
+
+    variance: float
+    freedom: float
+
+    def applied(self, variance: np.ndarray, freedom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Variances drawn towards that of all, and the degrees of freedom they have then.
+
+        Where `freedom` is 0 it is that of all. No more than those of all trials together.
+        """
+        total = freedom.sum()
+        if math.isinf(self.freedom):
+            return np.full(len(variance), self.variance), np.full(len(variance), total)
+        own = self.freedom + freedom
+        moderated = (self.freedom * self.variance + freedom * variance) / own
+        return moderated, np.minimum(own, total)
+
+
+def moderation(variance: np.ndarray, freedom: np.ndarray) -> Moderation:
+    """Fit the distribution that variances of many trials come from, by the moments of their logs.
+
+    limma's squeezeVar: Smyth, 2004, section 6.2.
+    """
+    floor = 1e-5 * np.median(variance)  # a variance of 0 has no logarithm
+    variance = np.maximum(variance, floor if floor > 0 else np.finfo(float).tiny)
+    half = freedom / 2
+    logs = np.log(variance) - special.digamma(half) + np.log(half)
+    excess = float(logs.var(ddof=1) - special.polygamma(1, half).mean()) if len(logs) > 1 else 0.0
+    if excess <= 0:
+        return Moderation(float(np.average(variance, weights=freedom)), math.inf)
+    prior = 2 * _trigamma_inverse(excess)
+    centre = logs.mean() + special.digamma(prior / 2) - math.log(prior / 2)
+    return Moderation(math.exp(centre), prior)
+
+
+def _trigamma_inverse(value: float) -> float:
+    """The x with trigamma(x) = value, as trigamma lies between 1/x and 1/x + 1/x^2."""
+    low, high = 0.5 / value, 2 / value + 2 / math.sqrt(value)
+    return float(optimize.brentq(lambda x: special.polygamma(1, x) - value, low, high))
+
+
+def without_common(logs: Sequence[np.ndarray], started_s: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Log medians less what processes that ran close in time have in common: the machine's part.
+
+    Each process's deviation from the median of its trial, in the order they began; subtracted is
+    the median over its 31 neighbours. Of fewer than 20 trials, or one process each, nothing is.
+    """
+    if len(logs) < MANY or max(map(len, logs)) < 2:
+        return list(logs)
+    deviations = np.concatenate([values - np.median(values) for values in logs])
+    order = np.argsort(np.concatenate(started_s), kind="stable")
+    common = np.empty(len(order))
+    common[order] = ndimage.median_filter(deviations[order], size=NEIGHBOURS)
+    ends = np.cumsum([len(values) for values in logs])[:-1]
+    return [values - part for values, part in zip(logs, np.split(common, ends), strict=True)]
+
+
+def _found_from(freedom: np.ndarray) -> np.ndarray:
+    """Standard errors from which on a change is found in 4 of 5 cases."""
+    found: np.ndarray = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) + stats.t.ppf(POWER, freedom)
+    return found
+
+
+@cache
+def _found_by() -> np.ndarray:
+    """Changes that 2, 3, ... processes on each side find, in units of the spread between them."""
+    counts = np.arange(2, MOST_NEEDED)
+    return _found_from(2.0 * counts - 2) * np.sqrt(2 / counts)
+
+
+def _needed(spread: float, change: float) -> int:
+    """Processes on each side by which a `change` would be found; both in logarithms."""
+    enough = _found_by() * spread <= change
+    return 2 + int(np.argmax(enough)) if enough.any() else MOST_NEEDED
+
+
+def _holm(p_values: np.ndarray) -> np.ndarray:
+    """Adjusted for their number, NaN left out of it."""
+    adjusted = np.full(len(p_values), math.nan)
+    known = np.flatnonzero(~np.isnan(p_values))
+    order = known[np.argsort(p_values[known])]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p_values[order] * factors))
+    return adjusted
