@@ -5,11 +5,13 @@ Doors, each a command:
     __main__.py    python -m runner: time a sweep, from conf/*.yaml and the command line
     publish.py     python -m runner.publish: bring MLflow up to date with what is on disk
     doctor.py      python -m runner.doctor: what this machine can measure, and what will spoil it
+    compare.py     python -m runner.compare: two results, trial by trial, with a verdict
     export.py      python -m runner.export: results as CSV or Parquet; runner.load in a notebook
 
 Rooms, from the one that sees everything down to the one that all know; arrows point down only:
 
     _plugins/      the Hydra sweeper: composes every point once, has it planned, launches
+    pages/         what results say, as pages: HTML, Markdown, text; plots
     sweep/         one sweep: its plan, the job that runs a point, the session around them
     terminal/      what is seen meanwhile and at the end: progress, tables, closing advice
     tracking/      MLflow: the record as a run, the publisher that loses and regains it, the view
@@ -19,7 +21,8 @@ Rooms, from the one that sees everything down to the one that all know; arrows p
     models/        what is timed: networks from their sources, inputs, a workload that runs them
     measure/       clocks: devices, timing methods, the loop, a simulated device
     host/          the machine: its devices, what disturbs it, what it is, without secrets
-    records/       what is on disk: record.json of a trial, sweep.json of a sweep
+    history/       results beside each other: comparisons, what differs between where they ran
+    records/       what is on disk: record.json of a trial, sweep.json of a sweep; finding them
     statistics/    what samples say: pure functions of arrays
     trial/         what one trial is, what it can't be, the facts of the timing methods
 

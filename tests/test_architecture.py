@@ -19,8 +19,11 @@ HOUSE = {
     "publish": "tracking records host",
     "doctor": "tracking verdict host trial",
     "export": "tracking records host",
+    "compare": "pages history tracking records statistics host",
     "_plugins": "config",
     "sweep": "terminal tracking verdict config worker host records trial",
+    # terminal: the tables are the same wherever they are shown
+    "pages": "terminal history records statistics trial",
     "terminal": "records statistics trial",
     "tracking": "host records trial",  # host: secrets, kept out of what is sent and of errors
     "verdict": "records statistics trial",
@@ -31,6 +34,7 @@ HOUSE = {
     "models": "trial",
     "measure": "trial",
     "host": "trial",
+    "history": "records statistics trial",
     "records": "trial",
     "statistics": "",
     "trial": "",
@@ -41,7 +45,9 @@ HEAVY = {  # library -> the rooms and doors that may import it
     "mlflow": "tracking",
     "hydra": "_plugins sweep config",
     "omegaconf": "_plugins sweep config",
-    "rich": "doctor sweep terminal",
+    "rich": "doctor compare sweep pages terminal",
+    "plotly": "pages",
+    "jinja2": "pages",
     "pandas": "__init__ export records",
 }
 LONGEST_FUNCTION = 60  # lines: a screen

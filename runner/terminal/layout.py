@@ -7,7 +7,7 @@ and at last the table is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich import box
@@ -31,6 +31,10 @@ class Column:
     text: bool = False
     words: bool = False
     spare: int | None = None
+
+    def first(self, rows: int) -> Column:
+        """The column with as many rows at most."""
+        return replace(self, cells=self.cells[:rows])
 
     @property
     def width(self) -> int:

@@ -21,6 +21,12 @@ from runner.trial.labels import settings, varying
 from runner.trial.methods import METHODS
 
 MOST_ROWS = 1000
+COLUMN_OF = {  # keys of the command line -> what their column is called
+    "input.size": "size",
+    "input.batch_size": "batch",
+    "timing.warmup": "warm-up",
+    "timing.method": "method",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,25 @@ class Row:
         """The typical time of each of its processes that has one."""
         known = [one.typical_ms for one in self.records if one.summary.get("img_s") is None]
         return [value for value in known if value is not None]
+
+    @property
+    def typical(self) -> float | None:
+        """The typical time of a pass over its processes, by throughput for pipelined passes."""
+        known = [one.typical_ms for one in self.records]
+        values = [value for value in known if value is not None]
+        return combine(values).median_ms if values else None
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Throughput or closed-loop FPS, the mean over processes."""
+        rates = [one.images_per_second for one in self.records]
+        known = [rate for rate in rates if rate is not None]
+        return fmean(known) if known else None
+
+    @property
+    def verdict(self) -> str:
+        """The worst of its processes, or what ended them."""
+        return verdict_label(self.records).partition(":")[0]
 
     @cached_property
     def combined(self) -> Processes | None:
@@ -67,11 +92,23 @@ def columns_of(records: Sequence[Record]) -> tuple[str, list[Column]]:
         figures = OF_PROCESSES
     elif shows_methods(records):
         figures, shown = OF_METHODS, ("method", "warm-up")
-    columns = _settings([row.first for row in rows])
-    differing = [one for one in columns if len(set(one.cells)) > 1 or one.name in shown]
-    same = ", ".join(f"{one.name} {one.cells[0]}" for one in columns if one not in differing)
+    same, differing = names_of([row.first for row in rows], shown)
     made = (figure(rows) for figure in figures)
     return same, [*differing, *(column for column in made if column is not None)]
+
+
+def names_of(
+    records: Sequence[Record], shown: Sequence[str] = (), but: str = ""
+) -> tuple[str, list[Column]]:
+    """What is the same in all trials, as a line, and columns of what differs or is `shown`.
+
+    `but` is a key of the command line that is told elsewhere.
+    """
+    left_out = COLUMN_OF.get(but, but.rpartition(".")[2])
+    columns = [one for one in _settings(records) if one.name != left_out]
+    differing = [one for one in columns if len(set(one.cells)) > 1 or one.name in shown]
+    same = ", ".join(f"{one.name} {one.cells[0]}" for one in columns if one not in differing)
+    return same, differing
 
 
 def rows_of(records: Sequence[Record]) -> list[Row]:

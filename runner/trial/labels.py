@@ -7,6 +7,7 @@ from typing import Any
 
 from runner.trial.description import Trial
 
+MOST_NAMED = 3  # models of a sweep; of more, only their number is told
 IN_TITLE = ("size", "batch_size", "warmup", "method")
 
 
@@ -53,6 +54,55 @@ def varying(trials: Sequence[Trial]) -> tuple[str, ...]:
     all_settings = [settings(trial) for trial in trials]
     names = dict.fromkeys(name for one in all_settings for name in one)
     return tuple(name for name in names if len({one.get(name) for one in all_settings}) > 1)
+
+
+def short_titles(trials: Sequence[Trial], but: Sequence[str] = ()) -> list[str]:
+    """What tells each trial from the others, in the words of its title: `resnet50 bf16`.
+
+    Settings named in `but` are left out, as an axis already shows them.
+    """
+    named = {
+        "model": [trial.model.label for trial in trials],
+        "size": [f"{trial.input.size_label}px" for trial in trials],
+        "batch_size": [f"b{trial.input.batch_size}" for trial in trials],
+        "warmup": [f"w{trial.timing.warmup}" for trial in trials],
+        "method": [trial.timing.method for trial in trials],
+    }
+    others = [settings(trial) for trial in trials]
+    for name in varying(trials):
+        values = [one.get(name, "-") for one in others]
+        # a number, a yes or a no says nothing without its name
+        plain = any(
+            value.lower() in ("true", "false", "-") or value[:1].isdigit() for value in values
+        )
+        named[name] = [f"{name}={value}" for value in values] if plain else values
+    differing = [cells for name, cells in named.items() if len(set(cells)) > 1 and name not in but]
+    if not differing:
+        return named["model"]
+    return [" ".join(words) for words in zip(*differing, strict=True)]
+
+
+def summary_of(trials: Sequence[Trial]) -> str:
+    """A sweep in a line, by what it varies: `resnet18, mobilenet_v3_small x 4 sizes`."""
+    models = list(dict.fromkeys(trial.model.label for trial in trials))
+    head = ", ".join(models) if len(models) <= MOST_NAMED else f"{len(models)} models"
+    counts = {
+        "size": len({trial.input.size for trial in trials}),
+        "batch size": len({trial.input.batch_size for trial in trials}),
+        "warm-up count": len({trial.timing.warmup for trial in trials}),
+        "method": len({trial.timing.method for trial in trials}),
+    }
+    others = [settings(trial) for trial in trials]
+    counts |= {name: len({one.get(name) for one in others}) for name in varying(trials)}
+    counts["process"] = len({trial.repeat for trial in trials})
+    parts = [f"{count} {_plural(name)}" for name, count in counts.items() if count > 1]
+    return " x ".join([head, *parts])
+
+
+def _plural(name: str) -> str:
+    if "_" in name:
+        return f"values of {name}"
+    return f"{name}es" if name.endswith("s") else f"{name}s"
 
 
 def full_title(trial: Trial, names: Sequence[str]) -> str:

@@ -116,3 +116,11 @@ def test_the_first_trials_had_fewer_fields():
 def test_values_that_are_no_trials_are_refused(damage):
     with pytest.raises(ValueError, match="no trial of this version"):
         Trial.of(make_trial().values() | damage)
+
+
+def test_trials_that_differ_in_one_key_share_the_identity_of_all_else():
+    plain, fast = (make_trial(runtime={"precision": name}) for name in ("fp32", "bf16"))
+    assert plain.key != fast.key
+    assert plain.key_without("runtime.precision") == fast.key_without("runtime.precision")
+    assert plain.key_without("timing") != fast.key_without("timing")
+    assert plain.key_without() == plain.key

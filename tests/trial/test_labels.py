@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fakes.trials import make_trial
 
-from runner.trial.labels import full_title, settings, varying
+from runner.trial.labels import full_title, settings, short_titles, summary_of, varying
 
 
 def test_what_a_sweep_varies_beyond_the_title_is_named():
@@ -19,3 +19,29 @@ def test_an_argument_that_a_model_does_not_have_is_a_dash():
     assert varying([plain, wide]) == ("width",)
     assert full_title(plain, ("width",)).endswith(" width=-")
     assert settings(wide)["width"] == "7"
+
+
+def test_short_titles_hold_what_differs_only():
+    small = make_trial(input={"size": (64, 64)})
+    fast = make_trial(input={"size": (96, 96)}, runtime={"precision": "bf16"})
+    last = make_trial(input={"size": (96, 96)}, runtime={"channels_last": True})
+    assert short_titles([small, fast, last]) == [
+        "64px fp32 channels_last=false",
+        "96px bf16 channels_last=false",
+        "96px fp32 channels_last=true",
+    ]
+    assert short_titles([small, fast], but=("size",)) == ["fp32", "bf16"]
+    assert short_titles([small]) == ["resnet18"]
+
+
+def test_a_sweep_is_named_by_what_it_varies():
+    sizes = [
+        make_trial(model={"name": name}, input={"size": (size, size)}, repeat=repeat)
+        for name in ("resnet18", "vgg11")
+        for size in (64, 96, 128)
+        for repeat in (0, 1)
+    ]
+    assert summary_of(sizes) == "resnet18, vgg11 x 3 sizes x 2 processes"
+    assert summary_of(sizes[:1]) == "resnet18"
+    four = [make_trial(model={"name": f"vgg{n}"}, seed=n % 2) for n in range(4)]
+    assert summary_of(four) == "4 models x 2 seeds"

@@ -1,0 +1,148 @@
+"""Compares two sets of results: `python -m runner.compare BEFORE AFTER`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from runner.history.comparison import Comparison, Side, Unmatched, compare, compare_by
+from runner.host.secrets import redact
+from runner.pages.comparison import page_of, values_of
+from runner.pages.page import to_html, to_json, to_markdown, to_text
+from runner.records.selection import NothingThere, Selection
+from runner.statistics.difference import SUITE_SHIFT, THRESHOLD
+from runner.tracking.fetch import find
+
+OK, USAGE, REGRESSION, MISSING, UNDECIDED, NOTHING_COMMON = 0, 2, 3, 4, 5, 6
+EXIT_CODES = """exit codes: 0 compared, 2 there is nothing of that name. With --fail-on-regression
+also 3 a trial (or the whole suite) is slower, 4 the later side lacks a trial or it failed,
+5 more trials are inconclusive than --allow-inconclusive, 6 there is no trial in common."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare, print or write the page, and judge if that is asked for."""
+    options = _parsed(arguments)
+    output_dir, uri = options.output_dir, options.tracking_uri
+    try:
+        found = [find(word, output_dir, uri) for word in _words(options)]
+        comparisons = _compared(found, options.by, options.threshold)
+    except (NothingThere, Unmatched) as error:
+        print(f"runner.compare: {redact(str(error))}", file=sys.stderr)
+        return USAGE
+    for selection in found:
+        for note in selection.notes:
+            print(f"runner.compare: {selection.name}: {redact(note)}", file=sys.stderr)
+    if not _written(comparisons, options):
+        return USAGE
+    if not options.fail_on_regression:
+        return OK
+    return max((_judged(one, options.allow_inconclusive) for one in comparisons), key=_urgency)
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m runner.compare",
+        description="Compares results trial by trial: the ratio of their times, its interval "
+        "between processes, and a verdict.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "results", nargs="*", metavar="RESULT",
+        help="two of: id of a sweep, latest, latest~1, folder, record.json, MLflow run id "
+        "(default: latest~1 latest)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--by", metavar="KEY",
+        help="compare trials that differ in this only, within all results named (default: latest):"
+        " a key (runtime.precision, model) or a fact of where it ran (torch, host)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threshold", type=float, default=THRESHOLD, metavar="SHARE",
+        help=f"the smallest change that matters ({THRESHOLD})",
+    )  # fmt: skip
+    form = parser.add_mutually_exclusive_group()
+    for name in ("json", "markdown", "html"):
+        form.add_argument(f"--{name}", action="store_const", const=name, dest="form")
+    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="instead of the terminal")
+    parser.add_argument("--fail-on-regression", action="store_true", help="see the exit codes")
+    parser.add_argument(
+        "--allow-inconclusive", type=float, default=0.2, metavar="SHARE",
+        help="of all trials compared (0.2)",
+    )  # fmt: skip
+    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as output_dir")
+    parser.add_argument("--tracking-uri", help="read from this MLflow store instead of the disk")
+    options = parser.parse_args(arguments)
+    if options.form == "html" and options.output is None:
+        parser.error("a page is no text: give a file by --output FILE.html")
+    if not 0 < options.threshold < 1:
+        parser.error(f"--threshold is {options.threshold}; expected a share, as 0.02")
+    return options
+
+
+def _words(options: argparse.Namespace) -> list[str]:
+    if options.results:
+        return list(options.results)
+    return ["latest"] if options.by else ["latest~1", "latest"]
+
+
+def _compared(found: Sequence[Selection], by: str | None, threshold: float) -> list[Comparison]:
+    if by is not None:
+        records = [record for selection in found for record in selection.records]
+        return compare_by(records, by, threshold)
+    if len(found) != 2:
+        raise Unmatched(
+            f"{len(found)} results named; expected two, or --by KEY to compare within them"
+        )
+    before, after = (Side(one.name, one.records) for one in found)
+    if before.records == after.records:
+        raise Unmatched(f"{before.name} and {after.name} are the same records")
+    return [compare(before, after, threshold)]
+
+
+def _written(comparisons: Sequence[Comparison], options: argparse.Namespace) -> bool:
+    """Show the comparison as it was asked for; whether that could be done."""
+    if options.form is None and options.output is None:
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+        to_text(page_of(comparisons), console)
+        return True
+    by_suffix = {".json": "json", ".html": "html"}
+    form = options.form or by_suffix.get(options.output.suffix, "markdown")
+    if form == "json":
+        text = to_json(values_of(comparisons))
+    else:
+        text = {"html": to_html, "markdown": to_markdown}[form](page_of(comparisons))
+    if options.output is None:
+        print(text)
+        return True
+    try:
+        options.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        told = f"{options.output} can't be written: {error.strerror}"
+        print(f"runner.compare: {told}", file=sys.stderr)
+        return False
+    print(options.output)
+    return True
+
+
+def _judged(one: Comparison, allowed: float) -> int:
+    verdicts = [pair.difference.verdict for pair in one.pairs]
+    if not verdicts:
+        return MISSING if one.unusable else NOTHING_COMMON
+    if "slower" in verdicts or (one.judged.shift or 0.0) >= SUITE_SHIFT:
+        return REGRESSION
+    if one.missing:
+        return MISSING
+    return UNDECIDED if verdicts.count("inconclusive") > allowed * len(verdicts) else OK
+
+
+def _urgency(code: int) -> int:
+    return [OK, UNDECIDED, NOTHING_COMMON, MISSING, REGRESSION].index(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

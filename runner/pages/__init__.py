@@ -1,0 +1,1 @@
+"""Pages for people: what results say, as HTML, Markdown and text, from records only."""

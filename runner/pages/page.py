@@ -1,0 +1,140 @@
+"""A page is described once and rendered as one HTML file, as Markdown, or for a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from runner.terminal.layout import Column, lay_out
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from plotly.graph_objects import Figure
+
+TEMPLATE = Path(__file__).with_name("page.html")
+MOST_ROWS = 1000
+COLOURS = {  # of words that judge, in tables
+    "valid": "good", "same": "good", "faster": "good",
+    "suspect": "warn", "inconclusive": "warn",
+    "invalid": "bad", "slower": "bad", "failed": "bad",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plotly figure and what it shows, for whoever can't see it."""
+
+    figure: Figure
+    alt: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with lines, then a table, then plots; each may be missing."""
+
+    heading: str
+    lines: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    plots: tuple[Plot, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A title, what it is about in a few facts, and sections."""
+
+    title: str
+    facts: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+
+def to_html(page: Page) -> str:
+    """One file that needs nothing from anywhere: the plots' library is in it, once."""
+    plots = [plot for section in page.sections for plot in section.plots]
+    library = ""
+    if plots:
+        from plotly.offline import get_plotlyjs
+
+        library = get_plotlyjs()
+    # a name in a plot may hold "</script>"
+    figures = [plot.figure.to_json().replace("</", "<\\/") for plot in plots]
+    return _template().render(
+        page=page, library=library, figures=figures, kind_of=_kind_of, most=MOST_ROWS
+    )
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _kind_of(cell: str) -> str:
+    """The class of a cell that judges, by its first word."""
+    return COLOURS.get(re.split(r"\W", cell, maxsplit=1)[0], "")
+
+
+def to_markdown(page: Page) -> str:
+    """The same without the plots."""
+    blocks = [f"# {_escaped(page.title)}", *map(_escaped, page.facts)]
+    for section in page.sections:
+        if not (section.lines or section.columns):
+            continue
+        if section.heading:
+            blocks.append(f"## {_escaped(section.heading)}")
+        if section.lines:
+            blocks.append("\n".join(f"- {_escaped(line)}" for line in section.lines))
+        if section.columns:
+            blocks.append("\n".join(_markdown_table(section.columns)))
+        if section.note:
+            blocks.append(_escaped(section.note))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _markdown_table(columns: Sequence[Column]) -> Iterator[str]:
+    yield "| " + " | ".join(_escaped(column.name) for column in columns) + " |"
+    yield "|" + "|".join(" :-- " if column.text else " --: " for column in columns) + "|"
+    for row in zip(*(column.cells[:MOST_ROWS] for column in columns), strict=True):
+        yield "| " + " | ".join(map(_escaped, row)) + " |"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*|<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def to_text(page: Page, console: Console) -> None:
+    """Print the same, as wide as the console is."""
+    _line(console, page.title)
+    for fact in page.facts:
+        _line(console, fact)
+    for section in page.sections:
+        if not (section.lines or section.columns):
+            continue
+        _line(console, "")
+        if section.heading:
+            _line(console, f"{section.heading}:")
+        for line in section.lines:
+            _line(console, line)
+        if section.columns:
+            for line in lay_out([column.first(MOST_ROWS) for column in section.columns], console):
+                console.out(line.rstrip(), highlight=False)
+        if section.note:
+            _line(console, section.note)
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def to_json(values: object) -> str:
+    """JSON that other programs read: what is not a number is null."""
+    return json.dumps(values, indent=1, allow_nan=False)
