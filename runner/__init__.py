@@ -5,6 +5,7 @@ Doors, each a command:
     __main__.py    python -m runner: time a sweep, from conf/*.yaml and the command line
     publish.py     python -m runner.publish: bring MLflow up to date with what is on disk
     doctor.py      python -m runner.doctor: what this machine can measure, and what will spoil it
+    report.py      python -m runner.report: the page of a sweep, as at its end, or of several
     compare.py     python -m runner.compare: two results, trial by trial, with a verdict
     export.py      python -m runner.export: results as CSV or Parquet; runner.load in a notebook
 

@@ -19,13 +19,16 @@ HOUSE = {
     "publish": "tracking records host",
     "doctor": "tracking verdict host trial",
     "export": "tracking records host",
+    "report": "pages history tracking records host",
     "compare": "pages history tracking records statistics host",
     "_plugins": "config",
-    "sweep": "terminal tracking verdict config worker host records trial",
+    "sweep": "pages terminal tracking verdict config worker host records trial",
     # terminal: the tables are the same wherever they are shown
     "pages": "terminal history records statistics trial",
     "terminal": "records statistics trial",
-    "tracking": "host records trial",  # host: secrets, kept out of what is sent and of errors
+    # statistics: several processes are one point of a line
+    # host: secrets, kept out of what is sent and of errors
+    "tracking": "host records statistics trial",
     "verdict": "records statistics trial",
     # measure: the simulated device knows which costs it takes
     "config": "measure host trial",
@@ -45,7 +48,7 @@ HEAVY = {  # library -> the rooms and doors that may import it
     "mlflow": "tracking",
     "hydra": "_plugins sweep config",
     "omegaconf": "_plugins sweep config",
-    "rich": "doctor compare sweep pages terminal",
+    "rich": "doctor report compare sweep pages terminal",
     "plotly": "pages",
     "jinja2": "pages",
     "pandas": "__init__ export records",

@@ -23,7 +23,7 @@ from runner.config.schema import CONF
 from runner.host.devices import possible_devices
 from runner.trial.rules import Problem, UsageError
 
-SWEEP_WIDE = ("sweep", "tracking", "output_dir", "isolation", "device_lock", "dry_run")
+SWEEP_WIDE = ("sweep", "tracking", "output_dir", "isolation", "device_lock", "dry_run", "report")
 MOST_TRIALS = 20_000  # the grid is checked as a whole before the first one
 Point = tuple[str, ...]
 

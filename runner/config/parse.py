@@ -54,6 +54,7 @@ class Settings:
     retry: str | None
     extend: bool
     dry_run: bool
+    report: bool
     tracking: TrackingConfig
 
     @property
@@ -74,6 +75,7 @@ def settings_of(values: Values) -> Settings:
         retry=sweep["retry"],
         extend=sweep["extend"],
         dry_run=values["dry_run"],
+        report=values["report"],
         tracking=TrackingConfig(**_known(values["tracking"], TrackingConfig)),
     )
 

@@ -93,6 +93,7 @@ class Config:
     isolation: str = MISSING
     device_lock: str = MISSING
     dry_run: bool = MISSING
+    report: bool = MISSING
     output_dir: str = MISSING
 
 

@@ -5,7 +5,8 @@ The colours are Okabe and Ito's (2008), which colour-blind people tell apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,24 +86,21 @@ def ranking(rows: Sequence[Row]) -> Plot:
     by_key = {id(row): name for row, name in zip(rows, names, strict=True)}
     values = [row.typical for row in shown]
     bars = go.Bar(
-        y=[by_key[id(row)] for row in shown],
+        y=[f"{by_key[id(row)]}: {number(row.typical)} ms" for row in shown],
         x=values,
         orientation="h",
         error_x=_error(shown, values),
         marker={
             "color": COLOURS[0],
-            "pattern": {"shape": ["/" if row.verdict != "valid" else "" for row in shown]},
+            "opacity": [1.0 if row.verdict == "valid" else 0.5 for row in shown],
         },
-        text=[f"{number(value)} ms" for value in values],
-        textposition="inside",
-        insidetextanchor="start",
         hovertext=[row.first.title for row in shown],
     )
     more = f" (the fastest {MOST_BARS} of {len(rows)})" if len(rows) > MOST_BARS else ""
     plot = _plot(
         [bars],
         f"Latency, fastest first{more}",
-        "latency (ms), 95 % interval; hatched: not valid",
+        "latency (ms), 95 % interval; pale: suspect",
         "",
         "bars of the typical latency of each trial",
         height=max(260, 120 + 26 * len(shown)),
@@ -127,11 +125,10 @@ def latency_along(lines: Sequence[Line], what: str, title: str, *, log: bool) ->
     for index, line in enumerate(lines):
         values = [row.typical for row in line.rows]
         traces.append(_line(index, line, values, _error(line.rows, values)))
-    alt = f"latency in milliseconds against {what}, a line each"
-    plot = _plot(traces, title, what, "latency (ms), 95 % interval", alt, showlegend=True)
+    plot = _plot(traces, title, what, "latency (ms), 95 % interval", title, showlegend=True)
     _places(plot, lines, log=log)
     if log:
-        plot.figure.update_yaxes(type="log", dtick="D2")
+        plot.figure.update_yaxes(**_decades(row.typical for line in lines for row in line.rows))
     else:
         plot.figure.update_yaxes(rangemode="tozero")
     return plot
@@ -179,6 +176,18 @@ def _line(index: int, line: Line, values: Sequence[float | None], error: dict[st
     )
 
 
+def _decades(values: Iterable[float | None]) -> dict[str, Any]:
+    """A logarithmic axis with ticks at 1, 2 and 5 of each decade that the values reach."""
+    known = [value for value in values if value]
+    low, high = min(known), max(known)
+    ticks = [
+        factor * 10.0**power
+        for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for factor in (1, 2, 5)
+    ]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
 def _places(plot: Plot, lines: Sequence[Line], *, log: bool) -> None:
     """Ticks where there are trials."""
     ticks = sorted({place for line in lines for place in line.places})
@@ -217,7 +226,8 @@ def samples_over_time(records: Sequence[Record], needed: int | None) -> Plot:
         plot.figure.add_vrect(x0=0.5, x1=longest + 0.5, fillcolor=GREY, opacity=0.18, line_width=0)
     if needed is not None:
         plot.figure.add_vline(x=needed + 0.5, line={"color": "#b3261e", "dash": "dot"})
-    plot.figure.update_yaxes(type="log", dtick="D2")
+    every = (ms for record in records for ms in (*record.warmup_ms, *record.latency_ms))
+    plot.figure.update_yaxes(**_decades(every))
     return plot
 
 
@@ -385,6 +395,6 @@ def against_cost(rows: Sequence[Row]) -> Plot:
         "latency against floating point operations of a pass, a colour for each model",
         showlegend=True,
     )
-    plot.figure.update_xaxes(type="log", dtick="D2")
-    plot.figure.update_yaxes(type="log", dtick="D2")
+    plot.figure.update_xaxes(**_decades(row.first.figures["gflop"] for row in rows))
+    plot.figure.update_yaxes(**_decades(row.typical for row in rows))
     return plot

@@ -194,3 +194,17 @@ def shape_of(samples: Sequence[float] | np.ndarray, warmup: int) -> Shape:
             change = float(np.median(rest) / np.median(values[warmup : slow.enough]) - 1)
         slow, rest = None, values[warmup:]
     return Shape(slow, change, modes(rest))
+
+
+def warmup_needed(samples: Sequence[float] | np.ndarray) -> int | None:
+    """How many first passes are slower than the rest; None if it had not settled half-way.
+
+    By `slow_start`, or where that sees nothing by the first samples that are outliers.
+    """
+    values = np.asarray(samples, dtype=float)
+    half = len(values) // 2
+    slow = slow_start(values, 0)
+    if slow is not None and slow.bias > 0:
+        return slow.enough if steady_from(values) < half else None
+    far = values > np.median(values[half:]) + FAR * spread(values[half:])
+    return int(np.argmin(far[:half])) if not far[:half].all() else None

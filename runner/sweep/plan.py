@@ -17,7 +17,7 @@ from runner.records.manifest import Manifest, Planned
 from runner.records.record import utc_now
 from runner.tracking import store
 from runner.trial.description import Engine, Runtime, Trial
-from runner.trial.labels import full_title, varying
+from runner.trial.labels import full_title, summary_of, varying
 from runner.trial.rules import Problem, UsageError
 from runner.worker import process
 from runner.worker.execution import Inspection
@@ -40,6 +40,12 @@ class Plan:
     order_seed: int | None
     devices: Devices
     folder: Path
+
+    @property
+    def title(self) -> str:
+        """The sweep by its name and what it varies."""
+        summary = summary_of([redacted_trial(trial) for trial in self.trials])
+        return f"{self.settings.name}: {summary}" if self.settings.name else summary
 
     def settled(self, trial: Trial) -> list[str]:
         """What only the model's source has known, in words for whoever runs the trial."""

@@ -68,11 +68,14 @@ class Session(Audience):
                 self.exit_code = INTERRUPTED
                 raise
             finally:
+                records = self._in_order()
+                pages = self._write_pages(records)
                 if self._publisher is not None:
                     self._publisher.close(
-                        {OK: "FINISHED", INTERRUPTED: "KILLED"}.get(self.exit_code, "FAILED")
+                        {OK: "FINISHED", INTERRUPTED: "KILLED"}.get(self.exit_code, "FAILED"),
+                        records,
                     )
-                self._report()
+                self._report(records, pages)
                 if self._publisher is not None and self.exit_code != INTERRUPTED:
                     self._publisher.bring_others()
 
@@ -175,6 +178,7 @@ class Session(Audience):
             Target(settings.tracking.uri, settings.tracking.experiment, settings.output_dir),
             sweep_id=settings.sweep_id,
             name=settings.name,
+            title=self._plan.title,
             trials=len(self._manifest.trials),
             resumed=self._resumed,
             tell=self._lines.tell,
@@ -218,17 +222,44 @@ class Session(Audience):
         done = [record for record in self._records.values() if record.completed and record.verdict]
         return len(done) == len(self._manifest.trials)
 
-    def _report(self) -> None:
+    def _in_order(self) -> list[Record]:
         order = [planned.folder for planned in self._manifest.trials]
-        records = [self._records[folder] for folder in order if folder in self._records]
+        return [self._records[folder] for folder in order if folder in self._records]
+
+    def _write_pages(self, records: Sequence[Record]) -> list[Path]:
+        """The pages about a sweep of several trials; none while it is being interrupted."""
+        settings = self._plan.settings
+        several = len(records) > 1 and any(record.completed for record in records)
+        if not (settings.report and several) or self.exit_code == INTERRUPTED:
+            return []
+        from runner.pages import report  # brings plotly
+
+        missing = len(self._manifest.trials) - len(records)
+        notes = [f"{missing} planned trials have not run"] if missing else []
+        try:
+            return report.write(records, settings.sweep_dir, notes)
+        except Exception as error:  # of what is only shown nothing may cost a result
+            again = f"python -m runner.report {settings.sweep_id}"
+            self._lines.tell(f"warning: no report ({type(error).__name__}: {error}); {again}")
+            return []
+
+    def _report(self, records: Sequence[Record], pages: Sequence[Path]) -> None:
         if not records:
             return
         from runner.terminal.closing import closing_lines  # scipy comes with it
 
         if len({record.cause for record in records}) > 1 or records[0].completed:
             self._lines.table(records)  # of nothing but one failure there is none
-        for line in closing_lines(records, len(order), self._plan.settings.sweep_dir):
+        if len(records) > 1:
+            from runner.pages.answers import answers
+
+            for line in answers(records, most=3):
+                self._lines.tell(line)
+        planned = len(self._manifest.trials)
+        for line in closing_lines(records, planned, self._plan.settings.sweep_dir):
             self._lines.tell(line)
+        if pages:
+            self._lines.tell(f"report    {pages[0]}")
         if self._publisher is not None:
             invalid = sum(record.verdict == "invalid" for record in records)
             for line in self._publisher.closing_lines(invalid):

@@ -11,7 +11,7 @@ from runner.records.locks import locked
 from runner.records.manifest import MANIFEST, load_manifest
 from runner.records.record import Record
 from runner.records.store import LOCK, RECORD, UnreadableRecord, load
-from runner.tracking import runs
+from runner.tracking import parent, runs
 from runner.tracking.journal import JOURNAL, Journal, unsent
 from runner.tracking.store import Store, TrackingUnavailable
 
@@ -83,7 +83,10 @@ def catch_up(store: Store, sweep_dir: Path) -> CaughtUp:
                 journal.add(path, run_id)
                 brought += 1
             if parent_id is not None:
-                runs.close_parent(store, parent_id, _status(sweep_dir, list(records.values())))
+                found = list(records.values())
+                name, _ = _planned(sweep_dir, found)
+                parent.describe(store, parent_id, name, sweep_dir, found)
+                runs.close_parent(store, parent_id, _status(sweep_dir, found))
     except (TrackingUnavailable, UnreadableRecord) as reason:
         why_not = str(reason)
     return CaughtUp(brought, len(paths) - len(missing), len(missing) - brought, why_not)
@@ -99,7 +102,8 @@ def _planned(sweep_dir: Path, records: list[Record]) -> tuple[str | None, int]:
 
 def _parent(store: Store, sweep_dir: Path, records: list[Record]) -> str | None:
     name, trials = _planned(sweep_dir, records)
-    return runs.open_parent(store, sweep_dir.name, name, trials) if trials > 1 else None
+    title = parent.title_of(name, records)
+    return runs.open_parent(store, sweep_dir.name, title, trials) if trials > 1 else None
 
 
 def _status(sweep_dir: Path, records: list[Record]) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from runner.records.locks import Held
 from runner.records.record import Record
-from runner.tracking import runs
+from runner.tracking import parent, runs
 from runner.tracking.catch_up import Target, catch_up, waiting
 from runner.tracking.journal import Journal
 from runner.tracking.store import Store, TrackingUnavailable, open_store
-from runner.tracking.view import ui_command, ui_link
+from runner.tracking.view import curves_link, ui_command, ui_link
 
 RETRY_S = 60.0  # after MLflow was lost, before it is tried again: each try may take as long
 
@@ -31,13 +31,16 @@ class Publisher:
         *,
         sweep_id: str,
         name: str | None,
+        title: str,
         trials: int,
         resumed: bool = False,
         tell: Callable[[str], None],
     ) -> None:
         self.target, self.away = target, ""  # why MLflow could not be used last time
         self.published = 0
-        self._sweep_id, self._name, self._trials, self._tell = sweep_id, name, trials, tell
+        self._sweep_id, self._name, self._title = sweep_id, name, title
+        self._trials, self._tell = trials, tell
+        self._axes: list[str] = []
         self._resumed = resumed
         self._journal = Journal(target.output_dir / sweep_id)
         self._store: Store | None = None
@@ -61,8 +64,11 @@ class Publisher:
         """Bring a record of an earlier start, if it is not there yet, when all else is done."""
         self._later.append((record, path))
 
-    def close(self, status: str) -> None:
-        """Bring what still waits, and close the parent run: FINISHED, FAILED or KILLED."""
+    def close(self, status: str, records: Sequence[Record] = ()) -> None:
+        """Bring what still waits, and close the parent run: FINISHED, FAILED or KILLED.
+
+        With all `records` of the sweep it is described first.
+        """
         earlier, self._later = self._later, []
         self._waiting += earlier
         if earlier or (self.away and self._waiting):
@@ -70,7 +76,12 @@ class Publisher:
         if self._store is None:
             return
         if self._parent_id is not None:
+            sweep_dir = self.target.output_dir / self._sweep_id
             try:
+                if records and not self.away:
+                    self._axes = parent.describe(
+                        self._store, self._parent_id, self._name, sweep_dir, records
+                    )
                 runs.close_parent(self._store, self._parent_id, status)
             except TrackingUnavailable as reason:
                 self._lose(reason)
@@ -98,7 +109,7 @@ class Publisher:
                 self._store = store
             if self._parent_id is None and self._trials > 1:
                 self._parent_id = runs.open_parent(
-                    self._store, self._sweep_id, self._name, self._trials
+                    self._store, self._sweep_id, self._title, self._trials
                 )
             while self._waiting:
                 self._send_one(self._store, *self._waiting[0])
@@ -139,3 +150,5 @@ class Publisher:
                 f"          {invalid} invalid trial{'s' if invalid > 1 else ''} left out of "
                 "that ranking; take the verdict out of its filter to see all"
             )
+        for axis in self._axes:
+            yield f"          over {axis}: {curves_link(self._store, self._sweep_id, axis)}"

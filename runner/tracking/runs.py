@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
-def open_parent(store: Store, sweep_id: str, name: str | None, trials: int) -> str:
+def open_parent(store: Store, sweep_id: str, title: str, trials: int) -> str:
     """Open the run that stands for the whole sweep, or open it again; its id.
 
     Raises TrackingUnavailable.
@@ -42,10 +42,9 @@ def open_parent(store: Store, sweep_id: str, name: str | None, trials: int) -> s
             for key, value in tags.items():
                 client.set_tag(run.info.run_id, key, value)
         else:
-            title = f"{name} {sweep_id}" if name else f"sweep {sweep_id}"
             run = client.create_run(store.experiment_id, run_name=title, tags=tags)
     with suppress(TrackingUnavailable):
-        save_view(store, sweep_id, name)
+        save_view(store, sweep_id, title)
     return str(run.info.run_id)
 
 

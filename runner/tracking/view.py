@@ -29,15 +29,25 @@ COLUMNS = {  # of the run table, from left to right -> width in pixels
 VIEW_TAG = "mlflow.sharedViewState."  # of the experiment; the UI's own, in no documentation
 
 
-def save_view(store: Store, sweep_id: str, name: str | None) -> None:
+def save_view(store: Store, sweep_id: str, title: str) -> None:
     """Save the sweep's trials under "Views" in the UI, fastest first and with columns.
 
     The format is internal to MLflow, read off the UI of 3.17.2. The state stands at the top
     as well: the format from before views had names, which 3.17.2 still reads.
     """
+    _save(store, sweep_id, f"{title} {sweep_id}", _trials_of(sweep_id))
+
+
+def save_curves_view(store: Store, sweep_id: str, axis: str) -> None:
+    """Likewise, the lines of a sweep along an axis."""
+    name = f"over {axis} {sweep_id}"
+    _save(store, _curves_key(sweep_id, axis), name, _curves_of(sweep_id, axis))
+
+
+def _save(store: Store, key: str, name: str, query: str) -> None:
     now_ms = time.time_ns() // 1_000_000
     state = {
-        "searchFilter": _trials_of(sweep_id),
+        "searchFilter": query,
         "orderByKey": "metrics.`lat_ms/p50`",
         "orderByAsc": True,
         "selectedColumns": list(COLUMNS),
@@ -46,20 +56,20 @@ def save_view(store: Store, sweep_id: str, name: str | None) -> None:
         "runsHiddenMode": "SHOW_ALL",  # charts show the first 10 runs otherwise
     }
     view = {
-        "name": f"{name or 'sweep'} {sweep_id}",
+        "name": name,
         "createdAt": now_ms,
         "updatedAt": now_ms,
         "state": json.dumps(state),
     }
     with explained():
         store.client.set_experiment_tag(
-            store.experiment_id, VIEW_TAG + sweep_id, json.dumps(view | state)
+            store.experiment_id, VIEW_TAG + key, json.dumps(view | state)
         )
 
 
-def _has_view(store: Store, sweep_id: str) -> bool:
+def _has_view(store: Store, key: str) -> bool:
     with suppress(TrackingUnavailable), explained():
-        return VIEW_TAG + sweep_id in store.client.get_experiment(store.experiment_id).tags
+        return VIEW_TAG + key in store.client.get_experiment(store.experiment_id).tags
     return False
 
 
@@ -83,15 +93,45 @@ def ui_command(store: Store) -> str | None:
     return f"{mlflow} ui --backend-store-uri {shlex.quote(uri)}"
 
 
+def curves_link(store: Store, sweep_id: str, axis: str) -> str:
+    """The page on which MLflow draws the lines of a sweep along an axis, over each other.
+
+    Without an order by a metric they would hide below the sweep's own run.
+    """
+    if _has_view(store, key := _curves_key(sweep_id, axis)):
+        return f"{_page(store)}&viewStateShareKey={quote(key, safe='')}&compareRunsMode=CHART"
+    return (
+        f"{_page(store)}&searchFilter={quote(_curves_of(sweep_id, axis), safe='')}"
+        "&orderByKey=metrics.%60lat_ms/p50%60&orderByAsc=true&compareRunsMode=CHART"
+    )
+
+
+def _curves_key(sweep_id: str, axis: str) -> str:
+    return f"{sweep_id}-over-{axis}"
+
+
+def _curves_of(sweep_id: str, axis: str) -> str:
+    return (
+        f'tags.`runner.kind` = "curve" and tags.`runner.sweep` = "{sweep_id}" '
+        f'and tags.`runner.axis` = "{axis}"'
+    )
+
+
+def _page(store: Store) -> str:
+    """The experiment's runs, in the store's server or in one that the command of the UI starts."""
+    from runner.host.secrets import redact
+
+    server = store.uri.rstrip("/") if ui_command(store) is None else "http://127.0.0.1:5000"
+    page = f"{server}/#/experiments/{store.experiment_id}/runs"
+    return redact(f"{page}?workflowType=machine_learning")
+
+
 def ui_link(store: Store, sweep_id: str) -> str:
     """The page on which this sweep's trials stand, fastest first.
 
     By the saved view where there is one: a filter or order in the link would make the UI ignore
     it. Without it the table has no columns, so the charts are opened beside it.
     """
-    server = store.uri.rstrip("/") if ui_command(store) is None else "http://127.0.0.1:5000"
-    from runner.host.secrets import redact
-
     if _has_view(store, sweep_id):
         shown = f"&viewStateShareKey={quote(sweep_id, safe='')}&compareRunsMode=TABLE"
     else:
@@ -99,5 +139,4 @@ def ui_link(store: Store, sweep_id: str) -> str:
             f"&searchFilter={quote(_trials_of(sweep_id), safe='')}"
             "&orderByKey=metrics.%60lat_ms/p50%60&orderByAsc=true&compareRunsMode=CHART"
         )
-    page = f"{server}/#/experiments/{store.experiment_id}/runs"
-    return redact(f"{page}?workflowType=machine_learning{shown}")
+    return f"{_page(store)}{shown}"

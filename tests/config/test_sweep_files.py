@@ -65,6 +65,7 @@ GIVEN: dict[str, Any] = {  # a value for every key, none of them the default
     "isolation": "none",
     "device_lock": "off",
     "dry_run": True,
+    "report": False,
     "output_dir": "elsewhere",
 }
 

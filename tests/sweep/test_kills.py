@@ -114,7 +114,8 @@ def check(outputs, sweep_id: str) -> None:
     with sqlite3.connect(outputs / "mlflow.db") as database:
         query = (
             "SELECT runs.status, tags.value FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid "
-            "WHERE tags.key = 'runner.kind' AND runs.lifecycle_stage = 'active' AND runs.run_uuid "
+            "WHERE tags.key = 'runner.kind' AND tags.value <> 'curve' "
+            "AND runs.lifecycle_stage = 'active' AND runs.run_uuid "
             "IN (SELECT run_uuid FROM tags WHERE key = 'runner.sweep' AND value = ?)"
         )
         runs = list(database.execute(query, (sweep_id,)))

@@ -68,15 +68,17 @@ def runs_in(outputs) -> list[tuple[str, str]]:
 
 
 ALL = [(f"resnet18 {size}px b1 w2 wall", "FINISHED") for size in SIZES]
+# the line that they make together, and the sweep
+WHOLE = [("resnet18 b1 w2 wall over input.size", "FINISHED"), ("resnet18 x 3 sizes", "FINISHED")]
 
 
 def test_each_record_is_brought_once(outputs, store):
     assert catch_up(store, outputs / "night") == CaughtUp(3, 0)
-    assert runs_in(outputs) == [*ALL, ("sweep night", "FINISHED")]
+    assert runs_in(outputs) == [*ALL, *WHOLE]
     assert catch_up(store, outputs / "night") == CaughtUp(0, 3)
     (outputs / "night" / JOURNAL).unlink()  # it only spares questions
     assert catch_up(store, outputs / "night") == CaughtUp(3, 0)
-    assert runs_in(outputs) == [*ALL, ("sweep night", "FINISHED")]
+    assert runs_in(outputs) == [*ALL, *WHOLE]
 
 
 def test_a_run_that_was_begun_is_completed_and_that_of_an_earlier_attempt_goes(outputs, store):
@@ -91,7 +93,7 @@ def test_a_run_that_was_begun_is_completed_and_that_of_an_earlier_attempt_goes(o
             catch_up(store, outputs / "night")  # its run is begun, and no more
     assert ("resnet18 48px b1 w2 wall", "RUNNING") in runs_in(outputs)
     assert catch_up(store, outputs / "night") == CaughtUp(1, 2)
-    assert runs_in(outputs) == [*ALL, ("sweep night", "FINISHED")]
+    assert runs_in(outputs) == [*ALL, *WHOLE]
     assert path.exists()
 
 
@@ -107,7 +109,7 @@ def test_a_damaged_record_and_a_sweep_cut_short_keep_nothing_else_from_there(out
     found = catch_up(store, outputs / "night")
     assert (found.brought, found.missing) == (2, 1)
     assert "can't be read" in found.why_not
-    assert ("sweep night", "KILLED") in runs_in(outputs)
+    assert ("resnet18 x 2 sizes", "KILLED") in runs_in(outputs)
 
 
 def test_what_waits_is_told_by_the_journal_and_goes_where_it_was_to_go(outputs, store):

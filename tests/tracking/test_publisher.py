@@ -42,7 +42,7 @@ class Script:
     def publisher(self, trials: int = 3) -> Publisher:
         return Publisher(
             Target(None, "runner", self._folder),
-            sweep_id="night", name=None, trials=trials, tell=self.told.append,
+            sweep_id="night", name=None, title="sizes", trials=trials, tell=self.told.append,
         )  # fmt: skip
 
     def publish(self, to: Publisher, size: int) -> None:
@@ -78,7 +78,7 @@ def test_a_store_that_comes_back_gets_each_record_once(script):
     assert "MLflow can't be used (connection refused)" in script.told[0]
     script.away = ""
     to.close("FINISHED")
-    assert script.runs() == [*EACH, ("sweep night", "FINISHED")]
+    assert script.runs() == [*EACH, ("sizes", "FINISHED")]
     assert not any("not there" in line for line in to.closing_lines(invalid=0))
 
 

@@ -1,0 +1,221 @@
+"""What a sweep has found out, in one sentence for each question that its axes ask."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median_high
+
+from runner.pages.plots import Line
+from runner.records.record import Record
+from runner.statistics.processes import Ratio, speed_up
+from runner.statistics.scaling import knee, power_law
+from runner.statistics.shape import warmup_needed
+from runner.terminal.table import Row, number, rows_of, shows_methods
+from runner.trial.axes import lines, place
+from runner.trial.description import Trial
+from runner.trial.labels import short_titles
+from runner.trial.methods import METHODS
+
+MOST = 8  # sentences for one question; the table and the plots have all
+WORTH = 1.02  # times as fast, from where on a setting is worth it
+SHORT = {"input.size": "size", "input.batch_size": "batch_size", "timing.warmup": "warmup"}
+
+
+def answers(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
+    """The sentences, `most` for each question; of invalid numbers none are made."""
+    rows = usable(rows_of(records))
+    if not rows:
+        return
+    if not shows_methods(records):
+        yield from fastest(rows, most)
+        yield from best_throughput(rows, most)
+        yield from knees(rows, most)
+        yield from exponents(rows, most)
+    yield from warmups(records, most)
+    yield from worth(rows, most)
+
+
+def usable(rows: Sequence[Row]) -> list[Row]:
+    """Those with a number that may be ranked."""
+    return [row for row in rows if row.typical is not None and row.verdict in ("valid", "suspect")]
+
+
+def fastest(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
+    """In each situation (input and batch): what is fastest, and by how much."""
+    situations: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        situations[_situation(row.first.trial)].append(row)
+    asked = {name: group for name, group in situations.items() if len(_candidates(group)) > 1}
+    names = _names(rows, but=("size", "batch_size", "warmup"))
+    for name, group in list(asked.items())[:most]:
+        first, second, *_ = sorted(group, key=lambda row: row.typical or 0.0)
+        ratio = _ratio(second, first)
+        lead = f"fastest at {name}: {names(first)}, {number(first.typical)} ms"
+        yield f"{lead}{_lead(ratio, names(second), number(second.typical))}"
+    if len(asked) > most:
+        yield f"and at {len(asked) - most} more inputs, see the table"
+
+
+def _situation(trial: Trial) -> str:
+    return f"{trial.input.size_label}px, batch {trial.input.batch_size}"
+
+
+def _candidates(rows: Sequence[Row]) -> set[str]:
+    """What is to be chosen from: the number of warm-ups is nothing that one chooses for speed."""
+    return {row.first.trial.key_without("timing.warmup", "input") for row in rows}
+
+
+def _lead(ratio: Ratio | None, second: str, second_ms: str) -> str:
+    """How far the next one is behind, and whether that is sure."""
+    if ratio is None:
+        return f"; next {second}, {second_ms} ms"
+    told = f"; next {second}, {second_ms} ms, {ratio.value:.2f} times as long"
+    if ratio.ci is None:
+        return f"{told} (one process each: indicative)"
+    if ratio.ci[0] <= 1:
+        return f"; {second}, {second_ms} ms, can't be told from it"
+    return f"{told} ({ratio.ci[0]:.2f} to {ratio.ci[1]:.2f})"
+
+
+def _ratio(slow: Row, fast: Row) -> Ratio | None:
+    times = [[one.typical_ms for one in row.records if one.typical_ms] for row in (slow, fast)]
+    return speed_up(*times) if all(times) else None
+
+
+def best_throughput(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
+    """For each input size: which batch of which model makes most images a second."""
+    if len({row.first.trial.input.batch_size for row in rows}) < 2:
+        return
+    sizes: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.images_per_second is not None:
+            sizes[row.first.trial.input.size_label].append(row)
+    names = _names(rows, but=("size", "batch_size", "warmup"))
+    for size, group in list(sizes.items())[:most]:
+        best = max(group, key=lambda row: row.images_per_second or 0.0)
+        rate = number(best.images_per_second)
+        yield (
+            f"best throughput at {size}px: {names(best)}, {rate} images/s "
+            f"at batch {best.first.trial.input.batch_size}"
+        )
+
+
+def lines_of(rows: Sequence[Row], axis: str) -> list[Line]:
+    """The lines on which the rows lie along an axis, named by what tells them apart."""
+    trials = [row.first.trial for row in rows]
+    found = lines(trials, axis)
+    names = short_titles([trials[line[0]] for line in found], but=(SHORT[axis],)) if found else []
+    made = []
+    for name, line in zip(names, found, strict=True):
+        places = tuple(place(trials[at], axis) or 0 for at in line)
+        own = tuple(rows[at] for at in line)
+        rates = [row.images_per_second or 0.0 for row in own]
+        at_knee = knee(places, rates) if axis == "input.batch_size" and len(own) > 2 else None
+        made.append(Line(name, places, own, at_knee))
+    return made
+
+
+def knees(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
+    """From which batch on more images make hardly more a second."""
+    found = [line for line in lines_of(rows, "input.batch_size") if line.knee is not None]
+    if not found:
+        return
+    told = []
+    for line in found[:most]:
+        row = line.rows[line.places.index(line.knee or 0)]
+        rate, ms = number(row.images_per_second), number(row.typical)
+        rising = " and still rising" if line.knee == line.places[-1] else ""
+        whose = f"{line.name}: " if len(found) > 1 else ""
+        told.append(f"{whose}{line.knee} ({rate} images/s in {ms} ms{rising})")
+    more = [f"{len(found) - most} more in the plot"] if len(found) > most else []
+    yield f"smallest batch with 95 % of the best throughput: {'; '.join([*told, *more])}"
+
+
+def exponents(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
+    """How latency grows with the size of the input."""
+    found = [line for line in lines_of(rows, "input.size") if len(line.places) > 2]
+    for line in found[:most]:
+        law = power_law(line.places, [row.typical or 0.0 for row in line.rows])
+        if law is None or law.ci is None or law.ci[1] - law.ci[0] > 1:
+            continue  # no power law, or none that these few would show
+        whose = f" of {line.name}" if len(found) > 1 else ""
+        yield (
+            f"latency{whose} grows with the side's length to the power of {law.exponent:.2f} "
+            f"({law.ci[0]:.2f} to {law.ci[1]:.2f}); the number of pixels alone would give 2"
+        )
+
+
+def warmups(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
+    """How many warm-ups each model needs, by all of its processes."""
+    models = warmups_of(records)
+    if len(models) > most:
+        most = max((need or 0 for need in models.values()), default=0)
+        yield f"warm-up: {most} iterations would do for all {len(models)} models"
+    elif models:
+        told = ", ".join(
+            f"{name} has not settled" if need is None else f"{name} {need}"
+            for name, need in models.items()
+        )
+        yield f"warm-up: iterations needed: {told}"
+
+
+def warmups_of(records: Sequence[Record]) -> dict[str, int | None]:
+    """The warm-up that each model needs; None for one that had not settled half-way.
+
+    The median over processes and inputs, as of many one is disturbed by others in its beginning;
+    passes that are not synchronized tell nothing of it.
+    """
+    needs: dict[str, list[int | None]] = defaultdict(list)
+    for record in records:
+        synchronized = METHODS[record.trial.timing.method].synchronized
+        samples = [*record.warmup_ms, *record.latency_ms]
+        if record.completed and synchronized and len(samples) >= 10:
+            needs[record.trial.model.label].append(warmup_needed(samples))
+    return {
+        name: None if needed == math.inf else int(needed)
+        for name, found in needs.items()
+        for needed in [median_high(math.inf if one is None else one for one in found)]
+    }
+
+
+def speed_ups(rows: Sequence[Row]) -> list[tuple[Row, str, Ratio]]:
+    """Rows beside which the same runs in fp32 by torch as it comes: by how much, and their name."""
+    by_key = {row.first.key: row for row in rows}
+    pairs = [(row, by_key.get(row.first.trial.plain.key)) for row in rows]
+    names = _names(rows)
+    found = []
+    for row, plain in pairs:
+        if plain is None or plain is row:
+            continue
+        if (ratio := _ratio(plain, row)) is not None:
+            found.append((row, names(row), ratio))
+    return found
+
+
+def worth(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
+    """Whether a precision, an order in memory, a compiler or an engine is worth it."""
+    found = speed_ups(rows)
+    for row, name, ratio in sorted(found, key=lambda item: -item[2].value)[:most]:
+        low, high = ratio.ci or (ratio.value, ratio.value)
+        if ratio.ci is None:
+            judged = "faster" if ratio.value >= WORTH else "no gain"
+            sure = " (one process each: indicative)"
+        else:
+            judged = "worth it" if low >= 1 else "slower" if high < 1 else "no sure gain"
+            sure = f" ({low:.2f} to {high:.2f})"
+        error = row.first.figures.get("rel_error")
+        off = "" if error is None else f", its output off by {error:.0e}"
+        wrong = any(reason["code"] == "WRONG_OUTPUT" for reason in row.first.reasons)
+        off += ", which is more than it explains" if wrong else ""
+        yield f"{name}: {judged}, {ratio.value:.2f} times as fast as fp32 as it comes{sure}{off}"
+    if len(found) > most:
+        yield f"and {len(found) - most} more, see the plot of speed-ups"
+
+
+def _names(rows: Sequence[Row], but: Sequence[str] = ()) -> Callable[[Row], str]:
+    """What tells each row from the others."""
+    titles = short_titles([row.first.trial for row in rows], but)
+    by_row = {id(row): title for row, title in zip(rows, titles, strict=True)}
+    return lambda row: by_row[id(row)]

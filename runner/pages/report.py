@@ -1,0 +1,150 @@
+"""The page of a sweep: what was measured on what, what it says, table and plots."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from runner.history.surroundings import machines
+from runner.pages import plots
+from runner.pages.answers import answers, lines_of, speed_ups, usable, warmups_of
+from runner.pages.page import Page, Plot, Section, to_html, to_markdown
+from runner.records.record import Record
+from runner.statistics.scaling import power_law
+from runner.terminal.closing import closing_lines, device_line, faults
+from runner.terminal.table import Row, columns_of, rows_of, shows_methods
+from runner.trial.axes import AXES
+from runner.trial.labels import summary_of
+
+HTML, MARKDOWN, TABLE = "report.html", "report.md", "summary.csv"
+
+ELSEWHERE = ("records ", "device ", "go on ")  # lines of the terminal that say nothing of numbers
+LEGEND = (
+    "FPS: closed-loop images a second (pipelined: throughput); +- %: half of the median's 95 % "
+    "interval within the process; verdicts: valid, suspect, invalid with their reasons"
+)
+
+
+def write(records: Sequence[Record], sweep_dir: Path, notes: Sequence[str] = ()) -> list[Path]:
+    """Write the page in both forms and its table into the sweep's folder; the files.
+
+    Raises OSError.
+    """
+    page = page_of(records, sweep_dir, notes)
+    texts = {HTML: to_html(page), MARKDOWN: to_markdown(page), TABLE: _csv(records)}
+    for name, text in texts.items():
+        (sweep_dir / name).write_text(text, encoding="utf-8")
+    return [sweep_dir / name for name in texts]
+
+
+def _csv(records: Sequence[Record]) -> str:
+    """The table for a spreadsheet, with all columns that differ."""
+    _, columns = columns_of(records)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([column.name for column in columns])
+    writer.writerows(zip(*(column.cells for column in columns), strict=True))
+    return text.getvalue()
+
+
+def page_of(records: Sequence[Record], sweep_dir: Path | None, notes: Sequence[str] = ()) -> Page:
+    """The page; `notes` are what a reader must know first, as that trials are missing.
+
+    `sweep_dir` is where the records are, if in one place.
+    """
+    same, columns = columns_of(records)
+    found = [*notes, *answers(records)]
+    below = closing_lines(records, len(records), sweep_dir or Path())
+    said = [line for line in below if not line.startswith(ELSEWHERE)]
+    sections = [
+        Section("Answers", tuple(found)),
+        Section("Table", (f"all trials: {same}",) if same else (), tuple(columns), (), LEGEND),
+        *_plots(records),
+        Section("How good are the numbers", tuple(said) or ("nothing was found against them",)),
+    ]
+    shown = [section for section in sections if section.lines or section.columns or section.plots]
+    title = summary_of([record.trial for record in records])
+    return Page(title, tuple(_facts(records)), tuple(shown))
+
+
+def _facts(records: Sequence[Record]) -> Iterator[str]:
+    sweeps = list(dict.fromkeys(record.sweep_id for record in records))
+    trials = len({record.key for record in records})
+    began = sorted(record.started_at for record in records)
+    took = f"{began[0][:16].replace('T', ' ')} to {max(r.ended_at for r in records)[11:16]} UTC"
+    yield f"{', '.join(sweeps)}: {trials} trials, {len(records)} processes, {took}"
+    where = machines(records)
+    mixed = " - mixed machines: compare with care" if len(where) > 1 else ""
+    yield f"on {'; '.join(where)}{mixed}"
+    yield device_line(max(records, key=lambda record: record.completed))
+
+
+def _plots(records: Sequence[Record]) -> Iterator[Section]:
+    """The plots that the axes of the sweep call for."""
+    rows = rows_of(records)
+    if shows_methods(records):
+        yield _section("Methods", plots.methods(rows, list(faults(records))))
+    good = usable(rows)
+    if len(good) > 1 and not shows_methods(records):
+        yield from _of_axes(good)
+        yield from _of_choices(good)
+    shown = _typical(records)
+    if shown:
+        needs = [need for need in warmups_of(shown).values() if need is not None]
+        yield _section(
+            "Samples",
+            plots.samples_over_time(shown, max(needs, default=None)),
+            plots.distribution(shown),
+        )
+
+
+def _of_axes(rows: Sequence[Row]) -> Iterator[Section]:
+    if lines := lines_of(rows, "input.size"):
+        title = "Latency against resolution"
+        named = [replace(line, name=_with_exponent(line)) for line in lines]
+        yield _section(
+            "Resolution", plots.latency_along(named, AXES["input.size"], title, log=True)
+        )
+    if lines := lines_of(rows, "input.batch_size"):
+        title = "Latency against batch size"
+        yield _section(
+            "Batch",
+            plots.throughput_along(lines),
+            plots.latency_along(lines, AXES["input.batch_size"], title, log=True),
+        )
+    if lines := lines_of(rows, "timing.warmup"):
+        title = "Latency against the number of warm-ups"
+        yield _section(
+            "Warm-up", plots.latency_along(lines, AXES["timing.warmup"], title, log=False)
+        )
+
+
+def _with_exponent(line: plots.Line) -> str:
+    law = power_law(line.places, [row.typical or 0.0 for row in line.rows])
+    return line.name if law is None else f"{line.name} (~ size^{law.exponent:.2f})"
+
+
+def _of_choices(rows: Sequence[Row]) -> Iterator[Section]:
+    choices = {row.first.trial.key_without("input", "timing.warmup") for row in rows}
+    if len(choices) > 1:
+        yield _section("Ranking", plots.ranking(rows))
+    if found := speed_ups(rows):
+        names, ratios = [name for _, name, _ in found], [ratio for _, _, ratio in found]
+        yield _section("Speed-ups", plots.speed_ups(names, ratios))
+    costed = [row for row in rows if row.first.figures.get("gflop")]
+    if len({row.first.trial.model.label for row in costed}) > 1:
+        yield _section("FLOPs", plots.against_cost(costed))
+
+
+def _section(heading: str, *shown: Plot) -> Section:
+    return Section(heading, plots=shown)
+
+
+def _typical(records: Sequence[Record]) -> list[Record]:
+    """A few records whose samples are worth a look: the first process of each trial, spread out."""
+    first = [one for one in records if one.repeat == 0 and len(one.latency_ms) > 1]
+    step = max(1, -(-len(first) // plots.MOST_SERIES))
+    return first[::step][: plots.MOST_SERIES]

@@ -1,0 +1,66 @@
+"""Writes the page of a sweep: `python -m runner.report [SWEEP ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from runner.host.secrets import redact
+from runner.pages.page import to_html, to_markdown, to_text
+from runner.pages.report import page_of, write
+from runner.records.selection import NothingThere
+from runner.tracking.fetch import find
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pages; 0, or 2 for a sweep that is none or a file that can't be written."""
+    parser = argparse.ArgumentParser(
+        prog="python -m runner.report",
+        description="Writes what a sweep, or several together, have found out: report.html (one "
+        "file, plots included), report.md and summary.csv. Exit code 0, or 2 for a sweep that is "
+        "none or a file that can't be written.",
+    )
+    parser.add_argument(
+        "sweeps", nargs="*", default=["latest"], metavar="SWEEP",
+        help="id, latest (default), latest~1, folder, record.json, or MLflow run id",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="FILE",
+        help=".html or .md; by default three files in the sweep's folder",
+    )  # fmt: skip
+    parser.add_argument("--text", action="store_true", help="print it here, without the plots")
+    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as output_dir")
+    parser.add_argument("--tracking-uri", help="read from this MLflow store instead of the disk")
+    options = parser.parse_args(arguments)
+    try:
+        found = [find(word, options.output_dir, options.tracking_uri) for word in options.sweeps]
+    except NothingThere as error:
+        print(f"runner.report: {redact(str(error))}", file=sys.stderr)
+        return 2
+    records = [record for selection in found for record in selection.records]
+    notes = [redact(note) for selection in found for note in selection.notes]
+    folder = found[0].folder if len(found) == 1 else None
+    try:
+        if options.text:
+            console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+            to_text(page_of(records, folder, notes), console)
+        elif options.output is not None:
+            render = to_html if options.output.suffix == ".html" else to_markdown
+            options.output.write_text(render(page_of(records, folder, notes)), encoding="utf-8")
+            print(options.output)
+        else:
+            for path in write(records, folder or Path(), notes):
+                print(path)
+    except OSError as error:
+        where = options.output or folder
+        print(f"runner.report: {where} can't be written: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

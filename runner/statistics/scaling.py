@@ -1,0 +1,42 @@
+"""How a time grows with what it depends on: an exponent, and the knee of a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from runner.statistics.quantiles import CONFIDENCE
+
+NEAR_BEST = 0.95  # of the best throughput, which the knee must reach
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """Time ~ place ** `exponent`, and its 95 % interval: None for two places only."""
+
+    exponent: float
+    ci: tuple[float, float] | None
+
+
+def power_law(places: Sequence[float], values: Sequence[float]) -> PowerLaw | None:
+    """Fit by least squares of the logarithms; None below two places, or where one is not above 0.
+
+    2 is what the number of pixels says of the size of a side, 1 of a batch.
+    """
+    x, y = np.asarray(places, dtype=float), np.asarray(values, dtype=float)
+    if len(set(places)) < 2 or min(*x, *y) <= 0:
+        return None
+    fit = stats.linregress(np.log(x), np.log(y))
+    if len(x) < 3:
+        return PowerLaw(float(fit.slope), None)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(x) - 2)) * fit.stderr
+    return PowerLaw(float(fit.slope), (float(fit.slope - half), float(fit.slope + half)))
+
+
+def knee(places: Sequence[int], rates: Sequence[float]) -> int:
+    """The first place, in their order, whose rate is near the best. Raises ValueError for none."""
+    enough = NEAR_BEST * max(rates)
+    return next(place for place, rate in zip(places, rates, strict=True) if rate >= enough)

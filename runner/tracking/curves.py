@@ -1,0 +1,123 @@
+"""Lines in MLflow's own charts: a run for each, whose metrics have the swept number as their step.
+
+The UI draws a metric that a run holds at several steps as a line, and lays those of several runs
+over each other: latency against resolution, batch or warm-up, of all models in one chart.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.records.record import Record
+from runner.tracking.store import Store, TrackingUnavailable, explained
+from runner.tracking.view import save_curves_view
+from runner.trial.axes import AXES, lines, place
+from runner.trial.labels import full_title, keys_of, varying
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+MOST = 100  # lines of a sweep; the UI's charts could show no more
+WORD_OF = {"input.size": r" [\dx]+px", "input.batch_size": r" b\d+", "timing.warmup": r" w\d+"}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line: what its trials have in common, and the metrics at each place along an axis."""
+
+    name: str
+    axis: str
+    params: dict[str, object]
+    points: dict[int, dict[str, float]]
+
+
+def curves_of(records: Sequence[Record]) -> list[Curve]:
+    """The lines of a sweep, along each axis, by the trials that have a number."""
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        if record.completed and record.verdict != "invalid" and record.typical_ms:
+            groups[record.key, record.trial.device].append(record)
+    processes = list(groups.values())
+    trials = [group[0].trial for group in processes]
+    names = varying(trials)
+    found = []
+    for axis in AXES:
+        for line in lines(trials, axis):
+            trial = trials[line[0]]
+            title = re.sub(r" r\d+\b", "", re.sub(WORD_OF[axis], "", full_title(trial, names)))
+            params = {
+                name: value
+                for name, value in keys_of(trial).items()
+                if name not in (axis, "repeat") and value is not None
+            }
+            points = {place(trials[at], axis) or 0: dict(_metrics(processes[at])) for at in line}
+            found.append(Curve(f"{title} over {axis}", axis, params, points))
+    return found[:MOST]
+
+
+def _metrics(group: Sequence[Record]) -> Iterator[tuple[str, float]]:
+    """The metrics of a trial over its processes, by the names that its own runs have."""
+    from runner.statistics.processes import combine  # scipy comes with it
+
+    times = combine([record.typical_ms or 0.0 for record in group])
+    pipelined = group[0].summary.get("img_s") is not None
+    if not pipelined:
+        yield "lat_ms/p50", times.median_ms
+        yield "thr/fps", 1000 * group[0].trial.input.batch_size / times.median_ms
+    else:
+        yield "thr/img_s", 1000 * group[0].trial.input.batch_size / times.median_ms
+    rates = [record.tflop_s for record in group]
+    if known := [rate for rate in rates if rate is not None]:
+        yield "thr/tflop_s", sum(known) / len(known)
+
+
+def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Record]) -> list[str]:
+    """Log the lines of a sweep below its parent run, in place of those that were there.
+
+    The axes along which there are any. Raises TrackingUnavailable.
+    """
+    from mlflow.entities import Metric, Param
+
+    found = curves_of(records)
+    with explained():
+        client = store.client
+        for run in there(store, sweep_id):
+            client.delete_run(run.info.run_id)
+        now_ms = time.time_ns() // 1_000_000
+        for curve in found:
+            tags = {
+                "runner.kind": "curve",
+                "runner.sweep": sweep_id,
+                "runner.axis": curve.axis,
+                "mlflow.parentRunId": parent_id,
+                "mlflow.note.content": f"the step is {AXES[curve.axis]}",
+            }
+            run = client.create_run(store.experiment_id, run_name=curve.name, tags=tags)
+            client.log_batch(
+                run.info.run_id,
+                metrics=[
+                    Metric(name, value, now_ms, step)
+                    for step, metrics in sorted(curve.points.items())
+                    for name, value in metrics.items()
+                ],
+                params=[Param(name, str(value)) for name, value in curve.params.items()],
+            )
+            client.set_terminated(run.info.run_id)
+    axes = list(dict.fromkeys(curve.axis for curve in found))
+    for axis in axes:
+        with suppress(TrackingUnavailable):
+            save_curves_view(store, sweep_id, axis)
+    return axes
+
+
+def there(store: Store, sweep_id: str) -> list[Run]:
+    """The runs of lines that a sweep has. Raises TrackingUnavailable."""
+    query = f"tags.`runner.kind` = 'curve' and tags.`runner.sweep` = '{sweep_id}'"
+    with explained():
+        return list(store.client.search_runs([store.experiment_id], query, max_results=MOST * 2))

@@ -1,0 +1,74 @@
+"""What the run of a whole sweep says: its name, note, figures, report, and the lines below it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from runner.records.record import Record
+from runner.tracking import curves
+from runner.tracking.projection import TAG_LIMIT
+from runner.tracking.store import Store, explained
+from runner.trial.labels import summary_of
+
+ARTIFACTS = ("report.html", "report.md", "summary.csv")  # of the sweep's folder, where written
+NOTE = "report.md"
+
+
+def title_of(name: str | None, records: Sequence[Record]) -> str:
+    """The name of a sweep by what it varies, after that of its file: `batch: resnet18 x ...`."""
+    summary = summary_of([record.trial for record in records])
+    return f"{name}: {summary}" if name else summary
+
+
+def describe(
+    store: Store, parent_id: str, name: str | None, sweep_dir: Path, records: Sequence[Record]
+) -> list[str]:
+    """Fill the run of a sweep from its records and the pages in its folder.
+
+    The axes along which it has lines. Raises TrackingUnavailable.
+    """
+    from mlflow.entities import Metric, RunTag
+
+    now_ms = time.time_ns() // 1_000_000
+    with explained():
+        client = store.client
+        client.update_run(parent_id, name=title_of(name, records))
+        client.log_batch(
+            parent_id,
+            metrics=[Metric(key, value, now_ms, 0) for key, value in figures_of(records)],
+            tags=[RunTag("mlflow.note.content", _note(sweep_dir))],
+        )
+        for artifact in ARTIFACTS:
+            if (path := sweep_dir / artifact).exists():
+                client.log_artifact(parent_id, str(path))
+    return curves.publish(store, parent_id, sweep_dir.name, records)
+
+
+def figures_of(records: Sequence[Record]) -> Iterator[tuple[str, float]]:
+    """How many trials ended how, and the best that was reached."""
+    yield "sweep/trials", len({record.key for record in records})
+    yield "sweep/processes", len(records)
+    yield "sweep/failed", sum(not record.completed for record in records)
+    for verdict in ("suspect", "invalid"):
+        yield f"sweep/{verdict}", sum(record.verdict == verdict for record in records)
+    good = [one for one in records if one.completed and one.verdict != "invalid"]
+    times = [ms for one in good if (ms := one.summary.get("p50_ms"))]
+    rates = [rate for one in good if (rate := one.images_per_second)]
+    if times:
+        yield "best/p50_ms", min(times)
+    if rates:
+        yield "best/img_s", max(rates)
+
+
+def _note(sweep_dir: Path) -> str:
+    """The page in Markdown, as far as there is room for it; else where the records are."""
+    try:
+        text = (sweep_dir / NOTE).read_text(encoding="utf-8")
+    except OSError:
+        return f"`python -m runner.report {sweep_dir.name}` writes a page about it"
+    if len(text) <= TAG_LIMIT:
+        return text
+    rest = "\n\n... the rest is in report.md and report.html, below Artifacts"
+    return text[: text.rindex("\n", 0, TAG_LIMIT - len(rest))] + rest
