@@ -13,14 +13,13 @@ from runner.statistics.processes import Ratio, speed_up
 from runner.statistics.scaling import knee, power_law
 from runner.statistics.shape import warmup_needed
 from runner.terminal.table import Row, number, rows_of, shows_methods
-from runner.trial.axes import lines, place
+from runner.trial.axes import AXES, lines, place
 from runner.trial.description import Trial
 from runner.trial.labels import short_titles
 from runner.trial.methods import METHODS
 
 MOST = 8  # sentences for one question; the table and the plots have all
 WORTH = 1.02  # times as fast, from where on a setting is worth it
-SHORT = {"input.size": "size", "input.batch_size": "batch_size", "timing.warmup": "warmup"}
 
 
 def answers(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
@@ -48,7 +47,7 @@ def fastest(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
     for row in rows:
         situations[_situation(row.first.trial)].append(row)
     asked = {name: group for name, group in situations.items() if len(_candidates(group)) > 1}
-    names = _names(rows, but=("size", "batch_size", "warmup"))
+    names = _names(rows, but=tuple(AXES))
     for name, group in list(asked.items())[:most]:
         first, second, *_ = sorted(group, key=lambda row: row.typical or 0.0)
         ratio = _ratio(second, first)
@@ -92,7 +91,7 @@ def best_throughput(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
     for row in rows:
         if row.images_per_second is not None:
             sizes[row.first.trial.input.size_label].append(row)
-    names = _names(rows, but=("size", "batch_size", "warmup"))
+    names = _names(rows, but=tuple(AXES))
     for size, group in list(sizes.items())[:most]:
         best = max(group, key=lambda row: row.images_per_second or 0.0)
         rate = number(best.images_per_second)
@@ -106,7 +105,7 @@ def lines_of(rows: Sequence[Row], axis: str) -> list[Line]:
     """The lines on which the rows lie along an axis, named by what tells them apart."""
     trials = [row.first.trial for row in rows]
     found = lines(trials, axis)
-    names = short_titles([trials[line[0]] for line in found], but=(SHORT[axis],)) if found else []
+    names = short_titles([trials[line[0]] for line in found], but=(axis,)) if found else []
     made = []
     for name, line in zip(names, found, strict=True):
         places = tuple(place(trials[at], axis) or 0 for at in line)

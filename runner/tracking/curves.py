@@ -6,7 +6,6 @@ over each other: latency against resolution, batch or warm-up, of all models in 
 
 from __future__ import annotations
 
-import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,16 +14,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.records.record import Record
+from runner.tracking.projection import digits
 from runner.tracking.store import Store, TrackingUnavailable, explained
 from runner.tracking.view import save_curves_view
 from runner.trial.axes import AXES, lines, place
-from runner.trial.labels import full_title, keys_of, varying
+from runner.trial.labels import keys_of, short_titles
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 MOST = 100  # lines of a sweep; the UI's charts could show no more
-WORD_OF = {"input.size": r" [\dx]+px", "input.batch_size": r" b\d+", "timing.warmup": r" w\d+"}
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,21 @@ def curves_of(records: Sequence[Record]) -> list[Curve]:
             groups[record.key, record.trial.device].append(record)
     processes = list(groups.values())
     trials = [group[0].trial for group in processes]
-    names = varying(trials)
     found = []
     for axis in AXES:
-        for line in lines(trials, axis):
+        along = lines(trials, axis)
+        titles = short_titles([trials[line[0]] for line in along], but=(axis,)) if along else []
+        for title, line in zip(titles, along, strict=True):
             trial = trials[line[0]]
-            title = re.sub(r" r\d+\b", "", re.sub(WORD_OF[axis], "", full_title(trial, names)))
+            model = trial.model.label
+            whose = title if title.startswith(model) else f"{model} {title}"
             params = {
                 name: value
                 for name, value in keys_of(trial).items()
                 if name not in (axis, "repeat") and value is not None
             }
             points = {place(trials[at], axis) or 0: dict(_metrics(processes[at])) for at in line}
-            found.append(Curve(f"{title} over {axis}", axis, params, points))
+            found.append(Curve(f"{whose} over {axis}", axis, params, points))
     return found[:MOST]
 
 
@@ -102,7 +103,7 @@ def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Recor
             client.log_batch(
                 run.info.run_id,
                 metrics=[
-                    Metric(name, value, now_ms, step)
+                    Metric(name, digits(value), now_ms, step)
                     for step, metrics in sorted(curve.points.items())
                     for name, value in metrics.items()
                 ],

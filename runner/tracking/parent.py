@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from runner.records.record import Record
 from runner.tracking import curves
-from runner.tracking.projection import TAG_LIMIT
-from runner.tracking.store import Store, explained
-from runner.trial.labels import summary_of
+from runner.tracking.projection import TAG_LIMIT, digits
+from runner.tracking.store import Store, TrackingUnavailable, explained
+from runner.tracking.view import save_view
+from runner.trial.labels import summary_of, varying_keys
 
 ARTIFACTS = ("report.html", "report.md", "summary.csv")  # of the sweep's folder, where written
 NOTE = "report.md"
@@ -31,18 +33,22 @@ def describe(
     """
     from mlflow.entities import Metric, RunTag
 
-    now_ms = time.time_ns() // 1_000_000
+    now_ms, title = time.time_ns() // 1_000_000, title_of(name, records)
     with explained():
         client = store.client
-        client.update_run(parent_id, name=title_of(name, records))
+        client.update_run(parent_id, name=title)
         client.log_batch(
             parent_id,
-            metrics=[Metric(key, value, now_ms, 0) for key, value in figures_of(records)],
+            metrics=[Metric(key, digits(value), now_ms, 0) for key, value in figures_of(records)],
             tags=[RunTag("mlflow.note.content", _note(sweep_dir))],
         )
         for artifact in ARTIFACTS:
             if (path := sweep_dir / artifact).exists():
                 client.log_artifact(parent_id, str(path))
+    with suppress(TrackingUnavailable):
+        trials = [record.trial for record in records]
+        costed = any(record.figures.get("gflop") for record in records)
+        save_view(store, sweep_dir.name, title, varying_keys(trials), costed)
     return curves.publish(store, parent_id, sweep_dir.name, records)
 
 

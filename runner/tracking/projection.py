@@ -35,7 +35,19 @@ FIGURES = {  # likewise, of its figures
 
 
 def metrics_of(record: Record) -> Iterable[tuple[str, float]]:
-    """Short names grouped by slash; what could not be computed is left out, never zero."""
+    """Short names grouped by slash; what could not be computed is left out, never zero.
+
+    Four digits, as the UI shows all that there are; the record has them in full.
+    """
+    yield from ((name, digits(value)) for name, value in _figures_of(record))
+
+
+def digits(value: float) -> float:
+    """Four significant digits; a whole number, as that of parameters, keeps all of its own."""
+    return value if float(value).is_integer() else float(f"{value:.4g}")
+
+
+def _figures_of(record: Record) -> Iterable[tuple[str, float]]:
     for metric, name in METRICS.items():
         if (value := record.summary.get(name)) is not None:
             yield metric, value
@@ -64,6 +76,7 @@ def tags_of(record: Record) -> dict[str, str]:
         )
         or None,
         "runner.order_seed": record.order_seed,
+        "runner.typical_ms": record.typical_ms,  # in full, for comparisons by runs alone
         "gpu": environment.get("gpu"),
         "driver": environment.get("gpu_driver"),
         "error": record.error and f"{record.error['type']}: {record.error['message']}",

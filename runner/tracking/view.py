@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -14,57 +15,111 @@ from urllib.parse import quote
 from runner.tracking.store import Store, TrackingUnavailable, explained
 
 COLUMNS = {  # of the run table, from left to right -> width in pixels
-    "metrics.`lat_ms/p50`": 105,
-    "metrics.`lat_ms/mean`": 95,
-    "metrics.`thr/fps`": 85,
-    "tags.`verdict`": 80,
-    "tags.`reasons`": 150,
-    "params.`model`": 140,
-    "params.`input.size`": 90,
-    "params.`input.batch_size`": 120,
-    "params.`timing.method`": 115,
-    "params.`timing.warmup`": 115,
-    "tags.`status`": 90,
+    "metrics.`lat_ms/p50`": 85,
+    "metrics.`thr/fps`": 80,
+    "tags.`verdict`": 75,
 }
+DETAILS = {"metrics.`lat_ms/mean`": 95, "tags.`reasons`": 150, "tags.`status`": 90}
+PARAMS = ("model", "input.size", "input.batch_size", "timing.method", "timing.warmup")
+LETTER_WIDTH = 6  # pixels, in a column's head
 VIEW_TAG = "mlflow.sharedViewState."  # of the experiment; the UI's own, in no documentation
+MOST_VIEWS = 50  # of an experiment, all of which the UI loads with it; older ones go
 
 
-def save_view(store: Store, sweep_id: str, title: str) -> None:
-    """Save the sweep's trials under "Views" in the UI, fastest first and with columns.
+def save_view(
+    store: Store, sweep_id: str, title: str, params: Sequence[str] = PARAMS, costed: bool = False
+) -> None:
+    """Save the sweep's trials under "Views" in the UI: fastest first, with columns and charts.
 
-    The format is internal to MLflow, read off the UI of 3.17.2. The state stands at the top
-    as well: the format from before views had names, which 3.17.2 still reads.
+    `params` are those in which they differ; `costed` says that they have FLOPs.
     """
-    _save(store, sweep_id, f"{title} {sweep_id}", _trials_of(sweep_id))
+    charts = [_chart("PARALLEL", selectedParams=list(params[:6]), selectedMetrics=["lat_ms/p50"])]
+    if not params:
+        charts = []
+    charts += [_chart("BAR", name) for name in ("lat_ms/p50", "thr/fps")]
+    if costed:
+        x, y = ({"key": name, "type": "METRIC"} for name in ("cost/gflop", "lat_ms/p50"))
+        charts.append(_chart("SCATTER", xaxis=x, yaxis=y))
+    columns = {
+        f"params.`{name}`": 140 if name == "model" else 30 + LETTER_WIDTH * len(name)
+        for name in params
+    }
+    _save(
+        store,
+        sweep_id,
+        f"{title} {sweep_id}",
+        _trials_of(sweep_id),
+        COLUMNS | columns | DETAILS,
+        {"sweep": charts},
+    )
 
 
 def save_curves_view(store: Store, sweep_id: str, axis: str) -> None:
-    """Likewise, the lines of a sweep along an axis."""
+    """Likewise, the lines of a sweep along an axis: latency and throughput, as wide as there is."""
+    charts = {
+        "lat_ms": [_chart("LINE", "lat_ms/p50", lineSmoothness=0)],
+        "thr": [_chart("LINE", "thr/fps", lineSmoothness=0)],
+    }
     name = f"over {axis} {sweep_id}"
-    _save(store, _curves_key(sweep_id, axis), name, _curves_of(sweep_id, axis))
+    query = _curves_of(sweep_id, axis)
+    _save(store, _curves_key(sweep_id, axis), name, query, COLUMNS, charts)
 
 
-def _save(store: Store, key: str, name: str, query: str) -> None:
+def _chart(kind: str, metric: str = "", **settings: object) -> dict[str, object]:
+    name = {"metricKey": metric, "displayName": metric} if metric else {}
+    return {"type": kind, "runsCountToCompare": 100, "deleted": False, **name, **settings}
+
+
+def _save(
+    store: Store,
+    key: str,
+    name: str,
+    query: str,
+    columns: Mapping[str, int],
+    sections: Mapping[str, Sequence[dict[str, object]]],
+) -> None:
+    """Save a view in the format that is internal to MLflow, read off the UI of 3.17.2."""
     now_ms = time.time_ns() // 1_000_000
+    shown = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
     state = {
         "searchFilter": query,
         "orderByKey": "metrics.`lat_ms/p50`",
         "orderByAsc": True,
-        "selectedColumns": list(COLUMNS),
-        "columnOrder": list(COLUMNS),
-        "columnWidths": COLUMNS,
+        "selectedColumns": list(columns),
+        "columnOrder": list(columns),
+        "columnWidths": columns,
         "runsHiddenMode": "SHOW_ALL",  # charts show the first 10 runs otherwise
+        "isAccordionReordered": True,  # else these would stand below those that the UI makes
+        "compareRunSections": [
+            {"uuid": section, "name": section, "columns": 1, "cardHeight": 420, **shown}
+            for section in sections
+        ],
+        "compareRunCharts": [
+            {"uuid": f"{section}{number}", "metricSectionId": section, **chart}
+            for section, charts in sections.items()
+            for number, chart in enumerate(charts)
+        ],
     }
     view = {
         "name": name,
         "createdAt": now_ms,
         "updatedAt": now_ms,
-        "state": json.dumps(state),
+        "state": json.dumps(state, separators=(",", ":")),
     }
     with explained():
-        store.client.set_experiment_tag(
-            store.experiment_id, VIEW_TAG + key, json.dumps(view | state)
-        )
+        client = store.client
+        client.set_experiment_tag(store.experiment_id, VIEW_TAG + key, json.dumps(view))
+        tags = client.get_experiment(store.experiment_id).tags
+        ours = [tag for tag in tags if tag.startswith(VIEW_TAG) and tags[tag].startswith('{"name"')]
+        for tag in sorted(ours, key=lambda tag: _created_ms(tags[tag]))[:-MOST_VIEWS]:
+            client.delete_experiment_tag(store.experiment_id, tag)
+
+
+def _created_ms(view: str) -> int:
+    try:
+        return int(json.loads(view)["createdAt"])
+    except (ValueError, KeyError, TypeError):
+        return sys.maxsize  # a view of another kind, which is not ours to delete
 
 
 def _has_view(store: Store, key: str) -> bool:

@@ -32,6 +32,13 @@ def keys_of(trial: Trial) -> dict[str, Any]:
     return found | {name: values[name] for name in ("device", "repeat", "seed")}
 
 
+def varying_keys(trials: Sequence[Trial]) -> list[str]:
+    """The keys of the command line in which trials differ."""
+    found = [keys_of(trial) for trial in trials]
+    names = dict.fromkeys(name for keys in found for name in keys)
+    return [name for name in names if len({str(keys.get(name)) for keys in found}) > 1]
+
+
 def shown(value: object) -> str:
     """A value as the command line spells it."""
     return {"None": "null", "True": "true", "False": "false"}.get(str(value), str(value))
@@ -59,14 +66,14 @@ def varying(trials: Sequence[Trial]) -> tuple[str, ...]:
 def short_titles(trials: Sequence[Trial], but: Sequence[str] = ()) -> list[str]:
     """What tells each trial from the others, in the words of its title: `resnet50 bf16`.
 
-    Settings named in `but` are left out, as an axis already shows them.
+    Keys of AXES named in `but` are left out, as an axis already shows them.
     """
     named = {
         "model": [trial.model.label for trial in trials],
-        "size": [f"{trial.input.size_label}px" for trial in trials],
-        "batch_size": [f"b{trial.input.batch_size}" for trial in trials],
-        "warmup": [f"w{trial.timing.warmup}" for trial in trials],
-        "method": [trial.timing.method for trial in trials],
+        "input.size": [f"{trial.input.size_label}px" for trial in trials],
+        "input.batch_size": [f"b{trial.input.batch_size}" for trial in trials],
+        "timing.warmup": [f"w{trial.timing.warmup}" for trial in trials],
+        "timing.method": [trial.timing.method for trial in trials],
     }
     others = [settings(trial) for trial in trials]
     for name in varying(trials):

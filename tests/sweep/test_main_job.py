@@ -14,10 +14,9 @@ import time
 
 import pytest
 from fakes.networks import NETWORKS
-from fakes.program import ROOT, run_in, start_in
+from fakes.program import NO_LINES, ROOT, run_in, start_in
 
 QUICK = ("timing.warmup=2", "timing.iterations=5", "runtime.threads=1")
-NO_LINES = "FROM runs WHERE name NOT LIKE '% over input.size'"
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,9 @@ def test_a_record_becomes_a_run_with_the_names_of_the_contract(store, tmp_path):
     assert run.data.params["input.size"] == "64"
     assert run.data.params["timing.warmup"] == "2"
     assert run.data.params["model"] == "resnet18"
-    assert run.data.metrics["lat_ms/p50"] == record.summary["p50_ms"]
-    assert run.data.metrics["thr/fps"] == record.summary["fps"]
+    assert run.data.metrics["lat_ms/p50"] == float(f"{record.summary['p50_ms']:.4g}")
+    assert run.data.metrics["thr/fps"] == float(f"{record.summary['fps']:.4g}")
+    assert float(run.data.tags["runner.typical_ms"]) == record.summary["p50_ms"]
     assert "lat_ms/p99" not in run.data.metrics  # two samples can't say it
     assert run.data.tags["runner.kind"] == "trial"
     assert run.data.tags["runner.sweep"] == "night"

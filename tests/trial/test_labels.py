@@ -30,7 +30,7 @@ def test_short_titles_hold_what_differs_only():
         "96px bf16 channels_last=false",
         "96px fp32 channels_last=true",
     ]
-    assert short_titles([small, fast], but=("size",)) == ["fp32", "bf16"]
+    assert short_titles([small, fast], but=("input.size",)) == ["fp32", "bf16"]
     assert short_titles([small]) == ["resnet18"]
 
 
