@@ -7,6 +7,7 @@ Doors, each a command:
     doctor.py      python -m runner.doctor: what this machine can measure, and what will spoil it
     report.py      python -m runner.report: the page of a sweep, as at its end, or of several
     compare.py     python -m runner.compare: two results, trial by trial, with a verdict
+    reproduce.py   python -m runner.reproduce: a result, run again: does it agree
     export.py      python -m runner.export: results as CSV or Parquet; runner.load in a notebook
 
 Rooms, from the one that sees everything down to the one that all know; arrows point down only:

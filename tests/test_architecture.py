@@ -15,6 +15,7 @@ from fakes.program import ROOT
 PACKAGE = ROOT / "runner"
 # From top to bottom: room or door -> the rooms below it that it may import.
 HOUSE = {
+    "reproduce": "__main__ sweep history tracking config statistics records host",
     "__main__": "sweep",
     "publish": "tracking records host",
     "doctor": "tracking verdict host trial",

@@ -24,6 +24,7 @@ NEIGHBOURS = 31  # processes in time whose common deviation is the machine's, no
 THRESHOLD = 0.02  # a smaller change is none that matters
 SUITE_SHIFT = 0.015  # from here on, what all trials share is a question of its own
 POWER = 0.8
+FEWEST_BESIDE_ONE = 3  # processes by which a single one on the other side can be judged
 MOST_NEEDED = 200  # processes on each side; to need more is told as that
 VERDICTS = ("slower", "faster", "inconclusive", "same")  # what to read first
 
@@ -36,7 +37,7 @@ class Difference:
     adjusted for the number of trials. `detectable` is the change, as a share, that such a
     comparison finds in 4 of 5 cases; `needed` the processes on each side by which one of the
     threshold, or as large as this one, would be found so (MOST_NEEDED: that many or more). None
-    where a side has a single process.
+    where a side has a single process, and the other fewer than three.
     """
 
     ratio: float
@@ -122,11 +123,7 @@ def _standard_errors(
     NaN where there is nothing to tell it by.
     """
     if len(before) < MANY:
-        unknown = math.nan, math.nan
-        pairs = [
-            welch(a, b) if min(len(a), len(b)) > 1 else unknown
-            for a, b in zip(before, after, strict=True)
-        ]
+        pairs = [_alone(a, b) for a, b in zip(before, after, strict=True)]
         errors, freedoms = np.array(pairs).T
         return errors, freedoms, 1.0
     sizes = np.array([(len(a), len(b)) for a, b in zip(before, after, strict=True)])
@@ -147,6 +144,20 @@ def _standard_errors(
         scores = np.where(errors > 0, (changes - np.median(changes)) / errors, 0.0)
     widened = max(1.0, float(stats.iqr(scores, scale="normal")))
     return errors * widened, freedoms, widened
+
+
+def _alone(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+    """Standard error and degrees of freedom of a trial for itself.
+
+    A single process beside several is taken to vary as they do.
+    """
+    sizes = len(before), len(after)
+    if min(sizes) > 1:
+        return welch(before, after)
+    if sum(sizes) < FEWEST_BESIDE_ONE + 1:
+        return math.nan, math.nan
+    several = before if sizes[0] > 1 else after
+    return float(several.std(ddof=1)) * math.sqrt(1 + 1 / len(several)), len(several) - 1.0
 
 
 @dataclass(frozen=True)

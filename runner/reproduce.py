@@ -1,0 +1,147 @@
+"""Runs a result again: `python -m runner.reproduce RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.config.words import words_of
+from runner.history.comparison import Comparison, Side, compare
+from runner.host.secrets import HIDDEN, redact
+from runner.records.record import Record
+from runner.records.selection import NothingThere, select
+from runner.statistics.difference import THRESHOLD
+from runner.tracking.fetch import find
+
+SHARP = 0.1  # a comparison that would have seen such a change, and saw none, is an agreement
+AGREES, FAILED, USAGE, DIFFERS, UNDECIDED = 0, 1, 2, 3, 5
+EXIT_CODES = """exit codes: 0 the result agrees, 1 it could not be timed, 2 there is nothing of
+that name, 3 it does not agree, 5 that can't be told; 130 interrupted."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the trial again and say whether it agrees."""
+    parser = argparse.ArgumentParser(
+        prog="python -m runner.reproduce",
+        description="Runs the trial of a record or an MLflow run again, here, in some fresh "
+        "processes, and says whether the result agrees and what differs if not.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", metavar="RUN", help="MLflow run id, record.json or its folder")
+    parser.add_argument("--processes", type=int, default=5, metavar="N", help="fresh ones (5)")
+    parser.add_argument(
+        "--threshold", type=float, default=THRESHOLD, metavar="SHARE",
+        help=f"a change that matters ({THRESHOLD})",
+    )  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="print the command, run nothing")
+    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as output_dir")
+    parser.add_argument("--tracking-uri", help="MLflow store of the run (outputs/mlflow.db)")
+    options = parser.parse_args(arguments)
+    if options.processes < 1:
+        parser.error(f"--processes is {options.processes}; expected at least 1")
+    output_dir: Path = options.output_dir
+    try:
+        then = _reference(options.run, output_dir, options.tracking_uri)
+        words = words_of(then.records[0].trial)
+        if HIDDEN in " ".join(words):
+            raise NothingThere(f"{then.name} holds a secret, which was not written down")
+    except NothingThere as error:
+        print(f"runner.reproduce: {redact(str(error))}", file=sys.stderr)
+        return USAGE
+    sweep_id = f"reproduce-{time.strftime('%Y%m%d-%H%M%S')}"
+    words += [f"sweep.id={sweep_id}", f"sweep.repeats={options.processes}"]
+    words += [f"output_dir={output_dir}"] if output_dir != Path("outputs") else []
+    print(f"python -m runner {shlex.join(words)}", flush=True)
+    if options.dry_run:
+        return AGREES
+    code = _run(words)
+    if code not in (AGREES, FAILED):
+        return code
+    try:
+        now = select(sweep_id, output_dir)
+    except NothingThere:
+        return FAILED
+    return _told(compare(then, Side("now", now.records), options.threshold))
+
+
+def _reference(word: str, output_dir: Path, uri: str | None) -> Side:
+    """The record that is named, and beside it all processes of its trial in the same sweep.
+
+    Raises NothingThere.
+    """
+    found = find(word, output_dir, uri)
+    keys = {record.key for record in found.records}
+    if len(keys) > 1:
+        raise NothingThere(f"{word} holds {len(keys)} trials; give the record or run id of one")
+    first = found.records[0]
+    if not first.completed:
+        raise NothingThere(f"{first.title} has no result to agree with: {first.cause}")
+    records = list(found.records)
+    try:
+        beside = select(first.sweep_id, output_dir).records
+    except NothingThere:
+        beside = ()
+    there = {(one.key, one.started_at) for one in records}
+    records += [one for one in beside if one.key in keys and (one.key, one.started_at) not in there]
+    return Side(first.sweep_id, tuple(records))
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run the command line in this process; its exit code."""
+    from runner.__main__ import main as run
+
+    sys.argv = ["runner", *words]
+    try:
+        run()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return AGREES
+
+
+def _told(one: Comparison) -> int:
+    """Say whether the result agrees; the exit code."""
+    if not one.pairs:
+        why = "; ".join(f"{record.title}: {reason}" for record, reason in one.unusable)
+        print(f"it can't be compared: {why or 'the trial run is another one'}")
+        return FAILED if one.missing else UNDECIDED
+    (pair,) = one.pairs
+    found = pair.difference
+    then, now = (_side(side) for side in (pair.before, pair.after))
+    bounds = f" ({found.ci[0]:.3f} to {found.ci[1]:.3f})" if found.ci else ""
+    figures = f"{then} then, {now} now, ratio {found.ratio:.3f}{bounds}"
+    if found.verdict == "same":
+        print(f"it agrees: {figures}")
+        return AGREES
+    if found.verdict == "inconclusive":
+        seen, ends = found.detectable, found.ci or (0.0, 0.0)
+        if seen is not None and seen <= SHARP and ends[0] <= 1 <= ends[1]:
+            print(f"it agrees: {figures}; a change of {seen:.1%} would have been seen")
+            return AGREES
+        more = "--processes 5 would give an interval"
+        if seen is not None:
+            more = f"a change below {seen:.1%} would hardly be seen, --processes tells more"
+        print(f"it can't be told whether it agrees: {figures}; {more}")
+        code = UNDECIDED
+    else:
+        print(f"it does not agree, it is {found.verdict} now: {figures}")
+        code = DIFFERS
+    if one.changed:
+        print("what could explain a difference:", *one.changed, sep="\n  ")
+    else:
+        print("nothing recorded of the environment differs: the state of the machine is left")
+    return code
+
+
+def _side(records: Sequence[Record]) -> str:
+    times = [record.typical_ms or 0.0 for record in records]
+    spread = f"{min(times):.4g} to {max(times):.4g}" if len(times) > 1 else f"{times[0]:.4g}"
+    return f"{spread} ms in {len(times)} process{'es' if len(times) > 1 else ''}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
