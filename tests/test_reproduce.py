@@ -17,6 +17,7 @@ from runner.records.record import Outcome
 TRIAL = make_trial()
 
 
+@pytest.mark.slow
 def test_a_simulated_trial_is_run_again_from_its_record_and_its_mlflow_run(program, tmp_path):
     ran = program("model=simulated", "timing.warmup=0,3", "sweep.id=then")
     assert ran.code == 0, ran.out + ran.err
@@ -76,6 +77,9 @@ def test_what_is_slower_does_not_and_what_could_explain_it_is_named(again, capsy
 def test_what_varies_too_much_can_not_be_told(again, capsys):
     assert again(10.0, 14.0, 8.0) == 5
     assert "it can't be told whether it agrees" in capsys.readouterr().out
+
+
+def test_one_process_then_and_one_now_have_no_interval(again, capsys):
     assert again(10.0) == 5
     assert "--processes 5 would give an interval" in capsys.readouterr().out
 

@@ -39,18 +39,18 @@ def _marker(index: int) -> dict[str, Any]:
 
 
 def _plot(traces: Sequence[Any], title: str, x: str, y: str, alt: str, **layout: Any) -> Plot:
-    figure = go.Figure(data=list(traces))
-    figure.update_layout(
-        title={"text": title, "font": {"size": 16}},
-        template="plotly_white",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": "#1b1f24"},
-        margin={"l": 70, "r": 20, "t": 56, "b": 56},
-        legend={"orientation": "h", "y": -0.22},
-        height=layout.pop("height", 440),
-        **layout,
-    )
-    figure.update_xaxes(title_text=x, automargin=True)
-    figure.update_yaxes(title_text=y, automargin=True)
+    axis = {"automargin": True, "gridcolor": "#e6e9ec", "zeroline": False, "linecolor": GREY}
+    common = {
+        "title": {"text": title, "font": {"size": 16}, "x": 0.03, "xanchor": "left"},
+        "template": "none",
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#1b1f24"},
+        "margin": {"l": 70, "r": 20, "t": 56, "b": 56},
+        "legend": {"orientation": "h", "y": -0.28},
+        "height": 440,
+        "xaxis": {"title": {"text": x}, **axis},
+        "yaxis": {"title": {"text": y}, **axis},
+    }
+    figure = go.Figure(data=list(traces), layout=common | layout)
     return Plot(figure, alt)
 
 

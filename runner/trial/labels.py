@@ -13,7 +13,7 @@ IN_TITLE = ("size", "batch_size", "warmup", "method")
 
 def keys_of(trial: Trial) -> dict[str, Any]:
     """The dotted keys of the command line with scalar values, numbers as numbers."""
-    model, values = trial.model, trial.values()
+    model = trial.model
     found: dict[str, Any] = {"model": model.label, "model.weights": model.weights or "random"}
     if model.kwargs:
         found["model.kwargs"] = str(model.kwargs)
@@ -23,13 +23,13 @@ def keys_of(trial: Trial) -> dict[str, Any]:
     height, width = trial.input.size
     found["input.size"] = height if height == width else trial.input.size_label
     for group in ("input", "timing", "runtime"):
-        for name, value in values[group].items():
+        for name, value in vars(getattr(trial, group)).items():
             if name not in ("size", "timeout_s"):  # the latter is nothing that is measured
                 found[f"{group}.{name}"] = value
     found["engine"] = trial.engine.name
     if trial.engine.providers:
         found["engine.providers"] = ", ".join(trial.engine.providers)
-    return found | {name: values[name] for name in ("device", "repeat", "seed")}
+    return found | {name: getattr(trial, name) for name in ("device", "repeat", "seed")}
 
 
 def varying_keys(trials: Sequence[Trial]) -> list[str]:
@@ -46,12 +46,11 @@ def shown(value: object) -> str:
 
 def settings(trial: Trial) -> dict[str, str]:
     """The settings of a trial that its title does not name, by the last word of their keys."""
-    values = trial.values()
-    model = values["model"]
-    others = {"weights": model["weights"], **model["kwargs"]}
-    others |= values["input"] | values["timing"] | values["runtime"]
-    others |= {"engine": trial.engine.name, "providers": values["engine"]["providers"]}
-    others |= {"inputs": model["inputs"]}
+    model = trial.model
+    others: dict[str, object] = {"weights": model.weights, **model.kwargs}
+    others |= vars(trial.input) | vars(trial.timing) | vars(trial.runtime)
+    others |= {"engine": trial.engine.name, "providers": trial.engine.providers}
+    others |= {"inputs": model.inputs}
     others |= {"device": trial.device, "seed": trial.seed}
     return {name: shown(value) for name, value in others.items() if name not in IN_TITLE}
 
