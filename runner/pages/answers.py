@@ -19,6 +19,7 @@ from runner.trial.labels import short_titles
 from runner.trial.methods import METHODS
 
 MOST = 8  # sentences for one question; the table and the plots have all
+MOST_LOOKED_AT = 200  # records; each takes milliseconds
 WORTH = 1.02  # times as fast, from where on a setting is worth it
 
 
@@ -32,7 +33,7 @@ def answers(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
         yield from best_throughput(rows, most)
         yield from knees(rows, most)
         yield from exponents(rows, most)
-    yield from warmups(records, most)
+    yield from warmups(records)
     yield from worth(rows, most)
 
 
@@ -146,12 +147,12 @@ def exponents(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
         )
 
 
-def warmups(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
+def warmups(records: Sequence[Record]) -> Iterator[str]:
     """How many warm-ups each model needs, by all of its processes."""
     models = warmups_of(records)
-    if len(models) > most:
-        most = max((need or 0 for need in models.values()), default=0)
-        yield f"warm-up: {most} iterations would do for all {len(models)} models"
+    if len(models) > MOST:
+        needed = max(need or 0 for need in models.values())
+        yield f"warm-up: iterations needed: {needed} at most, for {len(models)} models"
     elif models:
         told = ", ".join(
             f"{name} has not settled" if need is None else f"{name} {need}"
@@ -164,10 +165,10 @@ def warmups_of(records: Sequence[Record]) -> dict[str, int | None]:
     """The warm-up that each model needs; None for one that had not settled half-way.
 
     The median over processes and inputs, as of many one is disturbed by others in its beginning;
-    passes that are not synchronized tell nothing of it.
+    passes that are not synchronized tell nothing of it. Of very many records some are looked at.
     """
     needs: dict[str, list[int | None]] = defaultdict(list)
-    for record in records:
+    for record in records[:: max(1, len(records) // MOST_LOOKED_AT)]:
         synchronized = METHODS[record.trial.timing.method].synchronized
         samples = [*record.warmup_ms, *record.latency_ms]
         if record.completed and synchronized and len(samples) >= 10:

@@ -197,8 +197,8 @@ class Trial:
 
     def _engine_meaning(self) -> dict[str, Any]:
         """What differs from the engine that there was before there were others."""
-        values, plain = asdict(self.engine), asdict(Engine())
-        return {name: value for name, value in values.items() if value != plain[name]}
+        plain = vars(Engine())
+        return {name: value for name, value in vars(self.engine).items() if value != plain[name]}
 
     @property
     def plain(self) -> Trial:
