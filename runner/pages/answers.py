@@ -25,8 +25,10 @@ WORTH = 1.02  # times as fast, from where on a setting is worth it
 
 def answers(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
     """The sentences, `most` for each question; of invalid numbers none are made."""
-    rows = usable(rows_of(records))
+    rows = usable(records)
     if not rows:
+        if any(record.completed for record in records):
+            yield "nothing can be said of speed: all numbers are invalid"
         return
     if not shows_methods(records):
         yield from fastest(rows, most)
@@ -37,15 +39,16 @@ def answers(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
     yield from worth(rows, most)
 
 
-def usable(rows: Sequence[Row]) -> list[Row]:
-    """Those with a number that may be ranked."""
-    return [row for row in rows if row.typical is not None and row.verdict in ("valid", "suspect")]
+def usable(records: Sequence[Record]) -> list[Row]:
+    """The rows of the processes whose numbers may be ranked."""
+    good = [one for one in records if one.completed and one.verdict in ("valid", "suspect")]
+    return [row for row in rows_of(good) if row.typical is not None]
 
 
 def fastest(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
     """In each situation (input and batch): what is fastest, and by how much."""
     situations: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
+    for row in sorted(rows, key=_input):
         situations[_situation(row.first.trial)].append(row)
     asked = {name: group for name, group in situations.items() if len(_candidates(group)) > 1}
     names = _names(rows, but=tuple(AXES))
@@ -56,6 +59,11 @@ def fastest(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
         yield f"{lead}{_lead(ratio, names(second), number(second.typical))}"
     if len(asked) > most:
         yield f"and at {len(asked) - most} more inputs, see the table"
+
+
+def _input(row: Row) -> tuple[tuple[int, int], int]:
+    given = row.first.trial.input
+    return given.size, given.batch_size
 
 
 def _situation(trial: Trial) -> str:
@@ -200,7 +208,8 @@ def worth(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
     for row, name, ratio in sorted(found, key=lambda item: -item[2].value)[:most]:
         low, high = ratio.ci or (ratio.value, ratio.value)
         if ratio.ci is None:
-            judged = "faster" if ratio.value >= WORTH else "no gain"
+            judged = "slower" if ratio.value <= 1 / WORTH else "no gain"
+            judged = "faster" if ratio.value >= WORTH else judged
             sure = " (one process each: indicative)"
         else:
             judged = "worth it" if low >= 1 else "slower" if high < 1 else "no sure gain"

@@ -87,7 +87,7 @@ def _plots(records: Sequence[Record]) -> Iterator[Section]:
     rows = rows_of(records)
     if shows_methods(records):
         yield _section("Methods", plots.methods(rows, list(faults(records))))
-    good = usable(rows)
+    good = usable(records)
     if len(good) > 1 and not shows_methods(records):
         yield from _of_axes(good)
         yield from _of_choices(good)

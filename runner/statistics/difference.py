@@ -80,10 +80,10 @@ def differences(
         changes = changes - shift
     errors, freedoms, widened = _standard_errors(before, after, changes)
     half = stats.t.ppf((1 + CONFIDENCE) / 2, freedoms) * errors
-    detectable = np.expm1(_found_from(freedoms) * errors)
+    detectable = np.expm1(found_from(freedoms) * errors)
     with np.errstate(divide="ignore", invalid="ignore"):
         p_values = 2 * stats.t.sf(abs(changes) / errors, freedoms)
-    adjusted = _holm(np.where((errors == 0) & (changes == 0), 1.0, p_values))
+    adjusted = holm(np.where((errors == 0) & (changes == 0), 1.0, p_values))
     found = []
     for number, change in enumerate(changes):
         if np.isnan(errors[number]):
@@ -219,7 +219,7 @@ def without_common(logs: Sequence[np.ndarray], started_s: Sequence[np.ndarray]) 
     return [values - part for values, part in zip(logs, np.split(common, ends), strict=True)]
 
 
-def _found_from(freedom: np.ndarray) -> np.ndarray:
+def found_from(freedom: np.ndarray) -> np.ndarray:
     """Standard errors from which on a change is found in 4 of 5 cases."""
     found: np.ndarray = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) + stats.t.ppf(POWER, freedom)
     return found
@@ -229,7 +229,7 @@ def _found_from(freedom: np.ndarray) -> np.ndarray:
 def _found_by() -> np.ndarray:
     """Changes that 2, 3, ... processes on each side find, in units of the spread between them."""
     counts = np.arange(2, MOST_NEEDED)
-    return _found_from(2.0 * counts - 2) * np.sqrt(2 / counts)
+    return found_from(2.0 * counts - 2) * np.sqrt(2 / counts)
 
 
 def _needed(spread: float, change: float) -> int:
@@ -238,7 +238,7 @@ def _needed(spread: float, change: float) -> int:
     return 2 + int(np.argmax(enough)) if enough.any() else MOST_NEEDED
 
 
-def _holm(p_values: np.ndarray) -> np.ndarray:
+def holm(p_values: np.ndarray) -> np.ndarray:
     """Adjusted for their number, NaN left out of it."""
     adjusted = np.full(len(p_values), math.nan)
     known = np.flatnonzero(~np.isnan(p_values))

@@ -93,4 +93,12 @@ def test_whether_a_precision_is_worth_it_is_said_with_its_error(ms, said):
 
 def test_nothing_is_said_of_invalid_numbers():
     spoilt = [replace(record, verdict="invalid") for record in sweep()]
-    assert list(answers(spoilt)) == []
+    assert list(answers(spoilt)) == ["nothing can be said of speed: all numbers are invalid"]
+    assert list(answers([])) == []
+
+
+def test_an_invalid_process_among_good_ones_costs_itself_only():
+    one, *others = sweep(processes=3)
+    found = next(answers([replace(one, verdict="invalid"), *others]))
+    assert found.startswith("fastest at 640px, batch 1: alexnet")
+    assert "resnet18" in found

@@ -197,6 +197,9 @@ def test_two_sweeps_never_time_on_one_device_at_once(tmp_path):
     words = [*custom("Identity", "Sleep"), "timing.iterations=600", "tracking=off"]
     first = start_in(tmp_path, *words, "sweep.id=first")
     wait_for(lambda: timing_of(tmp_path))
+    third = start_in(tmp_path, *words, "sweep.id=third")
+    waits = third.stdout.readline()
+    assert waits.startswith(f"waiting for cpu, on which sweep first (pid {first.pid} on ")
     refused = run_in(tmp_path, *words, "sweep.id=second", "device_lock=refuse")
     assert refused.code == 2
     assert f"sweep first (pid {first.pid} on " in refused.err
@@ -204,10 +207,8 @@ def test_two_sweeps_never_time_on_one_device_at_once(tmp_path):
     again = run_in(tmp_path, *words, "sweep.id=first")
     assert again.code == 2
     assert f"being run by sweep first (pid {first.pid} on " in again.err
-    waited = run_in(tmp_path, *words, "sweep.id=third")
-    out, err = first.communicate(timeout=100)
-    assert (first.returncode, waited.code) == (0, 0), out + err + waited.out + waited.err
-    assert waited.out.startswith(f"waiting for cpu, on which sweep first (pid {first.pid} on ")
+    told = [*first.communicate(timeout=100), *third.communicate(timeout=200)]
+    assert (first.returncode, third.returncode) == (0, 0), told
     ended = max(load(one).ended_at for one in tmp_path.glob("outputs/first/*/record.json"))
     began = min(load(one).started_at for one in tmp_path.glob("outputs/third/*/record.json"))
     assert ended <= began
