@@ -1,0 +1,130 @@
+"""The nightly gate: what it calls slow, what it lets pass, and what it can't say."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+from fakes.program import ROOT
+
+from runner.statistics.gate import judge, judge_logs
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import gate
+
+
+def night(random, medians_ms, processes=5, spread=0.004):
+    """Samples of each trial's processes in one night."""
+    return {
+        name: [
+            ms * np.exp(random.normal(0, spread) + random.normal(0, 0.02, 60))
+            for _ in range(processes)
+        ]
+        for name, ms in medians_ms.items()
+    }
+
+
+def nights(random, medians_ms, count, **changes):
+    made = [night(random, medians_ms, **changes) for _ in range(count)]
+    return {name: [one[name] for one in made] for name in medians_ms}
+
+
+FEW = {"a": 10.0, "b": 20.0, "c": 30.0}
+
+
+def test_a_trial_that_is_slower_is_found_and_no_other_is_named():
+    random = np.random.default_rng(1)
+    found = judge(nights(random, FEW, 8), night(random, FEW | {"b": 23.0}))
+    assert {name: one.verdict for name, one in found.trials.items()} == {
+        "a": "pass", "b": "regression", "c": "pass",
+    }  # fmt: skip
+    assert found.trials["b"].ratio == pytest.approx(1.15, abs=0.02)
+    low, high = found.trials["b"].ci
+    assert low < 1.15 < high
+    assert found.shift is None  # of three trials there is no telling what they share
+
+
+@pytest.mark.parametrize(
+    ("tonight", "count", "verdict"),
+    [
+        ({"b": 17.0}, 8, "improvement"),
+        ({"b": 23.0}, 3, "suspect"),  # too few nights for more
+    ],
+)
+def test_an_improvement_is_one_and_few_nights_make_suspects_only(tonight, count, verdict):
+    random = np.random.default_rng(2)
+    found = judge(nights(random, FEW, count), night(random, FEW | tonight))
+    assert found.trials["b"].verdict == verdict
+
+
+def test_new_and_missing_trials_are_told_as_what_they_are():
+    random = np.random.default_rng(3)
+    history = nights(random, FEW, 5)
+    tonight = night(random, {"a": 10.0, "new": 5.0}) | {"c": []}
+    verdicts = {name: one.verdict for name, one in judge(history, tonight).trials.items()}
+    assert verdicts == {"a": "pass", "b": "missing", "c": "missing", "new": "no_baseline"}
+
+
+def test_ragged_histories_and_single_processes_are_judged():
+    random = np.random.default_rng(4)
+    history = nights(random, FEW, 6)
+    history["a"] = history["a"][-2:]
+    history["b"][2] = []
+    history["c"][0] = history["c"][0][:1]
+    found = judge(history, night(random, FEW, processes=2))
+    assert [found.trials[name].nights for name in "abc"] == [2, 5, 6]
+    alone = judge({"a": [[[10.0, 10.1]]]}, {"a": [[12.0, 12.1]]})
+    assert (alone.trials["a"].verdict, alone.trials["a"].ci) == ("inconclusive", None)
+
+
+def test_noise_that_hides_a_slowdown_is_no_pass():
+    random = np.random.default_rng(5)
+    found = judge(nights(random, FEW, 8, spread=0.1), night(random, FEW, spread=0.1))
+    assert {one.verdict for one in found.trials.values()} <= {"inconclusive", "suspect"}
+    assert found.detectable > 0.05
+
+
+def test_what_tonight_did_to_all_trials_is_a_question_of_its_own():
+    random = np.random.default_rng(6)
+    many = {str(number): 10.0 + number for number in range(30)}
+    history = nights(random, many, 6)
+    slow = {name: 1.06 * ms for name, ms in many.items()}
+    found = judge(history, night(random, slow | {"3": 1.2 * slow["3"]}))
+    assert found.shift == pytest.approx(0.06, abs=0.01)
+    assert found.question
+    named = [name for name, one in found.trials.items() if one.verdict == "regression"]
+    assert named == ["3"]
+
+
+def test_a_spike_in_one_process_or_one_night_is_no_news():
+    random = np.random.default_rng(7)
+    history = nights(random, FEW, 10)
+    history["a"][4] = [1.5 * samples for samples in history["a"][4]]
+    tonight = night(random, FEW)
+    tonight["b"][0] = 1.3 * tonight["b"][0]
+    assert {one.verdict for one in judge(history, tonight).trials.values()} == {"pass"}
+
+
+def test_a_process_without_a_time_is_refused():
+    with pytest.raises(ValueError, match="above 0"):
+        judge({"a": [[[1.0]]]}, {"a": [[0.0]]})
+
+
+def test_nothing_to_judge_is_an_empty_night():
+    assert judge({}, {}).trials == {}
+    assert judge_logs({"a": [np.empty(0)]}, {}).trials == {}
+
+
+def test_a_simulated_suite_meets_its_figures():
+    """As benchmarks/gate.py does with ten times as many nights."""
+    typical = gate.MACHINES["typical"]
+    quiet = gate.null_nights(typical, 14, 20, seed=1)
+    assert quiet["nights with an alarm"] <= 0.05
+    assert quiet["suspects a night, most"] <= 10
+    assert 0.93 <= quiet["intervals that hold"] <= 0.97
+    slow = gate.slow_nights(typical, 14, 10, seed=1, slower=0.10)
+    assert slow["called a regression"] >= 0.95
+    slow = gate.slow_nights(typical, 14, 15, seed=1, slower=0.05)
+    assert slow["regression or suspect"] >= 0.95
+    assert slow["passed"] == 0
