@@ -160,13 +160,13 @@ def warmups(records: Sequence[Record]) -> Iterator[str]:
     models = warmups_of(records)
     if len(models) > MOST:
         needed = max(need or 0 for need in models.values())
-        yield f"warm-up: iterations needed: {needed} at most, for {len(models)} models"
+        yield f"warm-up iterations needed: {needed} at most, for {len(models)} models"
     elif models:
         told = ", ".join(
             f"{name} has not settled" if need is None else f"{name} {need}"
             for name, need in models.items()
         )
-        yield f"warm-up: iterations needed: {told}"
+        yield f"warm-up iterations needed: {told}"
 
 
 def warmups_of(records: Sequence[Record]) -> dict[str, int | None]:
