@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,10 @@ from rich.console import Console
 from runner.history.comparison import Comparison, Side, Unmatched, compare, compare_by
 from runner.host.secrets import redact
 from runner.pages.comparison import page_of, values_of
-from runner.pages.page import to_html, to_json, to_markdown, to_text
+from runner.pages.page import to_html, to_markdown, to_text
 from runner.records.selection import NothingThere, Selection
 from runner.statistics.difference import SUITE_SHIFT, THRESHOLD
-from runner.tracking.fetch import find
+from runner.tracking.fetch import find, result_options
 
 OK, USAGE, REGRESSION, MISSING, UNDECIDED, NOTHING_COMMON = 0, 2, 3, 4, 5, 6
 EXIT_CODES = """exit codes: 0 compared, 2 there is nothing of that name. With --fail-on-regression
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m runner.compare",
+        parents=[result_options()],
         description="Compares results trial by trial: the ratio of their times, its interval "
         "between processes, and a verdict.",
         epilog=EXIT_CODES,
@@ -74,8 +76,6 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--allow-inconclusive", type=float, default=0.2, metavar="SHARE",
         help="of all trials compared (0.2)",
     )  # fmt: skip
-    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as output_dir")
-    parser.add_argument("--tracking-uri", help="read from this MLflow store instead of the disk")
     options = parser.parse_args(arguments)
     if options.form == "html" and options.output is None:
         parser.error("a page is no text: give a file by --output FILE.html")
@@ -113,7 +113,7 @@ def _written(comparisons: Sequence[Comparison], options: argparse.Namespace) -> 
     by_suffix = {".json": "json", ".html": "html"}
     form = options.form or by_suffix.get(options.output.suffix, "markdown")
     if form == "json":
-        text = to_json(values_of(comparisons))
+        text = json.dumps(values_of(comparisons), indent=1, allow_nan=False)
     else:
         text = {"html": to_html, "markdown": to_markdown}[form](page_of(comparisons))
     if options.output is None:

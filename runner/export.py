@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runner.host.secrets import redact
 from runner.records.frame import samples_frame, trials_frame
 from runner.records.selection import NothingThere
-from runner.tracking.fetch import find
+from runner.tracking.fetch import find, result_options
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the table; 0, or 2 for a sweep that is none or a file that can't be written."""
     parser = argparse.ArgumentParser(
         prog="python -m runner.export",
+        parents=[result_options()],
         description="Writes the results of sweeps as one table: a row a trial's process, or a row "
         "a sample. Exit code 0, or 2 for a sweep that is none or a file that can't be written.",
     )
@@ -47,8 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--format", choices=("csv", "parquet"), help="by the file's name, or csv")
     parser.add_argument("--samples", action="store_true", help="a row a sample, warm-up included")
     parser.add_argument("--output", "-o", type=Path, help="file (csv goes to the terminal)")
-    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as output_dir")
-    parser.add_argument("--tracking-uri", help="read from this MLflow store instead of the disk")
     options = parser.parse_args(arguments)
     output: Path | None = options.output
     kind = options.format or (

@@ -13,13 +13,14 @@ from runner.host.secrets import redact
 from runner.pages.page import to_html, to_markdown, to_text
 from runner.pages.report import page_of, write
 from runner.records.selection import NothingThere
-from runner.tracking.fetch import find
+from runner.tracking.fetch import find, result_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the pages; 0, or 2 for a sweep that is none or a file that can't be written."""
     parser = argparse.ArgumentParser(
         prog="python -m runner.report",
+        parents=[result_options()],
         description="Writes what a sweep, or several together, have found out: report.html (one "
         "file, plots included), report.md and summary.csv. Exit code 0, or 2 for a sweep that is "
         "none or a file that can't be written.",
@@ -33,8 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=".html or .md; by default three files in the sweep's folder",
     )  # fmt: skip
     parser.add_argument("--text", action="store_true", help="print it here, without the plots")
-    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as output_dir")
-    parser.add_argument("--tracking-uri", help="read from this MLflow store instead of the disk")
     options = parser.parse_args(arguments)
     try:
         found = [find(word, options.output_dir, options.tracking_uri) for word in options.sweeps]

@@ -15,7 +15,7 @@ from runner.host.secrets import HIDDEN, redact
 from runner.records.record import Record
 from runner.records.selection import NothingThere, select
 from runner.statistics.difference import THRESHOLD
-from runner.tracking.fetch import find
+from runner.tracking.fetch import find, result_options
 
 SHARP = 0.1  # a comparison that would have seen such a change, and saw none, is an agreement
 AGREES, FAILED, USAGE, DIFFERS, UNDECIDED = 0, 1, 2, 3, 5
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trial again and say whether it agrees."""
     parser = argparse.ArgumentParser(
         prog="python -m runner.reproduce",
+        parents=[result_options()],
         description="Runs the trial of a record or an MLflow run again, here, in some fresh "
         "processes, and says whether the result agrees and what differs if not.",
         epilog=EXIT_CODES,
@@ -39,8 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"a change that matters ({THRESHOLD})",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="print the command, run nothing")
-    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as output_dir")
-    parser.add_argument("--tracking-uri", help="MLflow store of the run (outputs/mlflow.db)")
     options = parser.parse_args(arguments)
     if options.processes < 1:
         parser.error(f"--processes is {options.processes}; expected at least 1")

@@ -143,13 +143,14 @@ def _compared(
     earlier, later = groups
     matched, unusable = [], []
     for key in [key for key in earlier if key in later]:
-        usable = [[one for one in group[key] if _why_not([one]) is None] for group in groups]
+        usable = [[one for one in group[key] if _unfit(one) is None] for group in groups]
         if all(usable):
             matched.append(usable)
         else:
             lacking = 0 if not usable[0] else 1
             name = (before, after)[lacking].name
-            unusable.append((later[key][0], f"{name}: {_why_not(groups[lacking][key])}"))
+            reasons = dict.fromkeys(str(_unfit(one)) for one in groups[lacking][key])
+            unusable.append((later[key][0], f"{name}: {'; '.join(reasons)}"))
     judged = _judged(matched, threshold)
     pairs = [
         Pair(tuple(a), tuple(b), difference)
@@ -183,13 +184,8 @@ def _began_s(record: Record) -> float:
     return datetime.fromisoformat(record.started_at).timestamp()
 
 
-def _why_not(records: Sequence[Record]) -> str | None:
-    """Why none of a trial's processes can be compared; None if one can."""
-    reasons = list(dict.fromkeys(filter(None, map(_unfit, records))))
-    return "; ".join(reasons) if len(reasons) and all(map(_unfit, records)) else None
-
-
 def _unfit(record: Record) -> str | None:
+    """Why a process can't be compared; None if it can."""
     if not record.completed:
         return record.cause
     if record.verdict == "invalid":

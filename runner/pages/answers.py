@@ -75,10 +75,8 @@ def _candidates(rows: Sequence[Row]) -> set[str]:
     return {row.first.trial.key_without("timing.warmup", "input") for row in rows}
 
 
-def _lead(ratio: Ratio | None, second: str, second_ms: str) -> str:
+def _lead(ratio: Ratio, second: str, second_ms: str) -> str:
     """How far the next one is behind, and whether that is sure."""
-    if ratio is None:
-        return f"; next {second}, {second_ms} ms"
     told = f"; next {second}, {second_ms} ms, {ratio.value:.2f} times as long"
     if ratio.ci is None:
         return f"{told} (one process each: indicative)"
@@ -87,9 +85,9 @@ def _lead(ratio: Ratio | None, second: str, second_ms: str) -> str:
     return f"{told} ({ratio.ci[0]:.2f} to {ratio.ci[1]:.2f})"
 
 
-def _ratio(slow: Row, fast: Row) -> Ratio | None:
+def _ratio(slow: Row, fast: Row) -> Ratio:
     times = [[one.typical_ms for one in row.records if one.typical_ms] for row in (slow, fast)]
-    return speed_up(*times) if all(times) else None
+    return speed_up(*times)
 
 
 def best_throughput(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
@@ -193,13 +191,11 @@ def speed_ups(rows: Sequence[Row]) -> list[tuple[Row, str, Ratio]]:
     by_key = {row.first.key: row for row in rows}
     pairs = [(row, by_key.get(row.first.trial.plain.key)) for row in rows]
     names = _names(rows)
-    found = []
-    for row, plain in pairs:
-        if plain is None or plain is row:
-            continue
-        if (ratio := _ratio(plain, row)) is not None:
-            found.append((row, names(row), ratio))
-    return found
+    return [
+        (row, names(row), _ratio(plain, row))
+        for row, plain in pairs
+        if plain is not None and plain is not row
+    ]
 
 
 def worth(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:

@@ -72,8 +72,8 @@ def _sections(one: Comparison, heading: str) -> Iterator[Section]:
         lines.append(f"all trials: {same}")
     note = (
         "ratio: time after / time before, above 1 is slower; detects: a change of this size would "
-        f"have been found in 4 of 5 cases; below {one.threshold:.3g} no change matters"
-    ).replace(f"{one.threshold:.3g}", f"{one.threshold:.1%}")
+        f"have been found in 4 of 5 cases; below {one.threshold:.1%} no change matters"
+    )
     yield Section(heading, tuple(lines), tuple(columns), plots, note if one.pairs else "")
     if one.changed:
         yield Section("what else differs", tuple(map(str, one.changed)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -133,8 +132,3 @@ def to_text(page: Page, console: Console) -> None:
 
 def _line(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def to_json(values: object) -> str:
-    """JSON that other programs read: what is not a number is null."""
-    return json.dumps(values, indent=1, allow_nan=False)

@@ -28,6 +28,7 @@ MOST_BARS = 60
 MOST_SERIES = 6  # trials whose samples are drawn
 GREY = "#8c959f"
 KINDS = {"faster": (COLOURS[0], "star"), "slower": (COLOURS[1], "square")}
+UNDECIDED = (GREY, "circle")
 
 
 def _colour(index: int) -> str:
@@ -342,12 +343,8 @@ def _intervals(
         textposition="top center",
         marker={
             "size": 11,
-            "color": [
-                {"faster": COLOURS[0], "slower": COLOURS[1]}.get(kind, GREY) for kind in kinds
-            ],
-            "symbol": [
-                {"faster": "star", "slower": "square"}.get(kind, "circle") for kind in kinds
-            ],
+            "color": [KINDS.get(kind, UNDECIDED)[0] for kind in kinds],
+            "symbol": [KINDS.get(kind, UNDECIDED)[1] for kind in kinds],
         },
         hovertext=[f"{name}: {kind}" for name, kind in zip(names, kinds, strict=True)],
         error_x={

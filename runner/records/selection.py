@@ -57,10 +57,19 @@ def select(word: str, output_dir: Path) -> Selection:
     sweeps = sorted({file.parents[1] for file in path.glob(f"*/*/{RECORD}")})
     if not sweeps:
         raise NothingThere(f"{path} holds no record; expected the folder of a sweep or a trial")
-    found = [_of_sweep(sweep) for sweep in sweeps]
-    records = tuple(record for one in found for record in one.records)
-    notes = tuple(f"{one.name}: {note}" for one in found for note in one.notes)
-    return Selection(str(path), records, notes, path)
+    records: list[Record] = []
+    notes = []
+    for sweep in sweeps:
+        try:
+            found = _of_sweep(sweep)
+        except NothingThere as error:
+            notes.append(str(error))
+            continue
+        records += found.records
+        notes += [f"{found.name}: {note}" for note in found.notes]
+    if not records:
+        raise NothingThere("; ".join(notes[:SHOWN]))
+    return Selection(str(path), tuple(records), tuple(notes), path)
 
 
 def _newest(output_dir: Path, back: int) -> Path:

@@ -6,8 +6,8 @@
 `history` has for each trial its nights, the latest last, each a list of processes, each the
 samples of one process in milliseconds; `tonight` the same for one night. A night without the trial
 is an empty list. The unit is the process and its value the logarithm of its median; a night's
-value is their mean. Nights x trials is polished into the level of each trial and what each night
-did to all of them; the variance from night to night is moderated over trials (Smyth, 2004).
+value is the median of theirs. Nights x trials is polished into the level of each trial and what
+each night did to all of them; the variance from night to night is moderated over trials.
 Sources: Tukey, 1977 (median polish); Smyth, 2004; Holm, 1979.
 """
 
@@ -214,8 +214,7 @@ def _levels(
         variance, own = _moderated(between, np.maximum(nights - 1.0, 0.0))
     else:  # one night only: what its processes say
         variance, own = within / processes, _moderated(squares, freedom)[1]
-    # a night's value can't vary less than its processes let it
-    return _Levels(level, np.maximum(variance, 0.0), own, nights, within, processes)
+    return _Levels(level, variance, own, nights, within, processes)
 
 
 def _polished(values: np.ndarray, many: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -44,8 +44,7 @@ class Plan:
     @property
     def title(self) -> str:
         """The sweep by its name and what it varies."""
-        summary = summary_of([redacted_trial(trial) for trial in self.trials])
-        return f"{self.settings.name}: {summary}" if self.settings.name else summary
+        return summary_of([redacted_trial(trial) for trial in self.trials], self.settings.name)
 
     def settled(self, trial: Trial) -> list[str]:
         """What only the model's source has known, in words for whoever runs the trial."""

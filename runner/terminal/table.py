@@ -212,10 +212,7 @@ def spread(rows: Sequence[Row]) -> Column:
 
 def fps(rows: Sequence[Row]) -> Column:
     """Images per second, the mean over processes."""
-    rates = [
-        [rate for one in row.records if (rate := one.images_per_second) is not None] for row in rows
-    ]
-    return _numbers("FPS", [fmean(group) if group else None for group in rates])
+    return _numbers("FPS", [row.images_per_second for row in rows])
 
 
 def faster(rows: Sequence[Row]) -> Column | None:

@@ -14,6 +14,7 @@ from runner.records.store import LOCK, RECORD, UnreadableRecord, load
 from runner.tracking import parent, runs
 from runner.tracking.journal import JOURNAL, Journal, unsent
 from runner.tracking.store import Store, TrackingUnavailable
+from runner.trial.labels import summary_of
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,19 @@ def catch_up(store: Store, sweep_dir: Path) -> CaughtUp:
             sendable = sorted(
                 records.keys() & set(missing), key=lambda path: records[path].started_at
             )
-            parent_id = _parent(store, sweep_dir, list(records.values())) if sendable else None
+            found = list(records.values())
+            name, trials = _planned(sweep_dir, found)
+            parent_id = None
+            if sendable and trials > 1:
+                title = summary_of([record.trial for record in found], name)
+                parent_id = runs.open_parent(store, sweep_dir.name, title, trials)
             for path in sendable:
                 run_id = runs.publish(store, records[path], path, parent_id, again=True)
                 journal.add(path, run_id)
                 brought += 1
             if parent_id is not None:
-                found = list(records.values())
-                name, _ = _planned(sweep_dir, found)
                 parent.describe(store, parent_id, name, sweep_dir, found)
-                runs.close_parent(store, parent_id, _status(sweep_dir, found))
+                runs.close_parent(store, parent_id, _status(found, trials))
     except (TrackingUnavailable, UnreadableRecord) as reason:
         why_not = str(reason)
     return CaughtUp(brought, len(paths) - len(missing), len(missing) - brought, why_not)
@@ -100,15 +104,8 @@ def _planned(sweep_dir: Path, records: list[Record]) -> tuple[str | None, int]:
     return manifest.name, len(manifest.trials)
 
 
-def _parent(store: Store, sweep_dir: Path, records: list[Record]) -> str | None:
-    name, trials = _planned(sweep_dir, records)
-    title = parent.title_of(name, records)
-    return runs.open_parent(store, sweep_dir.name, title, trials) if trials > 1 else None
-
-
-def _status(sweep_dir: Path, records: list[Record]) -> str:
-    """That of the parent run, as the sweep would have closed it."""
-    _, trials = _planned(sweep_dir, records)
+def _status(records: list[Record], trials: int) -> str:
+    """That of the parent run of so many planned trials, as the sweep would have closed it."""
     if len(records) < trials or any(record.status == "interrupted" for record in records):
         return "KILLED"
     return "FINISHED" if all(one.completed and one.verdict for one in records) else "FAILED"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.records.record import Record
-from runner.tracking.projection import digits
+from runner.tracking.projection import NAME_LIMIT, digits, params_of
 from runner.tracking.store import Store, TrackingUnavailable, explained
 from runner.tracking.view import save_curves_view
 from runner.trial.axes import AXES, lines, place
@@ -83,7 +83,7 @@ def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Recor
 
     The axes along which there are any. Raises TrackingUnavailable.
     """
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Metric
 
     found = curves_of(records)
     with explained():
@@ -99,7 +99,9 @@ def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Recor
                 "mlflow.parentRunId": parent_id,
                 "mlflow.note.content": f"the step is {AXES[curve.axis]}",
             }
-            run = client.create_run(store.experiment_id, run_name=curve.name, tags=tags)
+            run = client.create_run(
+                store.experiment_id, run_name=curve.name[:NAME_LIMIT], tags=tags
+            )
             client.log_batch(
                 run.info.run_id,
                 metrics=[
@@ -107,7 +109,7 @@ def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Recor
                     for step, metrics in sorted(curve.points.items())
                     for name, value in metrics.items()
                 ],
-                params=[Param(name, str(value)) for name, value in curve.params.items()],
+                params=params_of(curve.params),
             )
             client.set_terminated(run.info.run_id)
     axes = list(dict.fromkeys(curve.axis for curve in found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 PAGE = 1000  # runs that are asked for at once
+
+
+def result_options() -> argparse.ArgumentParser:
+    """The options of all commands that look for results, for `parents=[result_options()]`."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as output_dir")
+    parser.add_argument("--tracking-uri", help="read from this MLflow store instead of the disk")
+    return parser
 
 
 def find(word: str, output_dir: Path, tracking_uri: str | None = None) -> Selection:

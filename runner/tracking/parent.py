@@ -9,19 +9,13 @@ from pathlib import Path
 
 from runner.records.record import Record
 from runner.tracking import curves
-from runner.tracking.projection import TAG_LIMIT, digits
+from runner.tracking.projection import NAME_LIMIT, TAG_LIMIT, digits
 from runner.tracking.store import Store, TrackingUnavailable, explained
 from runner.tracking.view import save_view
 from runner.trial.labels import summary_of, varying_keys
 
 ARTIFACTS = ("report.html", "report.md", "summary.csv")  # of the sweep's folder, where written
 NOTE = "report.md"
-
-
-def title_of(name: str | None, records: Sequence[Record]) -> str:
-    """The name of a sweep by what it varies, after that of its file: `batch: resnet18 x ...`."""
-    summary = summary_of([record.trial for record in records])
-    return f"{name}: {summary}" if name else summary
 
 
 def describe(
@@ -33,10 +27,11 @@ def describe(
     """
     from mlflow.entities import Metric, RunTag
 
-    now_ms, title = time.time_ns() // 1_000_000, title_of(name, records)
+    now_ms, trials = time.time_ns() // 1_000_000, [record.trial for record in records]
+    title = summary_of(trials, name)
     with explained():
         client = store.client
-        client.update_run(parent_id, name=title)
+        client.update_run(parent_id, name=title[:NAME_LIMIT])
         client.log_batch(
             parent_id,
             metrics=[Metric(key, digits(value), now_ms, 0) for key, value in figures_of(records)],
@@ -46,7 +41,6 @@ def describe(
             if (path := sweep_dir / artifact).exists():
                 client.log_artifact(parent_id, str(path))
     with suppress(TrackingUnavailable):
-        trials = [record.trial for record in records]
         costed = any(record.figures.get("gflop") for record in records)
         save_view(store, sweep_dir.name, title, varying_keys(trials), costed)
     return curves.publish(store, parent_id, sweep_dir.name, records)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.records.record import Record, sentence
 
+if TYPE_CHECKING:
+    from mlflow.entities import Param
+
 PARAM_LIMIT, TAG_LIMIT = 6000, 8000  # characters, beyond which MLflow cuts
+NAME_LIMIT = 250  # of a run's name, beyond which PostgreSQL refuses it
 METRICS = {  # metric in MLflow -> field of the record's summary; short, for the UI's column heads
     "lat_ms/p50": "p50_ms",
     "lat_ms/mean": "mean_ms",
@@ -32,6 +36,13 @@ FIGURES = {  # likewise, of its figures
     "cost/params": "parameters",
     "cost/weights_mib": "weights_mib",
 }
+
+
+def params_of(keys: Mapping[str, object]) -> list[Param]:
+    """Keys with their values, none longer than MLflow takes."""
+    from mlflow.entities import Param
+
+    return [Param(key, str(value)[:PARAM_LIMIT]) for key, value in keys.items()]
 
 
 def metrics_of(record: Record) -> Iterable[tuple[str, float]]:

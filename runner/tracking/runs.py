@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.records.record import Record
-from runner.tracking.projection import PARAM_LIMIT, metrics_of, note_of, tags_of
+from runner.tracking.projection import NAME_LIMIT, metrics_of, note_of, params_of, tags_of
 from runner.tracking.store import Store, TrackingUnavailable, explained
 from runner.tracking.view import save_view
 from runner.trial.labels import keys_of
@@ -42,7 +42,7 @@ def open_parent(store: Store, sweep_id: str, title: str, trials: int) -> str:
             for key, value in tags.items():
                 client.set_tag(run.info.run_id, key, value)
         else:
-            run = client.create_run(store.experiment_id, run_name=title, tags=tags)
+            run = client.create_run(store.experiment_id, run_name=title[:NAME_LIMIT], tags=tags)
     with suppress(TrackingUnavailable):
         save_view(store, sweep_id, title)
     return str(run.info.run_id)
@@ -90,14 +90,14 @@ def publish(
     With `again`, a run that an earlier try has begun is completed, and that of an earlier attempt
     at the trial deleted.
     """
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Metric, RunTag
 
     ended_ms = time.time_ns() // 1_000_000
     with explained():
         client = store.client
         run = (_begun(store, record) if again else None) or client.create_run(
             store.experiment_id,
-            run_name=record.title,
+            run_name=record.title[:NAME_LIMIT],
             start_time=_epoch_ms(record.started_at),
             tags=tags_of(record) | ({"mlflow.parentRunId": parent_id} if parent_id else {}),
         )
@@ -105,9 +105,7 @@ def publish(
         client.log_batch(
             run_id,
             metrics=[Metric(key, value, ended_ms, 0) for key, value in metrics_of(record)],
-            params=[
-                Param(key, str(value)[:PARAM_LIMIT]) for key, value in keys_of(record.trial).items()
-            ],
+            params=params_of(keys_of(record.trial)),
             tags=[RunTag("mlflow.note.content", note_of(record))],
         )
         client.log_artifact(run_id, str(path))

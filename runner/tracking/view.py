@@ -23,7 +23,8 @@ DETAILS = {"metrics.`lat_ms/mean`": 95, "tags.`reasons`": 150, "tags.`status`": 
 PARAMS = ("model", "input.size", "input.batch_size", "timing.method", "timing.warmup")
 LETTER_WIDTH = 6  # pixels, in a column's head
 VIEW_TAG = "mlflow.sharedViewState."  # of the experiment; the UI's own, in no documentation
-MOST_VIEWS = 50  # of an experiment, all of which the UI loads with it; older ones go
+MOST_VIEWS = 50  # of ours in an experiment, all of which the UI loads with it; older ones go
+OURS = {"savedBy": "runner"}  # first in a view, by which it is told from those that people save
 
 
 def save_view(
@@ -101,6 +102,7 @@ def _save(
         ],
     }
     view = {
+        **OURS,
         "name": name,
         "createdAt": now_ms,
         "updatedAt": now_ms,
@@ -110,16 +112,12 @@ def _save(
         client = store.client
         client.set_experiment_tag(store.experiment_id, VIEW_TAG + key, json.dumps(view))
         tags = client.get_experiment(store.experiment_id).tags
-        ours = [tag for tag in tags if tag.startswith(VIEW_TAG) and tags[tag].startswith('{"name"')]
-        for tag in sorted(ours, key=lambda tag: _created_ms(tags[tag]))[:-MOST_VIEWS]:
+        begins = json.dumps(OURS).removesuffix("}")
+        ours = [tag for tag in tags if tag.startswith(VIEW_TAG) and tags[tag].startswith(begins)]
+        for tag in sorted(ours, key=lambda tag: int(json.loads(tags[tag])["createdAt"]))[
+            :-MOST_VIEWS
+        ]:
             client.delete_experiment_tag(store.experiment_id, tag)
-
-
-def _created_ms(view: str) -> int:
-    try:
-        return int(json.loads(view)["createdAt"])
-    except (ValueError, KeyError, TypeError):
-        return sys.maxsize  # a view of another kind, which is not ours to delete
 
 
 def _has_view(store: Store, key: str) -> bool:

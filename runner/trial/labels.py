@@ -88,8 +88,11 @@ def short_titles(trials: Sequence[Trial], but: Sequence[str] = ()) -> list[str]:
     return [" ".join(words) for words in zip(*differing, strict=True)]
 
 
-def summary_of(trials: Sequence[Trial]) -> str:
-    """A sweep in a line, by what it varies: `resnet18, mobilenet_v3_small x 4 sizes`."""
+def summary_of(trials: Sequence[Trial], name: str | None = None) -> str:
+    """A sweep in a line, by what it varies: `resnet18, mobilenet_v3_small x 4 sizes`.
+
+    One whose file has a `name` begins with it: `batch: resnet18 x 6 batch sizes`.
+    """
     models = list(dict.fromkeys(trial.model.label for trial in trials))
     head = ", ".join(models) if len(models) <= MOST_NAMED else f"{len(models)} models"
     counts = {
@@ -102,7 +105,7 @@ def summary_of(trials: Sequence[Trial]) -> str:
     counts |= {name: len({one.get(name) for one in others}) for name in varying(trials)}
     counts["process"] = len({trial.repeat for trial in trials})
     parts = [f"{count} {_plural(name)}" for name, count in counts.items() if count > 1]
-    return " x ".join([head, *parts])
+    return (f"{name}: " if name else "") + " x ".join([head, *parts])
 
 
 def _plural(name: str) -> str:

@@ -69,6 +69,13 @@ def test_a_corrupt_record_or_one_of_another_version_costs_itself_only(outputs, t
         select(f"new/{SMALL.key}", outputs)
 
 
+def test_of_several_sweeps_one_that_can_not_be_read_costs_itself_only(outputs):
+    (outputs / "old" / SMALL.key / RECORD).write_text("{")
+    found = select(str(outputs), outputs)
+    assert len(found.records) == 2
+    assert RECORD in found.notes[0]
+
+
 def test_a_sweep_that_was_cut_off_says_what_is_missing_and_one_that_runs_who_runs_it(tmp_path):
     folder = write_sweep(tmp_path, "cut", [timed(SMALL)], planned=[LARGE])
     assert (

@@ -99,3 +99,29 @@ def test_the_link_to_the_lines_opens_their_view_or_filters_them(store, tmp_path)
     plain = view.curves_link(store, "unseen", "input.size")
     assert "runner.kind%60%20%3D%20%22curve%22" in plain
     assert "orderByKey=metrics.%60lat_ms/p50%60" in plain
+
+
+def test_names_and_params_longer_than_a_database_holds_are_cut(store, tmp_path):
+    long = [
+        timed(make_trial(model={"target": "a." * 200, "kwargs": {"x": "y" * 7000}}, seed=seed,
+                         input={"size": (size, size)}))
+        for seed in (0, 1) for size in (64, 128)
+    ]  # fmt: skip
+    run, axes = described(store, tmp_path / "long", long)
+    names = [run.info.run_name, *(one.info.run_name for one in curves.there(store, "long"))]
+    assert axes == ["input.size"]
+    assert len(names) == 3
+    assert max(map(len, names)) == 250
+
+
+def test_old_views_of_ours_go_and_those_that_people_save_stay(store, monkeypatch):
+    theirs = view.VIEW_TAG + "theirs"
+    store.client.set_experiment_tag(store.experiment_id, theirs, '{"name":"mine","createdAt":1}')
+    monkeypatch.setattr(view, "MOST_VIEWS", 2)
+    for name in ("first", "second", "third"):
+        view.save_view(store, name, name)
+    tags = store.client.get_experiment(store.experiment_id).tags
+    kept = {tag.removeprefix(view.VIEW_TAG) for tag in tags if tag.startswith(view.VIEW_TAG)}
+    assert "theirs" in kept
+    assert "third" in kept
+    assert len(kept) == 3

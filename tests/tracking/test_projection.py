@@ -114,20 +114,20 @@ def test_a_view_that_cant_be_saved_costs_nothing(store, monkeypatch):
         raise mlflow.exceptions.MlflowException("read only")
 
     monkeypatch.setattr(store.client, "set_experiment_tag", refuse)
-    assert runs.open_parent(store, "plain", None, 1)
+    assert runs.open_parent(store, "plain", "plain", 1)
     assert "searchFilter" in view.ui_link(store, "plain")
 
 
 def test_the_runs_of_a_sweep_that_was_killed_are_ended_by_the_next(store, tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", "pass"])
     gone.wait()
-    killed = runs.open_parent(store, "killed", None, 2)
+    killed = runs.open_parent(store, "killed", "killed", 2)
     store.client.set_tag(killed, "pid", str(gone.pid))
     child = store.client.create_run(store.experiment_id, tags={"mlflow.parentRunId": killed})
-    other = runs.open_parent(store, "elsewhere", None, 2)
+    other = runs.open_parent(store, "elsewhere", "elsewhere", 2)
     store.client.set_tag(other, "host", "another-host")
-    alive = runs.open_parent(store, "alive", None, 2)
-    runs.open_parent(store, "next", None, 2)
+    alive = runs.open_parent(store, "alive", "alive", 2)
+    runs.open_parent(store, "next", "next", 2)
     found = {
         name: store.client.get_run(run).info.status
         for name, run in {
