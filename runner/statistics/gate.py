@@ -6,9 +6,10 @@
 `history` has for each trial its nights, the latest last, each a list of processes, each the
 samples of one process in milliseconds; `tonight` the same for one night. A night without the trial
 is an empty list. The unit is the process and its value the logarithm of its median; a night's
-value is the median of theirs. Nights x trials is polished into the level of each trial and what
-each night did to all of them; the variance from night to night is moderated over trials.
-Sources: Tukey, 1977 (median polish); Smyth, 2004; Holm, 1979.
+value is Huber's estimate of theirs, as single processes may be spikes. Nights x trials is polished
+into the level of each trial and what each night did to all of them; the variance from night to
+night is moderated over trials.
+Sources: Huber, 1964; Tukey, 1977 (median polish); Smyth, 2004 (moderation); Holm, 1979.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from runner.statistics.difference import (
     moderation,
     without_common,
 )
+from runner.statistics.location import LEAST, drawn_in, huber, median, spread_between
 from runner.statistics.quantiles import CONFIDENCE
 
 REGRESSION, SUSPECT = 0.02, 0.012  # changes that matter
@@ -37,7 +39,7 @@ MOST_SUSPECTS = 10
 FEWEST_NIGHTS = 4  # by which a regression can be called
 EXCLUDED = 0.05  # the slowdown that a pass has excluded
 SURE = 0.995  # with which it has
-MEDIAN_VARIANCE = math.pi / 2  # of a median, in units of a mean's
+LEVEL_VARIANCE = 1.1  # of Huber's estimate, in units of a mean's
 CLIPPED_FROM = 6  # nights, from which on single ones far off are drawn in
 FAR = 3.5  # robust standard deviations
 POLISHES = 10
@@ -82,14 +84,12 @@ class Night:
 
 @dataclass(frozen=True)
 class _Levels:
-    """By trial: level, variance of a night's value, its degrees of freedom, nights, processes."""
+    """By trial: level, variance of a night's value, its degrees of freedom, nights of the level."""
 
     level: np.ndarray
     variance: np.ndarray
     freedom: np.ndarray
     nights: np.ndarray
-    within: np.ndarray
-    processes: np.ndarray
 
 
 def judge(
@@ -98,20 +98,23 @@ def judge(
     *,
     began_s: Sequence[Times] | None = None,
     tonight_began_s: Times | None = None,
+    segments: Mapping[str, Sequence[int]] | None = None,
 ) -> Night:
     """Judge tonight by the nights before.
 
     `began_s`, one mapping a night, the latest last, and `tonight_began_s` say when each process
-    began, where that is known: what neighbours in time share is then taken out. Raises ValueError
-    for a process without samples or with one that is not above 0.
+    began, where that is known: what neighbours in time share is then taken out. `segments` has for
+    each night of a trial how many changes of its level (a driver, an accepted change) lie between
+    then and tonight: nights with 0 give the level, all of them how much it varies about one.
+    Raises ValueError for a process without samples or with one that is not above 0.
     """
     logs = {name: [_logs(night) for night in nights] for name, nights in history.items()}
-    times = list(began_s or ())
     return judge_logs(
         logs,
         {name: _logs(processes) for name, processes in tonight.items()},
-        began_s=times,
+        began_s=list(began_s or ()),
         tonight_began_s=tonight_began_s,
+        segments=segments,
     )
 
 
@@ -129,24 +132,39 @@ def judge_logs(
     *,
     began_s: Sequence[Times] = (),
     tonight_began_s: Times | None = None,
+    segments: Mapping[str, Sequence[int]] | None = None,
 ) -> Night:
     """Judge by the logarithms of the processes' medians, which is all that the gate needs."""
-    names = [name for name in history if any(len(night) for night in history[name])]
-    judged = {name: Judged("no_baseline") for name in tonight if name not in names}
-    judged |= {name: Judged("missing") for name in names if not len(tonight.get(name, ()))}
-    names = [name for name in names if name not in judged]
+    ago = {name: (segments or {}).get(name, [0] * len(nights)) for name, nights in history.items()}
+    known = [name for name, nights in history.items() if any(map(len, nights))]
+    judged = {name: Judged("missing") for name in known if not len(tonight.get(name, ()))}
+    names = [
+        name
+        for name in known
+        if name not in judged
+        and any(
+            len(night) and not back for night, back in zip(history[name], ago[name], strict=True)
+        )
+    ]
+    judged |= {name: Judged("no_baseline") for name in tonight if name not in (*names, *judged)}
     if not names:
         return Night(judged, None, False, 1.0, None)
     many = len(names) >= MANY
-    levels = _levels([history[name] for name in names], names, began_s, many)
-    now = _settled([tonight[name] for name in names], names, tonight_began_s)
-    changes = np.array([np.median(values) for values in now]) - levels.level
+    processes = _processes(
+        [history[name] for name in names],
+        [tonight[name] for name in names],
+        [
+            None if times is None else [times.get(name, ()) for name in names]
+            for times in (*began_s, tonight_began_s)
+        ],
+    )
+    spread = spread_between(processes, many)
+    values = huber(processes, np.broadcast_to(spread, processes.shape[:2]))
+    levels = _levels(values[:-1], _aligned([ago[name] for name in names]), processes, many)
+    changes = values[-1] - levels.level
     shift = float(np.median(changes)) if many else 0.0
     changes = changes - shift
-    counts = np.array([len(values) for values in now])
-    fewer = np.maximum(0.0, 1 / counts - 1 / levels.processes)  # processes than there used to be
-    variance = levels.variance * (1 + MEDIAN_VARIANCE / levels.nights) + levels.within * fewer
-    errors = np.sqrt(variance)
+    errors = _errors(levels, spread, (~np.isnan(processes)).sum(axis=-1))
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = np.where(errors > 0, changes / errors, np.sign(changes) * np.inf)
         scores = np.where((errors == 0) & (changes == 0), 0.0, scores)
@@ -164,75 +182,96 @@ def judge_logs(
     )
 
 
+def _errors(levels: _Levels, spread: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Of tonight's changes; `counts` are the processes of each night, tonight's last."""
+    usual = counts[:-1].sum(axis=0) / (counts[:-1] > 0).sum(axis=0)
+    fewer = spread**2 * np.maximum(0.0, 1 / counts[-1] - 1 / usual)
+    errors: np.ndarray = np.sqrt(levels.variance * (1 + LEVEL_VARIANCE / levels.nights) + fewer)
+    return errors
+
+
+def _processes(
+    history: Sequence[Sequence[np.ndarray]],
+    tonight: Sequence[np.ndarray],
+    times: Sequence[Sequence[Sequence[float]] | None],
+) -> np.ndarray:
+    """Nights, tonight last, x trials x processes; NaN where there are fewer.
+
+    Of nights whose `times`, the latest last, are known, less what neighbours in time share.
+    """
+    depth = max(map(len, history))
+    nights = [
+        [trial[-back] if len(trial) >= back else np.empty(0) for trial in history]
+        for back in range(depth, 0, -1)
+    ] + [list(tonight)]
+    most = max(len(logs) for night in nights for logs in night)
+    found = np.full((len(nights), len(history), most), np.nan)
+    for back, night in enumerate(reversed(nights), 1):
+        known = times[-back] if len(times) >= back else None
+        for at, logs in enumerate(_settled(night, known)):
+            found[-back, at, : len(logs)] = logs
+    return found
+
+
 def _settled(
-    logs: Sequence[np.ndarray], names: Sequence[str], began_s: Times | None
-) -> list[np.ndarray]:
+    night: Sequence[np.ndarray], times: Sequence[Sequence[float]] | None
+) -> Sequence[np.ndarray]:
     """A night's log medians, less what neighbours in time share where their times are known."""
-    if began_s is None or any(
-        len(began_s.get(name, ())) != len(values) for name, values in zip(names, logs, strict=True)
+    if times is None or any(
+        len(began) != len(logs) for began, logs in zip(times, night, strict=True)
     ):
-        return list(logs)
-    there = [at for at, values in enumerate(logs) if len(values)]
-    times = [np.asarray(began_s[names[at]], dtype=float) for at in there]
-    settled = list(logs)
-    for at, values in zip(there, without_common([logs[at] for at in there], times), strict=True):
-        settled[at] = values
+        return night
+    there = [at for at, logs in enumerate(night) if len(logs)]
+    settled = list(night)
+    began_s = [np.asarray(times[at], dtype=float) for at in there]
+    for at, logs in zip(there, without_common([night[at] for at in there], began_s), strict=True):
+        settled[at] = logs
     return settled
 
 
-def _levels(
-    history: Sequence[Sequence[np.ndarray]],
-    names: Sequence[str],
-    began_s: Sequence[Times],
-    many: bool,
-) -> _Levels:
-    """The level of each trial and how much a night's value varies about it."""
-    depth = max(map(len, history))
-    values = np.full((depth, len(history)), np.nan)
-    squares, freedom, counts = (
-        np.zeros(len(history)),
-        np.zeros(len(history)),
-        np.zeros(len(history)),
-    )
-    for back in range(1, depth + 1):  # the latest night is the last of each trial
-        night = [nights[-back] if len(nights) >= back else np.empty(0) for nights in history]
-        times = began_s[-back] if len(began_s) >= back else None
-        for at, logs in enumerate(_settled(night, names, times)):
-            if len(logs):
-                values[depth - back, at] = np.median(logs)
-                squares[at] += ((logs - logs.mean()) ** 2).sum()
-                freedom[at] += len(logs) - 1
-                counts[at] += len(logs)
-    nights = (~np.isnan(values)).sum(axis=0)
-    level, residuals = _polished(values, many)
-    if depth >= CLIPPED_FROM:
-        residuals = _clipped(residuals)
-    within = _moderated(squares, freedom)[0]
-    processes = counts / nights
-    if (nights > 1).sum() > 1:
-        between = np.nansum(residuals**2, axis=0)
-        variance, own = _moderated(between, np.maximum(nights - 1.0, 0.0))
-    else:  # one night only: what its processes say
-        variance, own = within / processes, _moderated(squares, freedom)[1]
-    return _Levels(level, variance, own, nights, within, processes)
+def _aligned(ago: Sequence[Sequence[int]]) -> np.ndarray:
+    """Nights x trials, the latest last; 0 before a trial's first night."""
+    found = np.zeros((max(map(len, ago)), len(ago)), dtype=int)
+    for at, labels in enumerate(ago):
+        found[len(found) - len(labels) :, at] = labels
+    return found
 
 
-def _polished(values: np.ndarray, many: bool) -> tuple[np.ndarray, np.ndarray]:
+def _levels(values: np.ndarray, labels: np.ndarray, processes: np.ndarray, many: bool) -> _Levels:
+    """The level of each trial, and how much a night's `values` vary about it."""
+    level, residuals = _polished(values, labels, many)
+    if len(values) >= CLIPPED_FROM:
+        residuals = drawn_in(residuals, FAR)
+    there = ~np.isnan(values)
+    own = [((labels == label) & there).any(axis=0) for label in np.unique(labels)]
+    freedom = there.sum(axis=0) - np.sum(own, axis=0).astype(float)
+    nights = (there & (labels == 0)).sum(axis=0)
+    if (freedom > 0).any():
+        return _Levels(level, *_moderated(np.nansum(residuals**2, axis=0), freedom), nights)
+    # one night only: what its processes say
+    means = np.nansum(processes, axis=-1) / np.maximum(1, (~np.isnan(processes)).sum(axis=-1))
+    squares = np.nansum((processes - means[..., None]) ** 2, axis=(0, 2))
+    counts = (~np.isnan(processes)).sum(axis=-1)
+    variance, freedom = _moderated(squares, np.maximum(counts - 1.0, 0.0).sum(axis=0))
+    return _Levels(level, variance / counts[:-1].sum(axis=0), freedom, nights)
+
+
+def _polished(values: np.ndarray, labels: np.ndarray, many: bool) -> tuple[np.ndarray, np.ndarray]:
     """Level of each trial, and what is left; of many trials, less what each night did to all."""
-    night = np.zeros(len(values))
-    level = np.nanmedian(values, axis=0)
-    for _ in range(POLISHES if many and len(values) > 1 else 0):
-        night = np.nanmedian(values - level, axis=1)
-        level = np.nanmedian(values - night[:, None], axis=0)
-    return level, values - level - night[:, None]
-
-
-def _clipped(residuals: np.ndarray) -> np.ndarray:
-    """Single nights far off drawn in, as spikes say nothing of an ordinary night."""
-    spread = stats.median_abs_deviation(residuals, axis=0, scale="normal", nan_policy="omit")
-    far = np.where(spread > 0, FAR * spread, np.inf)
-    drawn_in: np.ndarray = np.clip(residuals, -far, far)
-    return drawn_in
+    settled, own = values, np.zeros_like(values)
+    for _ in range(POLISHES if many and len(values) > 1 else 1):
+        levels = [
+            median(np.where(labels == label, settled, np.nan), axis=0)
+            for label in range(labels.max() + 1)
+        ]
+        own = np.take_along_axis(np.array(levels), labels, axis=0)
+        if many and len(values) > 1:
+            settled = values - np.nan_to_num(median(values - own, axis=1))[:, None]
+    spread = stats.median_abs_deviation(settled - own, axis=0, scale="normal", nan_policy="omit")
+    least = LEAST * float(np.median(spread)) if many else 0.0
+    current = np.where(labels == 0, settled, np.nan)
+    level = huber(current.T, np.maximum(spread, max(least, np.finfo(float).tiny)))
+    return level, settled - np.where(labels == 0, level, own)
 
 
 def _moderated(squares: np.ndarray, freedom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -242,8 +281,9 @@ def _moderated(squares: np.ndarray, freedom: np.ndarray) -> tuple[np.ndarray, np
         return np.full(len(squares), math.nan), np.full(len(squares), math.nan)
     variance = np.zeros(len(squares))
     variance[known] = squares[known] / freedom[known]
-    if known.sum() < MANY and known.all():
-        return variance, freedom  # few trials stand for themselves
+    if known.sum() < MANY:  # few trials stand for themselves
+        variance[~known] = variance[known].mean()
+        return variance, np.where(known, freedom, freedom[known].min())
     return moderation(variance[known], freedom[known]).applied(variance, freedom)
 
 

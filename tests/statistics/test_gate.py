@@ -128,3 +128,25 @@ def test_a_simulated_suite_meets_its_figures():
     slow = gate.slow_nights(typical, 14, 15, seed=1, slower=0.05)
     assert slow["regression or suspect"] >= 0.95
     assert slow["passed"] == 0
+
+
+def test_a_new_segment_has_a_level_of_its_own_and_the_variance_of_all():
+    """A driver has made b 10 % slower four nights ago: no news tonight; what comes on top is."""
+    random = np.random.default_rng(8)
+    old, new = nights(random, FEW, 6), nights(random, FEW | {"b": 22.0}, 4)
+    history = {name: old[name] + new[name] for name in FEW}
+    segments = {name: [1] * 6 + [0] * 4 for name in FEW}
+    same = judge(history, night(random, FEW | {"b": 22.0}), segments=segments).trials["b"]
+    assert (same.verdict, same.nights) == ("pass", 4)
+    slow = judge(history, night(random, FEW | {"b": 24.5}), segments=segments).trials["b"]
+    assert slow.verdict == "regression"
+    assert slow.ratio == pytest.approx(24.5 / 22, abs=0.02)
+    fresh = judge(old, night(random, FEW), segments={name: [1] * 6 for name in FEW})
+    assert {one.verdict for one in fresh.trials.values()} == {"no_baseline"}
+
+
+def test_a_single_trial_is_judged_by_its_nights():
+    random = np.random.default_rng(9)
+    history = nights(random, {"a": 10.0}, 8)
+    assert judge(history, night(random, {"a": 11.5})).trials["a"].verdict == "regression"
+    assert judge(history, night(random, {"a": 10.0})).trials["a"].verdict == "pass"

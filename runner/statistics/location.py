@@ -1,0 +1,60 @@
+"""Where values lie when some of them are spikes: medians that skip gaps, and Huber's estimate."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from scipy import stats
+
+TUNING = 1.5  # spreads from the centre, from which on a value counts less
+STEPS = 8
+NORMAL = 1.4826  # median absolute deviation to standard deviation
+OF_FEW = 1.3  # deviations of about five values from their own median are so much too small
+LEAST = 0.3  # of the typical spread: of few values it may come out as none
+
+
+def median(values: np.ndarray, axis: int) -> np.ndarray:
+    """The median along an axis, NaN left out; NaN where there is nothing else."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of slices that are all NaN
+        found: np.ndarray = np.nanmedian(values, axis=axis)
+    return found
+
+
+def huber(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Huber's estimate along the last axis, NaN left out, for a known `scale` of each row.
+
+    Hardly more uncertain than the mean where values are normal, and moved by a spike no more
+    than by a value at 1.5 spreads. Source: Huber, 1964.
+    """
+    centre = median(values, axis=-1)
+    there = ~np.isnan(values)
+    for _ in range(STEPS):
+        far = abs(values - centre[..., None]) / (TUNING * scale[..., None])
+        weights = np.where(there, 1 / np.maximum(far, 1), 0.0)
+        total = weights.sum(axis=-1)
+        with np.errstate(invalid="ignore"):
+            centre = np.nansum(weights * values, axis=-1) / np.where(total > 0, total, np.nan)
+    return centre
+
+
+def spread_between(values: np.ndarray, many: bool) -> np.ndarray:
+    """The robust spread of each trial's processes about their night; nights x trials x processes.
+
+    Of `many` trials none is taken to be far below the typical one.
+    """
+    deviations = abs(values - median(values, axis=-1)[..., None])
+    by_trial = np.moveaxis(deviations, 1, 0).reshape(values.shape[1], -1)
+    spread = NORMAL * OF_FEW * np.nan_to_num(median(by_trial, axis=-1))
+    least = LEAST * float(np.median(spread)) if many else 0.0
+    found: np.ndarray = np.maximum(spread, max(least, np.finfo(float).tiny))
+    return found
+
+
+def drawn_in(residuals: np.ndarray, far: float) -> np.ndarray:
+    """Values along the first axis that are `far` spreads off, drawn in: spikes say little."""
+    spread = stats.median_abs_deviation(residuals, axis=0, scale="normal", nan_policy="omit")
+    limit = np.where(spread > 0, far * spread, np.inf)
+    found: np.ndarray = np.clip(residuals, -limit, limit)
+    return found
