@@ -143,13 +143,13 @@ def _compared(
     earlier, later = groups
     matched, unusable = [], []
     for key in [key for key in earlier if key in later]:
-        usable = [[one for one in group[key] if _unfit(one) is None] for group in groups]
+        usable = [[one for one in group[key] if one.unfit is None] for group in groups]
         if all(usable):
             matched.append(usable)
         else:
             lacking = 0 if not usable[0] else 1
             name = (before, after)[lacking].name
-            reasons = dict.fromkeys(str(_unfit(one)) for one in groups[lacking][key])
+            reasons = dict.fromkeys(str(one.unfit) for one in groups[lacking][key])
             unusable.append((later[key][0], f"{name}: {'; '.join(reasons)}"))
     judged = _judged(matched, threshold)
     pairs = [
@@ -182,16 +182,6 @@ def _judged(matched: Sequence[Sequence[Sequence[Record]]], threshold: float) -> 
 
 def _began_s(record: Record) -> float:
     return datetime.fromisoformat(record.started_at).timestamp()
-
-
-def _unfit(record: Record) -> str | None:
-    """Why a process can't be compared; None if it can."""
-    if not record.completed:
-        return record.cause
-    if record.verdict == "invalid":
-        codes = [reason["code"] for reason in record.reasons if reason["level"] == "invalid"]
-        return " ".join(["invalid:", *codes])
-    return None if record.typical_ms else "it has no time to compare by"
 
 
 def _weight(pair: Pair) -> tuple[int, float]:

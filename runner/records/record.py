@@ -120,6 +120,16 @@ class Record:
         return summary.get("p50_ms" if summary.get("inner", 1) == 1 else "mean_ms") or None
 
     @property
+    def unfit(self) -> str | None:
+        """Why it can't be compared with others; None if it can."""
+        if not self.completed:
+            return self.cause
+        if self.verdict == "invalid":
+            codes = [reason["code"] for reason in self.reasons if reason["level"] == "invalid"]
+            return " ".join(["invalid:", *codes])
+        return None if self.typical_ms else "it has no time to compare by"
+
+    @property
     def images_per_second(self) -> float | None:
         """Throughput where it was measured, else closed-loop FPS."""
         return self.summary.get("img_s") or self.summary.get("fps")

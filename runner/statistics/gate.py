@@ -42,6 +42,7 @@ SURE = 0.995  # with which it has
 LEVEL_VARIANCE = 1.1  # of Huber's estimate, in units of a mean's
 CLIPPED_FROM = 6  # nights, from which on single ones far off are drawn in
 FAR = 3.5  # robust standard deviations
+ALSO_SLOW = 0.95  # a time that more than a twentieth of former processes had, too, is no regression
 POLISHES = 10
 
 Samples = Sequence[float] | np.ndarray
@@ -90,6 +91,7 @@ class _Levels:
     variance: np.ndarray
     freedom: np.ndarray
     nights: np.ndarray
+    usual: np.ndarray  # changes that a twentieth of former processes exceed, downwards and upwards
 
 
 def judge(
@@ -164,7 +166,8 @@ def judge_logs(
     changes = values[-1] - levels.level
     shift = float(np.median(changes)) if many else 0.0
     changes = changes - shift
-    errors = _errors(levels, spread, (~np.isnan(processes)).sum(axis=-1))
+    off = abs(processes[-1] - values[-1, :, None])
+    errors = _errors(levels, spread, (~np.isnan(processes)).sum(axis=-1), off)
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = np.where(errors > 0, changes / errors, np.sign(changes) * np.inf)
         scores = np.where((errors == 0) & (changes == 0), 0.0, scores)
@@ -182,11 +185,18 @@ def judge_logs(
     )
 
 
-def _errors(levels: _Levels, spread: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Of tonight's changes; `counts` are the processes of each night, tonight's last."""
+def _errors(levels: _Levels, spread: np.ndarray, counts: np.ndarray, off: np.ndarray) -> np.ndarray:
+    """Of tonight's changes; `counts` are the processes of each night, tonight's last.
+
+    `off` is how far tonight's processes are from their common value. One may be a spike; where a
+    second is as far, there is no telling which are the spikes.
+    """
+    second = np.sort(np.nan_to_num(off), axis=-1)[:, -2] if off.shape[1] > 1 else 0 * spread
+    second = np.where(second > FAR * spread, second, 0.0)
     usual = counts[:-1].sum(axis=0) / (counts[:-1] > 0).sum(axis=0)
     fewer = spread**2 * np.maximum(0.0, 1 / counts[-1] - 1 / usual)
-    errors: np.ndarray = np.sqrt(levels.variance * (1 + LEVEL_VARIANCE / levels.nights) + fewer)
+    ordinary = levels.variance * (1 + LEVEL_VARIANCE / levels.nights)
+    errors: np.ndarray = np.sqrt(ordinary + fewer + second**2 / counts[-1])
     return errors
 
 
@@ -240,6 +250,9 @@ def _aligned(ago: Sequence[Sequence[int]]) -> np.ndarray:
 def _levels(values: np.ndarray, labels: np.ndarray, processes: np.ndarray, many: bool) -> _Levels:
     """The level of each trial, and how much a night's `values` vary about it."""
     level, residuals = _polished(values, labels, many)
+    single = processes[:-1] - (values - residuals)[..., None]
+    by_trial = np.moveaxis(single, 1, 0).reshape(len(level), -1)
+    usual = np.nanquantile(by_trial, [1 - ALSO_SLOW, ALSO_SLOW], axis=-1)
     if len(values) >= CLIPPED_FROM:
         residuals = drawn_in(residuals, FAR)
     there = ~np.isnan(values)
@@ -247,13 +260,14 @@ def _levels(values: np.ndarray, labels: np.ndarray, processes: np.ndarray, many:
     freedom = there.sum(axis=0) - np.sum(own, axis=0).astype(float)
     nights = (there & (labels == 0)).sum(axis=0)
     if (freedom > 0).any():
-        return _Levels(level, *_moderated(np.nansum(residuals**2, axis=0), freedom), nights)
+        between = _moderated(np.nansum(residuals**2, axis=0), freedom)
+        return _Levels(level, *between, nights, usual)
     # one night only: what its processes say
     means = np.nansum(processes, axis=-1) / np.maximum(1, (~np.isnan(processes)).sum(axis=-1))
     squares = np.nansum((processes - means[..., None]) ** 2, axis=(0, 2))
     counts = (~np.isnan(processes)).sum(axis=-1)
     variance, freedom = _moderated(squares, np.maximum(counts - 1.0, 0.0).sum(axis=0))
-    return _Levels(level, variance / counts[:-1].sum(axis=0), freedom, nights)
+    return _Levels(level, variance / counts[:-1].sum(axis=0), freedom, nights, usual)
 
 
 def _polished(values: np.ndarray, labels: np.ndarray, many: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -303,11 +317,12 @@ def _judged(
             found.append(Judged("inconclusive", int(levels.nights[at]), math.exp(change)))
             continue
         enough = levels.nights[at] >= FEWEST_NIGHTS
-        if enough and regressions[at] and change >= math.log1p(REGRESSION):
+        low, high = levels.usual[:, at]
+        if enough and regressions[at] and change >= max(math.log1p(REGRESSION), high):
             verdict = "regression"
         elif suspects[at] and at in worst:
             verdict = "suspect"
-        elif enough and improvements[at] and change <= math.log1p(-REGRESSION):
+        elif enough and improvements[at] and change <= min(math.log1p(-REGRESSION), low):
             verdict = "improvement"
         else:
             verdict = "pass" if at_most[at] < math.log1p(EXCLUDED) else "inconclusive"

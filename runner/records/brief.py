@@ -1,0 +1,120 @@
+"""Processes in short: what judging night after night needs of each, without its samples.
+
+An index beside the records of a sweep holds that of all of them; it is made anew where it is
+missing or older than they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from pathlib import Path
+
+from runner.records.record import Record
+from runner.records.store import RECORD, UnreadableRecord, load, write_whole
+
+INDEX = "index.json"
+VERSION = 1
+MACHINE = ("host", "cpu", "usable_cpus", "gpu", "power_limit_w", "max_sm_clock_mhz")
+DRIVERS = ("gpu_driver", "cuda", "cudnn")
+SOFTWARE = (
+    *("torch", "torchvision", "timm", "onnxruntime", "openvino", "python", "os", "runner"),
+    *("git_commit", "git_dirty"),
+)
+FACTS = MACHINE + DRIVERS + SOFTWARE
+
+
+@dataclass(frozen=True)
+class Brief:
+    """One process: `identity` is that of its trial and device, `facts` say where it ran.
+
+    `typical_ms` is None where there is none to compare by, `unfit` says why. `began_s` is in
+    seconds since 1970.
+    """
+
+    identity: str
+    repeat: int
+    title: str
+    status: str
+    unfit: str | None
+    typical_ms: float | None
+    began_s: float
+    took_s: float
+    facts: Mapping[str, str]
+
+    @property
+    def folder(self) -> str:
+        """That of the process, below its sweep's."""
+        key, *which = self.identity.split("-")
+        return "-".join([key, *([f"r{self.repeat}"] if self.repeat else []), *which])
+
+
+def brief_of(record: Record) -> Brief:
+    """A record in short."""
+    gpu = (record.contention or {}).get("gpu") or {}
+    known = {**gpu, **record.environment}
+    began, ended = (datetime.fromisoformat(at) for at in (record.started_at, record.ended_at))
+    return Brief(
+        identity=replace(record.trial, repeat=0).folder,
+        repeat=record.repeat,
+        title=record.title.replace(f" r{record.repeat}", "", 1) if record.repeat else record.title,
+        status=record.status,
+        unfit=record.unfit,
+        typical_ms=None if record.unfit else record.typical_ms,
+        began_s=began.timestamp(),
+        took_s=(ended - began).total_seconds(),
+        facts={name: str(known[name]) for name in FACTS if known.get(name) is not None},
+    )
+
+
+def briefs(sweep_dir: Path) -> tuple[list[Brief], list[str]]:
+    """All processes of a sweep in the order they began, and why records can't be read."""
+    written_ns = {
+        path.parent.name: path.stat().st_mtime_ns for path in sweep_dir.glob(f"*/{RECORD}")
+    }
+    if (found := _indexed(sweep_dir / INDEX, written_ns)) is not None:
+        return found, []
+    found, notes = [], []
+    for folder in written_ns:
+        try:
+            found.append(brief_of(load(sweep_dir / folder / RECORD)))
+        except UnreadableRecord as error:
+            notes.append(str(error))
+    found.sort(key=lambda one: one.began_s)
+    if found and not notes:
+        with suppress(OSError):  # it only spares the next reader some seconds
+            write_whole(_values(found, written_ns), sweep_dir / INDEX)
+    return found, notes
+
+
+def _values(found: Sequence[Brief], written_ns: Mapping[str, int]) -> dict[str, object]:
+    """The index; what is the same of many processes stands in it once."""
+    environments = {json.dumps(one.facts): one.facts for one in found}
+    numbers = {text: number for number, text in enumerate(environments)}
+    return {
+        "version": VERSION,
+        "written_ns": dict(written_ns),
+        "facts": list(environments.values()),
+        "processes": [
+            asdict(replace(one, facts={})) | {"facts": numbers[json.dumps(one.facts)]}
+            for one in found
+        ],
+    }
+
+
+def _indexed(path: Path, written_ns: Mapping[str, int]) -> list[Brief] | None:
+    """What the index holds; None where there is none, or one of other records than are there."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["version"] != VERSION or values["written_ns"] != written_ns:
+            return None
+        names = [part.name for part in fields(Brief)]
+        return [
+            Brief(**{name: one[name] for name in names} | {"facts": values["facts"][one["facts"]]})
+            for one in values["processes"]
+        ]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
