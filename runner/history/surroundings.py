@@ -31,15 +31,16 @@ def changed(before: Sequence[Record], after: Sequence[Record]) -> Iterator[Chang
 
     Settings that were in force count where the configuration of both is the same.
     """
-    yield from _differing(*([one.environment for one in side] for side in (before, after)))
+    yield from differing(*([one.environment for one in side] for side in (before, after)))
     by_key = [{record.key: record for record in side} for side in (before, after)]
     common = [key for key in by_key[0] if key in by_key[1]]
-    yield from _differing(*([side[key].effective for key in common] for side in by_key))
+    yield from differing(*([side[key].effective for key in common] for side in by_key))
 
 
-def _differing(
+def differing(
     before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]
 ) -> Iterator[Changed]:
+    """The facts of which two sets of environments hold other values."""
     sides = _values(before), _values(after)
     for name in dict.fromkeys([*sides[0], *sides[1]]):
         values = [side.get(name, ()) for side in sides]

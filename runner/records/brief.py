@@ -66,7 +66,12 @@ def brief_of(record: Record) -> Brief:
         typical_ms=None if record.unfit else record.typical_ms,
         began_s=began.timestamp(),
         took_s=(ended - began).total_seconds(),
-        facts={name: str(known[name]) for name in FACTS if known.get(name) is not None},
+        # what a GPU runs by says nothing of trials on the CPU
+        facts={
+            name: str(known[name])
+            for name in FACTS
+            if known.get(name) is not None and (known.get("gpu") or name not in DRIVERS)
+        },
     )
 
 

@@ -228,7 +228,7 @@ def _settled(
 ) -> Sequence[np.ndarray]:
     """A night's log medians, less what neighbours in time share where their times are known."""
     if times is None or any(
-        len(began) != len(logs) for began, logs in zip(times, night, strict=True)
+        len(logs) and len(began) != len(logs) for began, logs in zip(times, night, strict=True)
     ):
         return night
     there = [at for at, logs in enumerate(night) if len(logs)]

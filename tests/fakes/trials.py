@@ -47,7 +47,7 @@ def record_of(trial: Trial, outcome: Outcome, host: dict[str, Any] | None = None
             title=trial.title,
             sweep_id="night",
             host=host or {},
-            started_at="2026-01-01",
+            started_at="2026-01-01T00:00:00.000+00:00",
         )
     )
 

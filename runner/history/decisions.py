@@ -1,0 +1,136 @@
+"""What people have decided about trials and nights: a file that is reviewed like code.
+
+A list in YAML, to whose end `python -m runner.nightly --accept` and the like add:
+
+    - accept: resnet50 640px b1 w20 event   # trial, or "*"; its level is a new one
+      since: nightly-2026-11-25
+      reason: larger head, agreed in review 123
+    - flag: nightly-2026-11-20              # night that nothing is judged by
+      reason: the air conditioning was off
+    - retire: vgg11 640px b1 w20 event      # trial that is no longer timed
+      reason: nobody ships it
+    - alias: net2 640px b1 w20 event        # trial, in its new form
+      of: net1 640px b1 w20 event
+      reason: renamed
+    - baseline: nightly-2026-10-01          # night, with those before it, to see creep against
+      reason: release 1.2
+
+Trials are named by their title or key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from runner.records.nights import Night
+
+NEEDS = {  # kind of a decision -> the keys that stand beside it
+    "accept": ("since", "reason"),
+    "flag": ("reason",),
+    "retire": ("reason",),
+    "alias": ("of", "reason"),
+    "baseline": ("reason",),
+}
+MORE = ("by", "at")
+ALL = "*"
+
+
+class Undecided(Exception):
+    """The file can't be read, or an entry says nothing that is known; the message says which."""
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The entries in their order, and the text they were read from."""
+
+    entries: tuple[Mapping[str, str], ...] = ()
+    text: str = ""
+
+    def of(self, kind: str) -> list[Mapping[str, str]]:
+        """The entries of a kind."""
+        return [entry for entry in self.entries if kind in entry]
+
+    @property
+    def flagged(self) -> dict[str, str]:
+        """Nights that nothing is judged by, and why."""
+        return {entry["flag"]: entry["reason"] for entry in self.of("flag")}
+
+    @property
+    def baseline(self) -> str | None:
+        """The night that was pinned last."""
+        pinned = self.of("baseline")
+        return pinned[-1]["baseline"] if pinned else None
+
+    def about(self, kind: str, identity: str, title: str) -> list[Mapping[str, str]]:
+        """The entries of a kind about a trial."""
+        names = (identity, title, ALL)
+        return [entry for entry in self.of(kind) if entry[kind] in names]
+
+    def renamed(self, night: Night, titles: Mapping[str, str]) -> dict[str, str]:
+        """The identities in a night that go by another now; `titles` are those of tonight."""
+        now = {name: identity for identity, title in titles.items() for name in (identity, title)}
+        then = {n: identity for identity, title in night.planned.items() for n in (identity, title)}
+        return {
+            then[entry["of"]]: now[entry["alias"]]
+            for entry in self.of("alias")
+            if entry["of"] in then and entry["alias"] in now
+        }
+
+
+def read(path: Path) -> Decisions:
+    """The decisions in a file; none where there is no file. Raises Undecided."""
+    if not path.exists():
+        return Decisions()
+    try:
+        text = path.read_text(encoding="utf-8")
+        entries = yaml.safe_load(text) or []
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise Undecided(f"{path} can't be read: {error}") from error
+    if not isinstance(entries, list):
+        raise Undecided(f"{path} holds no list; expected entries as in docs/nightly.md")
+    return Decisions(
+        tuple(_checked(entry, number, path) for number, entry in enumerate(entries, 1)), text
+    )
+
+
+def _checked(entry: object, number: int, path: Path) -> Mapping[str, str]:
+    where = f"entry {number} of {path}"
+    kinds = [kind for kind in NEEDS if isinstance(entry, dict) and kind in entry]
+    if len(kinds) != 1 or not isinstance(entry, dict):
+        raise Undecided(f"{where} is {entry}; expected one of {', '.join(NEEDS)}")
+    needed = NEEDS[kinds[0]]
+    if missing := [key for key in needed if not entry.get(key)]:
+        raise Undecided(f"{where} lacks {', '.join(missing)}")
+    if unknown := set(entry) - {kinds[0], *needed, *MORE}:
+        raise Undecided(f"{where} has {', '.join(map(str, unknown))}, which says nothing there")
+    return {str(key): str(value) for key, value in entry.items()}
+
+
+def append(path: Path, entry: Mapping[str, str]) -> None:
+    """Add an entry at the end of the file. Raises Undecided or OSError."""
+    _checked(dict(entry), len(read(path).entries) + 1, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(yaml.safe_dump([dict(entry)], sort_keys=False, allow_unicode=True))
+
+
+def fingerprint(text: str) -> dict[str, str | int]:
+    """By which a later night sees whether what stood there still does."""
+    data = text.encode()
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def still_holds(text: str, then: Mapping[str, str | int]) -> bool:
+    """Whether the file begins with what an earlier night has read: entries are only added."""
+    data = text.encode()[: int(then["bytes"])]
+    return fingerprint(data.decode(errors="replace")) == dict(then)
+
+
+def nights_since(since: str, nights: Sequence[str]) -> int | None:
+    """How many of the nights lie before one; None where that is none of them."""
+    return list(nights).index(since) if since in nights else None

@@ -1,0 +1,251 @@
+"""Tonight's trials, judged by the nights before: which nights count for which trial, and why."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from runner.history.decisions import Decisions
+from runner.records.brief import DRIVERS, MACHINE, Brief
+from runner.records.nights import Night
+from runner.statistics.gate import FEWEST_NIGHTS, Judged, judge_logs
+from runner.statistics.gate import Night as Health
+
+WINDOW = 14  # nights that give a level
+MOST_INVALID = 0.5  # of a night's processes; of more, nothing is judged by it
+ORDER = (  # of verdicts, what to read first
+    *("regression", "failed", "missing", "suspect", "inconclusive", "no_baseline"),
+    *("improvement", "pass"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is said of one trial.
+
+    `verdict` is one of the gate's, or failed; `why` explains one that is no matter of figures.
+    `judged` has the figures, against the pinned nights where `creep` says that only these show it.
+    """
+
+    identity: str
+    title: str
+    verdict: str
+    judged: Judged
+    why: str = ""
+    creep: bool = False
+
+    @property
+    def weight(self) -> tuple[int, float]:
+        """Sorts what is worst to the top."""
+        return ORDER.index(self.verdict), -abs(math.log(self.judged.ratio or 1.0))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A whole night: `before` are all nights that are known, those left out by `flagged` too.
+
+    `pinned` are the nights against which creep is looked for. `findings` has the worst on top.
+    """
+
+    night: Night
+    before: tuple[Night, ...]
+    flagged: Mapping[str, str]
+    pinned: tuple[str, ...]
+    health: Health
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many trials have which verdict, the worst first."""
+        found = Counter(one.verdict for one in self.findings)
+        return {verdict: found[verdict] for verdict in ORDER if found[verdict]}
+
+    @property
+    def nights(self) -> tuple[Night, ...]:
+        """All nights, tonight last."""
+        return (*self.before, self.night)
+
+
+@dataclass(frozen=True)
+class _Past:
+    """The nights that count, aligned with each other: for each trial what it has in each."""
+
+    logs: dict[str, list[np.ndarray]]
+    began_s: list[dict[str, list[float]]]
+    segments: dict[str, list[int]]
+
+
+def judge_night(
+    tonight: Night, before: Sequence[Night], decisions: Decisions, window: int = WINDOW
+) -> Judgement:
+    """Judge a night by those `before` it, the oldest first."""
+    before = [_renamed(night, decisions, tonight) for night in before]
+    flagged = dict(_flagged(before, decisions))
+    usable = [night for night in before if night.sweep_id not in flagged]
+    pinned = _pinned(usable, decisions, window)
+    past = _past(usable, tonight, decisions)
+    logs = {identity: _logs(found) for identity, found in tonight.by_trial.items()}
+    judge = partial(judge_logs, tonight=logs, tonight_began_s=_began_s(tonight))
+    recent = _last(past.logs, window)
+    health = judge(recent, began_s=past.began_s, segments=past.segments)
+    crept: Mapping[str, Judged] = {}
+    if len(pinned) >= FEWEST_NIGHTS:
+        ago = _against(pinned, usable, past.segments)
+        crept = judge(past.logs, began_s=past.began_s, segments=ago).trials
+    titles = {i: title for night in (*before, tonight) for i, title in night.planned.items()}
+    findings = []
+    for identity, title in titles.items():
+        if identity in tonight.planned or not decisions.about("retire", identity, title):
+            one = health.trials.get(identity)
+            findings.append(_finding(identity, title, tonight, one, crept.get(identity), past))
+    notes = [*tonight.notes, *(note for night in before for note in night.notes)]
+    ordered = tuple(sorted(findings, key=lambda one: one.weight))
+    names = tuple(night.sweep_id for night in pinned)
+    return Judgement(tonight, tuple(before), flagged, names, health, ordered, tuple(notes))
+
+
+def _renamed(night: Night, decisions: Decisions, tonight: Night) -> Night:
+    """The night with the trials that go by another name now under that."""
+    now = decisions.renamed(night, tonight.planned)
+    if not now:
+        return night
+    return replace(
+        night,
+        planned={now.get(i, i): title for i, title in night.planned.items()},
+        processes=tuple(
+            replace(one, identity=now.get(one.identity, one.identity)) for one in night.processes
+        ),
+        said={now.get(i, i): verdict for i, verdict in night.said.items()},
+    )
+
+
+def _flagged(nights: Sequence[Night], decisions: Decisions) -> Iterator[tuple[str, str]]:
+    """The nights that nothing is judged by, and why."""
+    for night in nights:
+        invalid = sum((one.unfit or "").startswith("invalid") for one in night.processes)
+        if night.sweep_id in decisions.flagged:
+            yield night.sweep_id, decisions.flagged[night.sweep_id]
+        elif night.question:
+            yield night.sweep_id, "all trials together had moved"
+        elif invalid > MOST_INVALID * len(night.processes):
+            yield night.sweep_id, f"{invalid} of {len(night.processes)} processes were invalid"
+
+
+def _pinned(usable: Sequence[Night], decisions: Decisions, window: int) -> list[Night]:
+    """The nights of the baseline: those up to the pinned one, else the first there are."""
+    names = [night.sweep_id for night in usable]
+    if decisions.baseline is None:
+        return list(usable[:window])
+    end = sum(name <= decisions.baseline for name in names)
+    return list(usable[max(0, end - window) : end])
+
+
+def _past(usable: Sequence[Night], tonight: Night, decisions: Decisions) -> _Past:
+    """What counts of each night for each trial, and in how many segments ago."""
+    names = [*(night.sweep_id for night in usable), tonight.sweep_id]
+    logs: dict[str, list[np.ndarray]] = {}
+    segments: dict[str, list[int]] = {}
+    titles = {i: title for night in (*usable, tonight) for i, title in night.planned.items()}
+    for identity, title in titles.items():
+        processes = [night.by_trial.get(identity, []) for night in (*usable, tonight)]
+        machine = _facts(processes[-1] or next(filter(None, reversed(processes)), []), MACHINE)
+        accepted = [entry["since"] for entry in decisions.about("accept", identity, title)]
+        ends = [since for since in accepted if since in names]
+        mine = []
+        for night, found in zip(usable, processes, strict=False):
+            same = _facts(found, MACHINE) == machine
+            agreed = any(since <= night.sweep_id for since in accepted)
+            red = night.said.get(identity) == "regression" and not agreed
+            mine.append(_logs(found) if same and not red else np.empty(0))
+        logs[identity] = mine
+        segments[identity] = _segments(processes, names, ends)
+    return _Past(logs, [_began_s(night) for night in usable], segments)
+
+
+def _segments(
+    processes: Sequence[Sequence[Brief]], names: Sequence[str], accepted: Sequence[str]
+) -> list[int]:
+    """For each night but the last, how many changes of level lie between then and the last."""
+    ago, found = 0, []
+    drivers = _facts(processes[-1], DRIVERS)
+    for at in range(len(names) - 2, -1, -1):
+        then = _facts(processes[at], DRIVERS)
+        ago += names[at + 1] in accepted
+        if processes[at] and drivers and then != drivers:
+            ago += 1
+        drivers = then or drivers
+        found.append(ago)
+    return found[::-1]
+
+
+def _facts(processes: Sequence[Brief], names: Sequence[str]) -> tuple[str | None, ...]:
+    """Some facts of where a trial ran; none of one that did not."""
+    return tuple(processes[0].facts.get(name) for name in names) if processes else ()
+
+
+def _logs(processes: Sequence[Brief]) -> np.ndarray:
+    return np.log([one.typical_ms for one in processes if one.typical_ms is not None])
+
+
+def _began_s(night: Night) -> dict[str, list[float]]:
+    return {
+        identity: [one.began_s for one in found if one.typical_ms is not None]
+        for identity, found in night.by_trial.items()
+    }
+
+
+def _last(logs: Mapping[str, Sequence[np.ndarray]], window: int) -> dict[str, list[np.ndarray]]:
+    """Of each trial its last nights, and of the earlier ones nothing."""
+    found = {}
+    for identity, nights in logs.items():
+        last = [at for at, values in enumerate(nights) if len(values)][-window:]
+        found[identity] = [
+            values if at in last else np.empty(0) for at, values in enumerate(nights)
+        ]
+    return found
+
+
+def _against(
+    pinned: Sequence[Night], usable: Sequence[Night], segments: Mapping[str, Sequence[int]]
+) -> dict[str, list[int]]:
+    """Segments by which the pinned nights give the level, and all how much it varies."""
+    names = {night.sweep_id for night in pinned}
+    return {
+        identity: [
+            0 if night.sweep_id in names and not ago else ago + 1
+            for night, ago in zip(usable, labels, strict=True)
+        ]
+        for identity, labels in segments.items()
+    }
+
+
+def _finding(
+    identity: str, title: str, tonight: Night, judged: Judged | None, crept: Judged | None,
+    past: _Past,
+) -> Finding:  # fmt: skip
+    """One trial's verdict, what could not be timed included."""
+    processes = tonight.by_trial.get(identity, [])
+    failed = [one for one in processes if one.status != "completed"]
+    judged = judged or Judged("missing")
+    found = partial(Finding, identity, title)
+    if failed and judged.verdict != "regression":
+        return found("failed", judged, f"{len(failed)} of {len(processes)}: {failed[0].unfit}")
+    if not processes:
+        planned = identity in tonight.planned
+        return found("missing", judged, "planned, but not run" if planned else "not planned")
+    if all(one.typical_ms is None for one in processes):
+        return found("inconclusive", Judged("inconclusive"), str(processes[0].unfit))
+    if judged.verdict == "no_baseline":
+        nights = past.logs.get(identity, [])
+        if any(map(len, nights)):
+            return found("no_baseline", judged, "the first night since its level was changed")
+        return found("no_baseline", judged, "no night before has it on this machine")
+    if crept is not None and crept.verdict == "regression" and judged.verdict != "regression":
+        return found("regression", crept, creep=True)
+    return found(judged.verdict, judged)

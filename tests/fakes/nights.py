@@ -1,0 +1,59 @@
+"""Nights of a few trials, made without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from runner.records.brief import Brief
+from runner.records.nights import Night
+
+MEDIANS_MS = {"a": 10.0, "b": 20.0, "c": 30.0}
+FACTS = {"host": "here", "cpu": "a CPU", "torch": "2.14.1", "git_commit": "1111111"}
+
+
+def night_id(number: int) -> str:
+    """The nights of one month, by their day."""
+    return f"nightly-2026-11-{number:02d}"
+
+
+def make_night(
+    number: int,
+    medians_ms: Mapping[str, float] = MEDIANS_MS,
+    facts: Mapping[str, str] = FACTS,
+    *,
+    processes: int = 5,
+    noise: float = 0.004,
+    unfit: Mapping[str, str] | None = None,
+    planned: Sequence[str] = (),
+    **changes: object,
+) -> Night:
+    """A night with small noise, the same each time; `unfit` says why a trial has no times.
+
+    `planned` are trials that have not run.
+    """
+    random = np.random.default_rng(number)
+    unfit = unfit or {}
+    made = [
+        Brief(
+            identity=name,
+            repeat=repeat,
+            title=f"{name} 64px",
+            status="failed" if unfit.get(name, "invalid").startswith("failed") else "completed",
+            unfit=unfit.get(name),
+            typical_ms=None if name in unfit else float(ms * np.exp(random.normal(0, noise))),
+            began_s=number * 86400.0 + repeat * 1000 + at * 20,
+            took_s=10.0,
+            facts=facts,
+        )
+        for repeat in range(processes)
+        for at, (name, ms) in enumerate(medians_ms.items())
+    ]
+    titles = {name: f"{name} 64px" for name in (*medians_ms, *planned)}
+    return Night(night_id(number), titles, tuple(made), **changes)  # type: ignore[arg-type]
+
+
+def make_nights(count: int, first: int = 1, **changes: object) -> list[Night]:
+    """Consecutive nights."""
+    return [make_night(number, **changes) for number in range(first, first + count)]  # type: ignore[arg-type]
