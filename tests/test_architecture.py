@@ -23,7 +23,8 @@ HOUSE = {
     "report": "pages history tracking records host",
     "compare": "pages history tracking records statistics host",
     "_plugins": "config",
-    "sweep": "pages terminal tracking verdict config worker host records trial",
+    # statistics: the rounds that fit a budget
+    "sweep": "pages terminal tracking verdict config worker host records statistics trial",
     # terminal: the tables are the same wherever they are shown
     "pages": "terminal history records statistics trial",
     "terminal": "records statistics trial",

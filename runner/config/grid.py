@@ -23,7 +23,11 @@ from runner.config.schema import CONF
 from runner.host.devices import possible_devices
 from runner.trial.rules import Problem, UsageError
 
-SWEEP_WIDE = ("sweep", "tracking", "output_dir", "isolation", "device_lock", "dry_run", "report")
+SWEEP_WIDE = (
+    *("sweep", "nightly", "tracking", "output_dir", "isolation", "device_lock", "dry_run"),
+    "report",
+)
+MOST_ROUNDS = 3  # times sweep.repeats, that a budget gives an uncertain trial
 MOST_TRIALS = 20_000  # the grid is checked as a whole before the first one
 Point = tuple[str, ...]
 
@@ -121,14 +125,20 @@ def points(axes: Sequence[Sequence[str]]) -> list[Point]:
     return list(itertools.product(*axes))
 
 
-def with_repeats(axes: Sequence[list[str]], repeats: int) -> list[list[str]]:
+def with_repeats(
+    axes: Sequence[list[str]], repeats: int, budget: str | None = None
+) -> list[list[str]]:
     """The axes with one more for `repeats` processes per trial, the first and slowest.
 
+    With a budget there are more, of which it takes what fits.
     Raises UsageError when the processes are also named one by one.
     """
+    key, found = "sweep.repeats", f"sweep.repeats is {repeats}"
+    if budget is not None:
+        key, found = "nightly.budget", f"nightly.budget is {budget}, which plans the processes"
+        repeats *= MOST_ROUNDS
     if repeats <= 1:
         return list(axes)
-    key, found = "sweep.repeats", f"sweep.repeats is {repeats}"
     if repeats > MOST_TRIALS:
         raise UsageError(Problem(key, found, f"expected at most {MOST_TRIALS}"))
     if any(axis[0].startswith("repeat=") for axis in axes):

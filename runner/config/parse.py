@@ -22,9 +22,11 @@ from runner.config.explain import first_line, unknown_key
 from runner.config.schema import (
     CONF,
     DEVICE_LOCKS,
+    HISTORIES,
     ISOLATIONS,
     TRACKING_KINDS,
     Config,
+    NightlyConfig,
     TrackingConfig,
     types_of,
 )
@@ -56,6 +58,8 @@ class Settings:
     dry_run: bool
     report: bool
     tracking: TrackingConfig
+    repeats: int
+    nightly: NightlyConfig
 
     @property
     def sweep_dir(self) -> Path:
@@ -77,6 +81,8 @@ def settings_of(values: Values) -> Settings:
         dry_run=values["dry_run"],
         report=values["report"],
         tracking=TrackingConfig(**_known(values["tracking"], TrackingConfig)),
+        repeats=sweep["repeats"],
+        nightly=NightlyConfig(**_known(values["nightly"], NightlyConfig)),
     )
 
 
@@ -108,6 +114,7 @@ def trial_of(
         *_model_problems(values["model"], folder),
         *_tracking_problems(values["tracking"]),
         *_sweep_problems(values),
+        *_nightly_problems(values["nightly"]),
     ]
     # int8 kernels are the CPU's
     only = {"quantized": "cpu", "simulated": "simulated"}.get(values["model"]["task"], "auto")
@@ -202,6 +209,34 @@ def _sweep_problems(values: Values) -> Iterator[Problem]:
     if repeats < 1:
         remedy = "expected a whole number of at least 1"
         yield Problem("sweep.repeats", f"sweep.repeats is {repeats}", remedy)
+
+
+def seconds_of(duration: str) -> float | None:
+    """`2h`, `1h30m`, `90m` or `45s` in seconds; None for anything else."""
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", duration.replace(" ", ""))
+    if parts is None or not any(parts.groups()):
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in parts.groups())
+    return float(hours * 3600 + minutes * 60 + seconds)
+
+
+def _nightly_problems(nightly: Values) -> Iterator[Problem]:
+    budget, share = nightly["budget"], nightly["allow_inconclusive"]
+    if budget is not None and not seconds_of(budget):
+        key, remedy = "nightly.budget", "expected a time, as in 2h, 1h30m or 90m"
+        yield Problem(key, f"{key} is {budget}", remedy)
+    if nightly["window"] < 1:
+        key, remedy = "nightly.window", "expected at least 1 night"
+        yield Problem(key, f"{key} is {nightly['window']}", remedy)
+    if nightly["history"] not in HISTORIES:
+        key, remedy = "nightly.history", f"expected one of {', '.join(HISTORIES)}"
+        yield Problem(key, f"{key} is {nightly['history']}", remedy)
+    if not 0 <= share <= 1:
+        key = "nightly.allow_inconclusive"
+        yield Problem(key, f"{key} is {share}", "expected a share, from 0 to 1")
+    if nightly["webhook"] is not None and not re.match(r"https?://", nightly["webhook"]):
+        found = "nightly.webhook is no http or https address"
+        yield Problem("nightly.webhook", found, "expected one, as in https://host/hook")
 
 
 def _model_problems(model: Values, folder: Path) -> Iterator[Problem]:

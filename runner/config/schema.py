@@ -19,6 +19,7 @@ GLOBAL = "# @package _global_"
 ISOLATIONS = ("process", "none")
 TRACKING_KINDS = ("sqlite", "server", "off")
 DEVICE_LOCKS = ("wait", "refuse", "off")
+HISTORIES = ("disk", "mlflow")
 
 _packaged = Path(__file__).parents[1] / "conf"
 CONF = _packaged if _packaged.is_dir() else Path(__file__).parents[2] / "conf"
@@ -45,6 +46,18 @@ class SweepConfig:
     resume: str | None = None
     retry: str | None = None
     extend: bool = MISSING
+
+
+@dataclass(frozen=True)
+class NightlyConfig:
+    """The keys nightly.*: what python -m runner.nightly judges by, and the budget of a night."""
+
+    budget: str | None = None
+    window: int = MISSING
+    history: str = MISSING
+    accept: str = MISSING
+    allow_inconclusive: float = MISSING
+    webhook: str | None = None
 
 
 @cache
@@ -87,6 +100,7 @@ class Config:
     engine: Engine = field(default_factory=Engine)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    nightly: NightlyConfig = field(default_factory=NightlyConfig)
     device: str = MISSING
     repeat: int = MISSING
     seed: int = MISSING

@@ -14,7 +14,7 @@ from runner.trial.description import Trial
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 _SECRET = r"password|passwd|token|secret|api_key|apikey"
-_SECRET_KEYS = re.compile(rf"^(\+*[\w.]*(?:uri|{_SECRET})[\w.]*=).+", re.I)
+_SECRET_KEYS = re.compile(rf"^(\+*[\w.]*(?:uri|webhook|{_SECRET})[\w.]*=).+", re.I)
 _SECRET_PAIRS = re.compile(rf"\b(\w*(?:{_SECRET})['\"]?\s*[=:]\s*)[^\s&,}}]+", re.I)
 _SECRET_NAME = re.compile(_SECRET, re.I)
 HIDDEN = "***"

@@ -118,6 +118,8 @@ class Command:
                     f"{cost['weights_mib']:.3g} MiB"
                 )
             self._console.print(line, soft_wrap=True)
+        if plan.kept.told:
+            self._console.print(plan.kept.told, soft_wrap=True)
         plural = "s" if len(plan.trials) > 1 else ""
         self._console.print(f"{len(plan.trials)} trial{plural}; a dry run: nothing was run")
         return None

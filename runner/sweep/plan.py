@@ -15,6 +15,7 @@ from runner.host.devices import Devices, possible_devices
 from runner.host.secrets import redact, redacted_trial
 from runner.records.manifest import Manifest, Planned
 from runner.records.record import utc_now
+from runner.sweep.budget import Kept, within_budget
 from runner.tracking import store
 from runner.trial.description import Engine, Runtime, Trial
 from runner.trial.labels import full_title, summary_of, varying
@@ -30,7 +31,8 @@ class Plan:
     """What is going to be run, and `titles` that tell its trials apart.
 
     `varying` names the settings that do so, `order_seed` has decided the order of the trials, if
-    they come in rounds, `folder` is where the command was typed.
+    they come in rounds, `folder` is where the command was typed. `kept` says which points of the
+    grid the trials are: a budget may not hold all of them.
     """
 
     settings: Settings
@@ -40,6 +42,7 @@ class Plan:
     order_seed: int | None
     devices: Devices
     folder: Path
+    kept: Kept
 
     @property
     def title(self) -> str:
@@ -107,7 +110,17 @@ def make_plan(points: Iterable[Values], order_seed: int | None, folder: Path) ->
     shown = [redacted_trial(trial) for trial in trials]
     names = varying(shown)
     titles = tuple(full_title(trial, names) for trial in shown)
-    return Plan(settings, tuple(trials), titles, names, order_seed, devices, folder)
+    kept = within_budget(trials, titles, settings)
+    return Plan(
+        settings,
+        tuple(trials[place] for place in kept.places),
+        tuple(titles[place] for place in kept.places),
+        names,
+        order_seed,
+        devices,
+        folder,
+        kept,
+    )
 
 
 def _checked(

@@ -130,6 +130,8 @@ class Session(Audience):
         if manifest is self._manifest or len(manifest.trials) > len(self._manifest.trials):
             save_manifest(manifest, sweep_dir)
         self._manifest = manifest
+        if self._plan.kept.told:
+            self._lines.tell(self._plan.kept.told)
         left = [trial.key for trial in self._plan.trials if self.is_left(trial)]
         self._progress = SweepProgress(self._lines, left, list(self._records.values()))
 

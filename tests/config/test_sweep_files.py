@@ -50,6 +50,14 @@ GIVEN: dict[str, Any] = {  # a value for every key, none of them the default
     },
     "engine": {"name": "onnxruntime", "providers": ["CPU"]},
     "tracking": {"kind": "server", "uri": "http://host", "experiment": "mine"},
+    "nightly": {
+        "budget": "2h",
+        "window": 7,
+        "history": "mlflow",
+        "accept": "other.yaml",
+        "allow_inconclusive": 0.5,
+        "webhook": "http://host/hook",
+    },
     "sweep": {
         "id": "mine",
         "name": "Mine",

@@ -61,7 +61,7 @@ class RunnerSweeper(Sweeper):
             self._master = loader.load_sweep_config(self._master, wide)
         str(self._master.hydra.sweep.dir)  # settles the time in it, before the points copy it
         settings = self._master.sweep
-        axes = grid.with_repeats(axes, settings.repeats)
+        axes = grid.with_repeats(axes, settings.repeats, self._master.nightly.budget)
         points, order_seed = grid.points(axes), None
         if axes and axes[0][0].startswith("repeat=") and len(axes[0]) > 1:
             order_seed = settings.order_seed
@@ -80,8 +80,8 @@ class RunnerSweeper(Sweeper):
         with session.around() as job:
             placed = [
                 # quoted, as 5694e3015069 would be a number
-                [*point, *plan.settled(trial), f"{SUBDIR}='{trial.folder}'"]
-                for point, trial in zip(points, plan.trials, strict=True)
+                [*points[place], *plan.settled(trial), f"{SUBDIR}='{trial.folder}'"]
+                for place, trial in zip(plan.kept.places, plan.trials, strict=True)
                 if session.is_left(trial)
             ]
             # the first of them hears of a job's end after all others

@@ -1,0 +1,139 @@
+"""A night's budget: the rounds of each trial, planned from what former nights took."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from runner.config.grid import MOST_ROUNDS
+from runner.config.parse import Settings, seconds_of
+from runner.records.brief import Brief
+from runner.records.manifest import MANIFEST, load_manifest
+from runner.records.nights import load_night, nights_of
+from runner.records.store import UnreadableRecord
+from runner.statistics.budget import rounds_within
+from runner.trial.description import Trial
+
+LAST = 3  # nights that say what a trial takes
+NAMED = 3  # trials with more rounds; of more, only their number is told
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The trials of a grid that are run, by their places in it, and what to tell of that."""
+
+    places: tuple[int, ...]
+    told: str
+
+
+def within_budget(trials: Sequence[Trial], titles: Sequence[str], settings: Settings) -> Kept:
+    """The trials of all rounds that fit the budget; a sweep that goes on keeps to its plan."""
+    everything = tuple(range(len(trials)))
+    budget = settings.nightly.budget
+    if budget is None:
+        return Kept(everything, "")
+    if (settings.sweep_dir / MANIFEST).exists():
+        return Kept(_as_planned(trials, settings), "")
+    budget_s = seconds_of(budget) or 0.0
+    identities = [replace(trial, repeat=0).folder for trial in trials]
+    named: dict[str, str] = {}
+    for identity, title in zip(identities, titles, strict=True):
+        named.setdefault(identity, title)
+    cost_s, spread = _known(settings)
+    known_s = [cost_s[identity] for identity in named if identity in cost_s]
+    if not known_s:
+        usual = _of_rounds(trials, dict.fromkeys(named, settings.repeats), identities)
+        why = "no former night says what a trial takes"
+        return Kept(usual, f"budget {budget}: {why}, so {settings.repeats} rounds are run")
+    typical_s = float(np.median(known_s))
+    costs = [cost_s.get(identity, typical_s) for identity in named]
+    spreads = [spread.get(identity, 0.0) for identity in named]
+    most = settings.repeats * MOST_ROUNDS
+    rounds = rounds_within(budget_s, costs, spreads, settings.repeats, most)
+    planned = dict(zip(named, rounds, strict=True))
+    return Kept(
+        _of_rounds(trials, planned, identities),
+        _told(planned, costs, budget, budget_s, settings.repeats, named),
+    )
+
+
+def _as_planned(trials: Sequence[Trial], settings: Settings) -> tuple[int, ...]:
+    """The trials of the sweep that is there, whose own plan counts."""
+    try:
+        there = {planned.folder for planned in load_manifest(settings.sweep_dir).trials}
+    except UnreadableRecord:
+        there = set()  # who goes on with the sweep tells it
+    own = [place for place, trial in enumerate(trials) if trial.repeat < settings.repeats]
+    kept = [place for place, trial in enumerate(trials) if trial.folder in there]
+    return tuple(kept or own)
+
+
+def _of_rounds(
+    trials: Sequence[Trial], rounds: Mapping[str, int], identities: Sequence[str]
+) -> tuple[int, ...]:
+    return tuple(
+        place
+        for place, (trial, identity) in enumerate(zip(trials, identities, strict=True))
+        if trial.repeat < rounds[identity]
+    )
+
+
+def _known(settings: Settings) -> tuple[dict[str, float], dict[str, float]]:
+    """What a process of each trial takes in seconds, and the spread between processes, a share."""
+    found: dict[str, list[list[Brief]]] = defaultdict(list)
+    nights = nights_of(settings.output_dir, settings.name or "nightly")
+    for folder in nights[-LAST:]:
+        try:
+            for identity, processes in load_night(folder).by_trial.items():
+                found[identity].append(processes)
+        except UnreadableRecord:
+            continue  # a night without a plan says nothing of the next
+    cost_s = {
+        identity: float(np.median([one.took_s for processes in nights for one in processes]))
+        for identity, nights in found.items()
+    }
+    spread = {}
+    for identity, by_night in found.items():
+        logs = [[one.typical_ms for one in night if one.typical_ms] for night in by_night]
+        spreads = [float(np.std(np.log(night), ddof=1)) for night in logs if len(night) > 1]
+        if spreads:
+            spread[identity] = float(np.median(spreads))
+    return cost_s, spread
+
+
+def _told(
+    rounds: Mapping[str, int],
+    costs: Sequence[float],
+    budget: str,
+    budget_s: float,
+    usual: int,
+    titles: Mapping[str, str],
+) -> str:
+    """What the budget holds and what it does not."""
+    common, total_s = min(rounds.values()), sum(costs)
+    planned_s = sum(cost * count for cost, count in zip(costs, rounds.values(), strict=True))
+    text = f"budget {budget}: {_minutes(planned_s)} planned, {common} rounds"
+    if total_s > budget_s:
+        return (
+            f"budget {budget}: not even one round fits, which takes {_minutes(total_s)}; it is run"
+        )
+    if common < usual:
+        share = budget_s / (usual * total_s)
+        return (
+            f"{text} of {usual}, which would take {_minutes(usual * total_s)}; with {share:.0%} of "
+            "the iterations all would fit, but timing.iterations starts a new history"
+        )
+    more = [titles[identity] for identity, count in rounds.items() if count > common]
+    if not more:
+        return text
+    shown = ", ".join(more[:NAMED]) if len(more) <= NAMED else f"{len(more)} trials"
+    return f"{text}, up to {max(rounds.values())} of what is uncertain: {shown}"
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
