@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from runner.config.grid import MOST_ROUNDS
 from runner.config.parse import Settings, seconds_of
@@ -48,7 +48,7 @@ def within_budget(trials: Sequence[Trial], titles: Sequence[str], settings: Sett
         usual = _of_rounds(trials, dict.fromkeys(named, settings.repeats), identities)
         why = "no former night says what a trial takes"
         return Kept(usual, f"budget {budget}: {why}, so {settings.repeats} rounds are run")
-    typical_s = float(np.median(known_s))
+    typical_s = statistics.median(known_s)
     costs = [cost_s.get(identity, typical_s) for identity in named]
     spreads = [spread.get(identity, 0.0) for identity in named]
     most = settings.repeats * MOST_ROUNDS
@@ -92,15 +92,15 @@ def _known(settings: Settings) -> tuple[dict[str, float], dict[str, float]]:
         except UnreadableRecord:
             continue  # a night without a plan says nothing of the next
     cost_s = {
-        identity: float(np.median([one.took_s for processes in nights for one in processes]))
+        identity: statistics.median(one.took_s for processes in nights for one in processes)
         for identity, nights in found.items()
     }
     spread = {}
     for identity, by_night in found.items():
-        logs = [[one.typical_ms for one in night if one.typical_ms] for night in by_night]
-        spreads = [float(np.std(np.log(night), ddof=1)) for night in logs if len(night) > 1]
+        logs = [[math.log(one.typical_ms) for one in night if one.typical_ms] for night in by_night]
+        spreads = [statistics.stdev(night) for night in logs if len(night) > 1]
         if spreads:
-            spread[identity] = float(np.median(spreads))
+            spread[identity] = statistics.median(spreads)
     return cost_s, spread
 
 

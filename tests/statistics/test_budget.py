@@ -31,7 +31,7 @@ def test_what_is_left_goes_to_the_most_uncertain_and_no_further_than_it_must():
         5,
     ]  # the last 10 s fit a round of a cheap one
     assert rounds_within(1e9, COST_S, [0.01, 0.012, 0.001], 5, 15) == [7, 9, 5]
-    assert rounds_within(320.0, COST_S, [0.02, 0.02, 0.09], 5, 15) == [6, 5, 5]  # 30 s do not fit
+    assert rounds_within(320.0, COST_S, [0.02, 0.02, 0.09], 5, 15) == [7, 5, 5]  # 30 s do not fit
 
 
 def test_trials_that_cost_nothing_and_none_at_all():
