@@ -6,6 +6,7 @@ Doors, each a command:
     publish.py     python -m runner.publish: bring MLflow up to date with what is on disk
     doctor.py      python -m runner.doctor: what this machine can measure, and what will spoil it
     report.py      python -m runner.report: the page of a sweep, as at its end, or of several
+    nightly.py     python -m runner.nightly: a night's sweep, judged by the nights before
     compare.py     python -m runner.compare: two results, trial by trial, with a verdict
     reproduce.py   python -m runner.reproduce: a result, run again: does it agree
     export.py      python -m runner.export: results as CSV or Parquet; runner.load in a notebook
@@ -23,7 +24,8 @@ Rooms, from the one that sees everything down to the one that all know; arrows p
     models/        what is timed: networks from their sources, inputs, a workload that runs them
     measure/       clocks: devices, timing methods, the loop, a simulated device
     host/          the machine: its devices, what disturbs it, what it is, without secrets
-    history/       results beside each other: comparisons, what differs between where they ran
+    history/       results beside each other: comparisons, nights judged by those before, what
+                   differs between where they ran
     records/       what is on disk: record.json of a trial, sweep.json of a sweep; finding them
     statistics/    what samples say: pure functions of arrays
     trial/         what one trial is, what it can't be, the facts of the timing methods

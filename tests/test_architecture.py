@@ -16,6 +16,7 @@ PACKAGE = ROOT / "runner"
 # From top to bottom: room or door -> the rooms below it that it may import.
 HOUSE = {
     "reproduce": "__main__ sweep history tracking config statistics records host",
+    "nightly": "__main__ sweep pages tracking config history records trial host",
     "__main__": "sweep",
     "publish": "tracking records host",
     "doctor": "tracking verdict host trial",
@@ -23,8 +24,10 @@ HOUSE = {
     "report": "pages history tracking records host",
     "compare": "pages history tracking records statistics host",
     "_plugins": "config",
-    # statistics: the rounds that fit a budget
-    "sweep": "pages terminal tracking verdict config worker host records statistics trial",
+    # statistics: the rounds that fit a budget; history: a night is judged when it has run
+    "sweep": (
+        "pages terminal tracking verdict config worker host history records statistics trial"
+    ),
     # terminal: the tables are the same wherever they are shown
     "pages": "terminal history records statistics trial",
     "terminal": "records statistics trial",
@@ -50,7 +53,7 @@ HEAVY = {  # library -> the rooms and doors that may import it
     "mlflow": "tracking",
     "hydra": "_plugins sweep config",
     "omegaconf": "_plugins sweep config",
-    "rich": "doctor report compare sweep pages terminal",
+    "rich": "doctor report compare nightly sweep pages terminal",
     "plotly": "pages",
     "jinja2": "pages",
     "pandas": "__init__ export records",

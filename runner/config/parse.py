@@ -112,9 +112,7 @@ def trial_of(
     found = [
         *_unknown_keys(values, Config),
         *_model_problems(values["model"], folder),
-        *_tracking_problems(values["tracking"]),
-        *_sweep_problems(values),
-        *_nightly_problems(values["nightly"]),
+        *wide_problems(values),
     ]
     # int8 kernels are the CPU's
     only = {"quantized": "cpu", "simulated": "simulated"}.get(values["model"]["task"], "auto")
@@ -152,6 +150,13 @@ def trial_of(
     if found:
         raise UsageError(*found)
     return trial
+
+
+def wide_problems(values: Values) -> Iterator[Problem]:
+    """What is wrong with the keys that hold for a whole sweep."""
+    yield from _tracking_problems(values["tracking"])
+    yield from _sweep_problems(values)
+    yield from _nightly_problems(values["nightly"])
 
 
 def _own_size(model: Model, known: Mapping[str, tuple[int, int]]) -> tuple[int, int] | Problem:

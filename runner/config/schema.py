@@ -5,6 +5,7 @@ Where a key is a field of the trial, its type is the trial's own.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,8 @@ HISTORIES = ("disk", "mlflow")
 _packaged = Path(__file__).parents[1] / "conf"
 CONF = _packaged if _packaged.is_dir() else Path(__file__).parents[2] / "conf"
 """Absolute: inside the wheel, or beside the package in a checkout."""
+
+PLUGINS = str(Path(__file__).parents[1] / "_plugins")
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,12 @@ class SweeperConfig:
 
 
 def register_schema() -> None:
-    """Make both schemas known to Hydra under the names that conf/config.yaml's defaults use."""
+    """Make both schemas known to Hydra by the names in conf/config.yaml, and where the sweeper is.
+
+    To be called before anything is composed: Hydra looks for its plugins once.
+    """
+    if PLUGINS not in sys.path:
+        sys.path.append(PLUGINS)
     store = ConfigStore.instance()
     store.store(name="schema", node=_writable(Config))
     store.store(group="hydra/sweeper", name="runner", node=_writable(SweeperConfig))

@@ -16,6 +16,8 @@ from runner.host.cpu import usable_cpus
 from runner.host.gpu import identity, torch_uuid
 from runner.host.secrets import redact
 
+MOST_COMMITS = 10
+
 
 @cache
 def host_environment(folder: Path) -> dict[str, Any]:
@@ -89,6 +91,12 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None  # no git, or no checkout
     return done.stdout.strip()
+
+
+def commits_between(folder: Path, old: str, new: str) -> list[str]:
+    """The last commits that lead from one to another, a line each; none where git has not both."""
+    log = _git(folder, "log", "--oneline", f"--max-count={MOST_COMMITS}", f"{old}..{new}")
+    return log.splitlines() if log else []
 
 
 def _dirty(folder: Path) -> bool | None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).with_name("page.html")
 MOST_ROWS = 1000
 COLOURS = {  # of words that judge, in tables
-    "valid": "good", "same": "good", "faster": "good",
+    "valid": "good", "same": "good", "faster": "good", "pass": "good", "improvement": "good",
     "suspect": "warn", "inconclusive": "warn",
-    "invalid": "bad", "slower": "bad", "failed": "bad",
+    "invalid": "bad", "slower": "bad", "failed": "bad", "regression": "bad", "missing": "bad",
 }  # fmt: skip
 
 
@@ -36,13 +36,17 @@ class Plot:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with lines, then a table, then plots; each may be missing."""
+    """A heading with lines, then a table, then plots; each may be missing.
+
+    A `folded` one is opened by a click; where nothing can be clicked it has no table.
+    """
 
     heading: str
     lines: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     plots: tuple[Plot, ...] = ()
     note: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def to_markdown(page: Page) -> str:
             blocks.append(f"## {_escaped(section.heading)}")
         if section.lines:
             blocks.append("\n".join(f"- {_escaped(line)}" for line in section.lines))
-        if section.columns:
+        if section.columns and not section.folded:
             blocks.append("\n".join(_markdown_table(section.columns)))
         if section.note:
             blocks.append(_escaped(section.note))
@@ -123,7 +127,7 @@ def to_text(page: Page, console: Console) -> None:
             _line(console, f"{section.heading}:")
         for line in section.lines:
             _line(console, line)
-        if section.columns:
+        if section.columns and not section.folded:
             for line in lay_out([column.first(MOST_ROWS) for column in section.columns], console):
                 console.out(line.rstrip(), highlight=False)
         if section.note:

@@ -39,7 +39,8 @@ def _marker(index: int) -> dict[str, Any]:
     return {"color": _colour(index), "symbol": SYMBOLS[index % len(SYMBOLS)], "size": 8}
 
 
-def _plot(traces: Sequence[Any], title: str, x: str, y: str, alt: str, **layout: Any) -> Plot:
+def make_plot(traces: Sequence[Any], title: str, x: str, y: str, alt: str, **layout: Any) -> Plot:
+    """Traces with axes named `x` and `y`, in the look that all plots share."""
     axis = {"automargin": True, "gridcolor": "#e6e9ec", "zeroline": False, "linecolor": GREY}
     common = {
         "title": {"text": title, "font": {"size": 16}, "x": 0.03, "xanchor": "left"},
@@ -98,7 +99,7 @@ def ranking(rows: Sequence[Row]) -> Plot:
         hovertext=[row.first.title for row in shown],
     )
     more = f" (the fastest {MOST_BARS} of {len(rows)})" if len(rows) > MOST_BARS else ""
-    plot = _plot(
+    plot = make_plot(
         [bars],
         f"Latency, fastest first{more}",
         "latency (ms), 95 % interval; pale: suspect",
@@ -126,7 +127,7 @@ def latency_along(lines: Sequence[Line], what: str, title: str, *, log: bool) ->
     for index, line in enumerate(lines):
         values = [row.typical for row in line.rows]
         traces.append(_line(index, line, values, _error(line.rows, values)))
-    plot = _plot(traces, title, what, "latency (ms), 95 % interval", title, showlegend=True)
+    plot = make_plot(traces, title, what, "latency (ms), 95 % interval", title, showlegend=True)
     _places(plot, lines, log=log)
     if log:
         plot.figure.update_yaxes(**_decades(row.typical for line in lines for row in line.rows))
@@ -151,7 +152,7 @@ def throughput_along(lines: Sequence[Line]) -> Plot:
                     name=f"95 % of the best at batch {line.knee}", showlegend=len(lines) == 1,
                 )
             )  # fmt: skip
-    plot = _plot(
+    plot = make_plot(
         traces,
         "Throughput against batch size; circled: 95 % of the best",
         "batch size (images)",
@@ -215,7 +216,7 @@ def samples_over_time(records: Sequence[Record], needed: int | None) -> Plot:
             ),
         ]  # fmt: skip
     told = "" if needed is None else f"; dotted: {needed} would do"
-    plot = _plot(
+    plot = make_plot(
         traces,
         f"Samples in run order (grey: warm-up{told}; x: outliers)",
         "iteration",
@@ -243,7 +244,7 @@ def distribution(records: Sequence[Record]) -> Plot:
             zip(records, short_titles([record.trial for record in records]), strict=True)
         )
     ]  # fmt: skip
-    return _plot(
+    return make_plot(
         traces,
         "Distribution of the timed samples",
         "",
@@ -280,7 +281,7 @@ def methods(rows: Sequence[Row], faults: Sequence[str]) -> Plot:
                 marker={"symbol": "line-ew-open", "size": 60, "color": "#000000"},
             )
         )  # fmt: skip
-    plot = _plot(
+    plot = make_plot(
         traces,
         "The same network, timed in different ways (hatched: not valid)",
         "timing method",
@@ -358,7 +359,7 @@ def _intervals(
         f"{name} {value:.3g}" for name, value in zip(names, values, strict=True)
     )
     height = max(260, 150 + 40 * len(values))
-    plot = _plot([points], title, what, "", alt, height=height, showlegend=False)
+    plot = make_plot([points], title, what, "", alt, height=height, showlegend=False)
     plot.figure.add_vline(x=1, line_width=1)
     # two trials may go by one name: places are numbers
     ticks = {"tickvals": list(range(len(values))), "ticktext": list(names)}
@@ -384,7 +385,7 @@ def against_cost(rows: Sequence[Row]) -> Plot:
                 hovertext=[row.first.title for row in own],
             )
         )
-    plot = _plot(
+    plot = make_plot(
         traces,
         "Latency against FLOPs: lower right is efficient",
         "GFLOP a pass",

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -33,7 +33,9 @@ from runner.statistics.location import LEAST, drawn_in, huber, median, spread_be
 from runner.statistics.quantiles import CONFIDENCE
 
 REGRESSION, SUSPECT = 0.02, 0.012  # changes that matter
-FAMILY = 0.01  # nights without a change on which anything may be called a regression
+FAMILY = (
+    0.005  # by which, simulated, 1 % of nights without a change have anything called a regression
+)
 SUSPICION = 0.05
 MOST_SUSPECTS = 10
 FEWEST_NIGHTS = 4  # by which a regression can be called
@@ -55,7 +57,8 @@ class Judged:
     """One trial: `ratio` is tonight's time over its level, `ci` the 95 % interval, `p` one-sided.
 
     `detectable` is the slowdown, as a share, that such a night finds in 4 of 5 cases; `nights` how
-    many it was judged by. Verdicts: regression, suspect, pass, improvement, inconclusive,
+    many it was judged by; `before_ms` is the level and `tonight_ms` what came out, with all that
+    the night did to all trials. Verdicts: regression, suspect, pass, improvement, inconclusive,
     no_baseline (no night before), missing (none tonight); the last two have no figures.
     """
 
@@ -65,6 +68,8 @@ class Judged:
     ci: tuple[float, float] | None = None
     p: float | None = None
     detectable: float | None = None
+    before_ms: float | None = None
+    tonight_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -168,12 +173,16 @@ def judge_logs(
     changes = changes - shift
     off = abs(processes[-1] - values[-1, :, None])
     errors = _errors(levels, spread, (~np.isnan(processes)).sum(axis=-1), off)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scores = np.where(errors > 0, changes / errors, np.sign(changes) * np.inf)
-        scores = np.where((errors == 0) & (changes == 0), 0.0, scores)
-    finite = scores[np.isfinite(scores)]
-    widened = max(1.0, float(stats.iqr(finite, scale="normal"))) if many and len(finite) else 1.0
-    found = _judged(changes, errors * widened, scores / widened, levels)
+    scores, widened = _scores(changes, errors, many)
+    found = [
+        replace(one, before_ms=math.exp(level), tonight_ms=math.exp(value))
+        for one, level, value in zip(
+            _judged(changes, errors * widened, scores / widened, levels),
+            levels.level,
+            values[-1],
+            strict=True,
+        )
+    ]
     seen = [one.detectable for one in found if one.detectable is not None]
     share = math.expm1(shift) if many else None
     return Night(
@@ -183,6 +192,16 @@ def judge_logs(
         widened,
         float(np.median(seen)) if seen else None,
     )
+
+
+def _scores(changes: np.ndarray, errors: np.ndarray, many: bool) -> tuple[np.ndarray, float]:
+    """Changes in standard errors, and by how much these are too small as many trials show."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = np.where(errors > 0, changes / errors, np.sign(changes) * np.inf)
+        scores = np.where((errors == 0) & (changes == 0), 0.0, scores)
+    finite = scores[np.isfinite(scores)]
+    widened = max(1.0, float(stats.iqr(finite, scale="normal"))) if many and len(finite) else 1.0
+    return scores, widened
 
 
 def _errors(levels: _Levels, spread: np.ndarray, counts: np.ndarray, off: np.ndarray) -> np.ndarray:

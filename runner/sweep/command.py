@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from runner.config import grid
 from runner.config.parse import Values
-from runner.config.schema import CONF, register_schema
+from runner.config.schema import CONF, PLUGINS, register_schema
 from runner.host.secrets import redact, redacted_command
 from runner.sweep.interrupt import Interrupt
 from runner.sweep.plan import Plan, make_plan
@@ -25,12 +25,9 @@ from runner.sweep.resume import typed_again
 from runner.sweep.session import FAILED, OK, USAGE, Session
 from runner.trial.rules import Problem, UsageError
 
-PLUGINS = str(Path(__file__).parents[1] / "_plugins")
-
 
 def run_command(interrupt: Interrupt) -> int:
     """Run the command line in sys.argv; its exit code."""
-    sys.path.append(PLUGINS)
     # launchers that start processes of their own need the sweeper's package there
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [os.environ.get("PYTHONPATH"), PLUGINS])

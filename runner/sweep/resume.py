@@ -34,12 +34,12 @@ def typed_again(words: Sequence[str]) -> list[str]:
     retry = _last(given, "sweep.retry")
     sweep_dir = output_dir / named[-1]
     if named[-1] == "latest":
-        sweep_dir = _newest_unfinished(output_dir, retry)
+        sweep_dir = _newestunfinished(output_dir, retry)
     try:
         manifest = load_manifest(sweep_dir)
     except UnreadableRecord as error:
         raise UsageError(Problem("sweep.resume", str(error), "give the id of a sweep")) from error
-    command = manifest.commands[_unfinished(manifest, sweep_dir, retry) or 0]
+    command = manifest.commands[unfinished(manifest, sweep_dir, retry) or 0]
     earlier = [word for word in command[1:] if _key(word) not in OF_ONE_START]
     if any(HIDDEN in word for word in earlier):
         found = f"the command of {manifest.sweep_id} holds a secret, which was not written down"
@@ -61,13 +61,13 @@ def _last(words: Sequence[str], key: str) -> str | None:
     return next((_value(word) for word in reversed(words) if _key(word) == key), None)
 
 
-def _newest_unfinished(output_dir: Path, retry: str | None) -> Path:
+def _newestunfinished(output_dir: Path, retry: str | None) -> Path:
     manifests = sorted(
         output_dir.glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime, reverse=True
     )
     for path in manifests:
         try:
-            if _unfinished(load_manifest(path.parent), path.parent, retry) is not None:
+            if unfinished(load_manifest(path.parent), path.parent, retry) is not None:
                 return path.parent
         except UnreadableRecord:
             continue  # it can't be gone on with, whatever is left of it
@@ -76,7 +76,7 @@ def _newest_unfinished(output_dir: Path, retry: str | None) -> Path:
     raise UsageError(Problem("sweep.resume", found, remedy))
 
 
-def _unfinished(manifest: Manifest, sweep_dir: Path, retry: str | None) -> int | None:
+def unfinished(manifest: Manifest, sweep_dir: Path, retry: str | None) -> int | None:
     """The number of the first command of a sweep that has trials left to run."""
     for planned in manifest.trials:
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner.records.brief import brief_of
 from runner.records.record import Record, sentence
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ def _figures_of(record: Record) -> Iterable[tuple[str, float]]:
 def tags_of(record: Record) -> dict[str, str]:
     """What runs are found and filtered by; every value a string."""
     environment: Mapping[str, Any] = record.environment
+    brief = brief_of(record)
     tags = {
         "runner.kind": "trial",
         "runner.sweep": record.sweep_id,
@@ -87,7 +90,11 @@ def tags_of(record: Record) -> dict[str, str]:
         )
         or None,
         "runner.order_seed": record.order_seed,
-        "runner.typical_ms": record.typical_ms,  # in full, for comparisons by runs alone
+        # in full, for comparisons by runs alone
+        "runner.typical_ms": record.typical_ms,
+        "runner.identity": brief.identity,
+        "runner.unfit": brief.unfit,
+        "runner.facts": json.dumps(brief.facts),
         "gpu": environment.get("gpu"),
         "driver": environment.get("gpu_driver"),
         "error": record.error and f"{record.error['type']}: {record.error['message']}",

@@ -55,11 +55,12 @@ def save_view(
     )
 
 
-def save_curves_view(store: Store, sweep_id: str, axis: str) -> None:
-    """Likewise, the lines of a sweep along an axis: latency and throughput, as wide as there is."""
+def save_curves_view(
+    store: Store, sweep_id: str, axis: str, metrics: Sequence[str] = ("lat_ms/p50", "thr/fps")
+) -> None:
+    """Likewise, the lines of a sweep along an axis, a chart for each metric, as wide as can be."""
     charts = {
-        "lat_ms": [_chart("LINE", "lat_ms/p50", lineSmoothness=0)],
-        "thr": [_chart("LINE", "thr/fps", lineSmoothness=0)],
+        metric.partition("/")[0]: [_chart("LINE", metric, lineSmoothness=0)] for metric in metrics
     }
     name = f"over {axis} {sweep_id}"
     query = _curves_of(sweep_id, axis)
@@ -177,6 +178,11 @@ def _page(store: Store) -> str:
     server = store.uri.rstrip("/") if ui_command(store) is None else "http://127.0.0.1:5000"
     page = f"{server}/#/experiments/{store.experiment_id}/runs"
     return redact(f"{page}?workflowType=machine_learning")
+
+
+def run_link(store: Store, run_id: str) -> str:
+    """The page of one run."""
+    return f"{_page(store).partition('?')[0]}/{run_id}"
 
 
 def ui_link(store: Store, sweep_id: str) -> str:

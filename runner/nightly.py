@@ -1,0 +1,187 @@
+"""A night: its sweep, judged by the nights before it. `python -m runner.nightly`.
+
+Imports little at the top: worker processes import this module too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runner.config.parse import Settings
+    from runner.history.decisions import Decisions
+
+OK, FAILED, USAGE, OVERLAP = 0, 1, 2, 7  # what the gate says lies between
+EXIT_CODES = """exit codes: 0 passed, 1 a crash, 2 bad command or configuration, 3 a regression,
+4 trials failed or are missing, 5 more are undecided than nightly.allow_inconclusive or all trials
+together have moved, 6 there is no night to compare with, 7 another night is still running,
+130 interrupted: the next start goes on."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run tonight's sweep and judge it, or add a decision; the exit code."""
+    from runner.history.decisions import Undecided
+    from runner.records.selection import NothingThere
+    from runner.trial.rules import UsageError
+
+    options, words = _parsed(arguments)
+    try:
+        from runner.config.settings import settings_for
+
+        settings = settings_for(words)
+        if decision := _decision(options):
+            return _decide(decision, options, settings)
+        return _under_lock(options, words, settings)
+    except UsageError as error:
+        told = "; ".join(map(str, error.problems))
+    except (Undecided, NothingThere) as error:
+        told = str(error)
+    from runner.host.secrets import redact
+
+    print(f"runner.nightly: {redact(told)}", file=sys.stderr)
+    return USAGE
+
+
+def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="python -m runner.nightly",
+        usage="python -m runner.nightly [KEY=VALUE ...] [options]",
+        description="Runs tonight's sweep (conf/sweep/nightly.yaml, or sweep=NAME), goes on with "
+        "one that was cut off, and judges it by the nights before. The keys are those of python "
+        "-m runner; nightly.* say how it is judged.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--night", metavar="DATE", help="that it goes by: 2026-11-26 (today)")
+    parser.add_argument("--judge", action="store_true", help="judge the night, run nothing")
+    decisions = parser.add_argument_group("decisions, added to nightly.accept with a --reason")
+    group = decisions.add_mutually_exclusive_group()
+    group.add_argument("--accept", metavar="TRIAL", help="its change is agreed; * for all")
+    group.add_argument("--retire", metavar="TRIAL", help="it is no longer timed")
+    group.add_argument("--alias", metavar="TRIAL", help="it is --of another, renamed")
+    group.add_argument("--flag", metavar="NIGHT", help="nothing is judged by it")
+    group.add_argument("--baseline", metavar="NIGHT", help="creep is seen against it")
+    decisions.add_argument("--since", metavar="NIGHT", help="of --accept (the last night)")
+    decisions.add_argument("--of", metavar="TRIAL", help="of --alias: its old name or key")
+    decisions.add_argument("--reason", help="who reads it in a year wants to know")
+    options, words = parser.parse_known_args(arguments)
+    if not any(word.lstrip("+").startswith("sweep=") for word in words):
+        words.insert(0, "sweep=nightly")
+    return options, words
+
+
+def _decision(options: argparse.Namespace) -> str | None:
+    kinds = ("accept", "retire", "alias", "flag", "baseline")
+    return next((kind for kind in kinds if getattr(options, kind)), None)
+
+
+def _decide(kind: str, options: argparse.Namespace, settings: Settings) -> int:
+    """Add a decision to the file."""
+    from runner.history import decisions
+    from runner.records.nights import nights_of
+    from runner.sweep.night import name_of
+
+    path = Path(settings.nightly.accept)
+    entry = {kind: getattr(options, kind)}
+    if kind == "accept":
+        nights = nights_of(settings.output_dir, name_of(settings))
+        entry["since"] = options.since or (nights[-1].name if nights else "")
+    if kind == "alias":
+        entry["of"] = options.of or ""
+    entry["reason"] = options.reason or ""
+    try:
+        decisions.append(path, entry)
+    except OSError as error:
+        raise decisions.Undecided(f"{path} can't be written: {error.strerror}") from error
+    print(f"{path}: {', '.join(f'{name}: {value}' for name, value in entry.items())}")
+    return OK
+
+
+def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Settings) -> int:
+    """Run and judge the night, unless another one still runs."""
+    import re
+    import socket
+    from datetime import datetime
+
+    from runner.history.decisions import read
+    from runner.records.locks import Held, locked
+    from runner.records.selection import NothingThere
+    from runner.sweep import night
+
+    now = datetime.now()
+    decisions = read(Path(settings.nightly.accept))  # before hours are spent
+    given = next((word for word in words if word.lstrip("+").startswith("sweep.id=")), None)
+    if given:
+        raise NothingThere(f"{given} is given, but a night is named by its date: --night")
+    if options.night and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", options.night):
+        raise NothingThere(f"--night is {options.night}; expected a date, as in 2026-11-26")
+    name = night.name_of(settings)
+    sweep_id = f"{name}-{options.night}" if options.night else night.tonight(settings, now)
+    if settings.dry_run:
+        return _run([*words, f"sweep.id={sweep_id}"])
+    print(f"{now:%Y-%m-%d %H:%M:%S} {sweep_id} on {socket.gethostname()}", flush=True)
+    settings.output_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(settings.output_dir / night.LOCK, sweep_id):
+            if not options.judge:
+                code = _run([*words, f"sweep.id={sweep_id}"])
+                if code not in (OK, FAILED):
+                    return code
+            return _judge(sweep_id, settings, decisions)
+    except Held as holder:
+        print(f"not started: {holder} is still running", flush=True)
+        return OVERLAP
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run the command line in this process; its exit code."""
+    from runner.__main__ import main as run
+
+    sys.argv = ["runner", *words]
+    try:
+        run()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return OK
+
+
+def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
+    """Judge the night and tell it everywhere; the exit code."""
+    from rich.console import Console
+
+    from runner.pages.nightly import page_of, values_of
+    from runner.pages.page import to_text
+    from runner.sweep import night
+    from runner.tracking.store import TrackingUnavailable
+
+    report, store = night.judged(settings, sweep_id, decisions)
+    code = night.code_of(report.judgement, settings.nightly.allow_inconclusive)
+    files = {}
+    print(flush=True)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    to_text(page_of(report), console)
+    try:
+        files = night.write(report, settings, code)
+        print(f"\nreport    {files['page']}\nhistory   {files['history']}")
+    except OSError as error:
+        print(f"warning: the report can't be written: {error}")
+    if store is not None and files:
+        try:
+            print(f"MLflow    {night.publish(report, store, settings, files)}")
+        except TrackingUnavailable as reason:
+            print(f"warning: MLflow can't be used ({reason}); --judge publishes it later")
+    if settings.nightly.webhook is not None:
+        problem = night.post(settings.nightly.webhook, values_of(report, code))
+        if problem is not None:
+            print(f"warning: nothing was posted to nightly.webhook: {problem}")
+    print(f"exit code {code}: {night.line_of(report)}", flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,326 @@
+"""The report of a night, worst first, for people and for programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from xml.etree import ElementTree
+
+from runner.history.attribution import Attribution, Onset, Step
+from runner.history.nightly import Finding, Judgement
+from runner.history.surroundings import Changed
+from runner.pages.page import Page, Section
+from runner.records.nights import VERSION
+from runner.records.record import utc_now
+from runner.statistics.gate import FEWEST_NIGHTS
+from runner.terminal.layout import Column
+from runner.terminal.table import number
+
+DATED = ("regression", "suspect")  # verdicts of which one asks since when
+HEADINGS = {
+    "regression": "Regressions",
+    "suspect": "Suspects",
+    "inconclusive": "Not decided",
+    "failed": "Failed",
+    "missing": "Missing",
+    "no_baseline": "New, or at a new level",
+    "improvement": "Improvements",
+    "pass": "Passed",
+}
+NAMED = 3  # trials in a line; of more, only their number is told
+CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # not for XML
+
+
+@dataclass(frozen=True)
+class Report:
+    """A judged night, and all that is told of it.
+
+    `commits` lists those between two, `link_of` has the page of a trial in MLflow, if it is there;
+    `seen` is the night that each trial that is no pass was first called so.
+    """
+
+    judgement: Judgement
+    output_dir: str
+    commits: Callable[[str, str], Sequence[str]] = lambda old, new: ()
+    link_of: Mapping[str, str] = field(default_factory=dict)
+    decided: Mapping[str, str | int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    @cached_property
+    def attribution(self) -> Attribution:
+        """Since when, and why."""
+        return Attribution(self.judgement)
+
+    @cached_property
+    def onsets(self) -> Mapping[str, Onset]:
+        """Since when trials are slower, by their identity."""
+        asked = [one.identity for one in self.judgement.findings if one.verdict in DATED]
+        found = {identity: self.attribution.onset(identity) for identity in asked}
+        return {identity: onset for identity, onset in found.items() if onset is not None}
+
+    @cached_property
+    def steps(self) -> Sequence[Step]:
+        """What changes of the driver have done."""
+        return list(self.attribution.steps())
+
+    @cached_property
+    def changed(self) -> Sequence[Changed]:
+        """What differs from the night before."""
+        return self.attribution.since_last_night()
+
+    def reproduce(self, finding: Finding) -> str | None:
+        """The command that runs a trial of tonight again."""
+        processes = self.judgement.night.by_trial.get(finding.identity)
+        if not processes:
+            return None
+        folder = f"{self.output_dir}/{self.judgement.night.sweep_id}/{processes[0].folder}"
+        return f"python -m runner.reproduce {folder}"
+
+
+def headline(judgement: Judgement) -> str:
+    """The night in one line, fit for a chat."""
+    host = next((one.facts.get("host") for one in judgement.night.processes), None)
+    where = f" on {host}" if host else ""
+    parts = [f"{count} {_plural(verdict, count)}" for verdict, count in judgement.counts.items()]
+    worst = [one for one in judgement.findings if one.verdict == "regression"]
+    named = ", ".join(f"{one.title} {_percent(one)}" for one in worst[:NAMED])
+    more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
+    asks = "; all trials together have moved" if judgement.health.question else ""
+    told = f" ({named}{more})" if worst else ""
+    return f"{judgement.night.sweep_id}{where}: {', '.join(parts) or 'nothing timed'}{told}{asks}"
+
+
+def _plural(verdict: str, count: int) -> str:
+    words = {"no_baseline": "new", "pass": "passed"}
+    word = words.get(verdict, verdict)
+    plural = word in ("regression", "suspect", "improvement") and count > 1
+    return f"{word}s" if plural else word
+
+
+def _percent(finding: Finding) -> str:
+    return "" if finding.judged.ratio is None else f"{finding.judged.ratio - 1:+.1%}"
+
+
+def page_of(report: Report) -> Page:
+    """The page: the line, the night's health, then the trials, the worst first."""
+    judgement = report.judgement
+    sections = [Section("Health of the night", tuple(_health(report)))]
+    for verdict in HEADINGS:
+        found = [one for one in judgement.findings if one.verdict == verdict]
+        if found:
+            sections.append(_section(report, verdict, found))
+    began = min((one.began_s for one in judgement.night.processes), default=None)
+    facts = [] if began is None else list(_facts(judgement))
+    return Page(headline(judgement), tuple(facts), tuple(sections))
+
+
+def _facts(judgement: Judgement) -> Iterator[str]:
+    processes = judgement.night.processes
+    first = processes[0].facts
+    device = first.get("gpu") or first.get("cpu") or "unknown device"
+    trials, hours = len(judgement.night.by_trial), sum(one.took_s for one in processes) / 3600
+    yield f"{trials} trials, {len(processes)} processes, {hours:.2f} h of timing, {device}"
+    software = (
+        f"{name} {first[name]}" for name in ("torch", "gpu_driver", "cuda") if name in first
+    )
+    yield ", ".join(software)
+
+
+def _health(report: Report) -> Iterator[str]:
+    judgement, health = report.judgement, report.judgement.health
+    counted = len(judgement.before) - len(judgement.flagged)
+    yield f"judged by {counted} night{'s' if counted != 1 else ''} before it"
+    if counted < FEWEST_NIGHTS:
+        yield f"below {FEWEST_NIGHTS} nights nothing is called a regression, only suspect"
+    if health.shift is not None:
+        question = (
+            ": machine or software? nothing will be judged by tonight" if health.question else ""
+        )
+        yield f"all trials together moved by {health.shift:+.2%}{question}"
+    if health.widened > 1.005:
+        yield f"trials moved {health.widened:.2f} times as much as nights do: intervals are wider"
+    if health.detectable is not None:
+        yield f"a slowdown of {health.detectable:.1%} would have been seen in 4 of 5 cases"
+    if judgement.pinned:
+        first, last = judgement.pinned[0], judgement.pinned[-1]
+        yield f"creep is looked for against {first if first == last else f'{first} to {last}'}"
+    for night, why in judgement.flagged.items():
+        yield f"{night} is left out: {why}"
+    yield from (f"changed since the night before: {one}" for one in _told(report, report.changed))
+    for step in report.steps:
+        yield _step(step)
+    yield from (*report.notes, *judgement.notes)
+
+
+def _told(report: Report, changes: Sequence[Changed]) -> Iterator[str]:
+    """Changes, a new commit with what lies between it and the old one."""
+    for one in changes:
+        yield str(one)
+        if one.name == "git_commit" and len(one.before) == len(one.after) == 1:
+            yield from (
+                f"commit {commit}" for commit in report.commits(one.before[0], one.after[0])
+            )
+
+
+def _step(step: Step) -> str:
+    told = ", ".join(map(str, step.changed)) or "the driver"
+    pairs = list(zip(step.titles, step.found.trials, strict=True))
+    moved = [(title, one) for title, one in pairs if one.verdict in ("slower", "faster")]
+    moved.sort(key=lambda pair: -abs(pair[1].ratio - 1))
+    named = ", ".join(f"{title} {one.ratio - 1:+.1%}" for title, one in moved[:NAMED])
+    rest = f", and {len(moved) - NAMED} more" if len(moved) > NAMED else ""
+    shift = f"all together {step.found.shift:+.2%}, " if step.found.shift is not None else ""
+    verdict = f"{named}{rest}" if moved else f"no trial of {len(pairs)} has moved"
+    return f"new segment since {step.night} ({told}): {shift}{verdict}"
+
+
+def _section(report: Report, verdict: str, found: Sequence[Finding]) -> Section:
+    lines = [
+        line
+        for one in found
+        for line in (_details(report, one) if verdict in DATED else [_reason(one)])
+        if line
+    ]
+    columns = _columns(report, found) if any(one.judged.ratio for one in found) else ()
+    return Section(HEADINGS[verdict], tuple(lines), columns, folded=verdict == "pass")
+
+
+def _reason(finding: Finding) -> str:
+    if finding.why:
+        return f"{finding.title}: {finding.why}"
+    judged = finding.judged
+    if finding.verdict == "inconclusive" and judged.ci is not None and judged.detectable:
+        return (
+            f"{finding.title}: could not exclude {judged.ci[1] - 1:+.1%}; such a night finds "
+            f"{judged.detectable:.1%}"
+        )
+    return ""
+
+
+def _details(report: Report, finding: Finding) -> Iterator[str]:
+    """What one wants to know of a trial that has become slower."""
+    onset = report.onsets.get(finding.identity)
+    if finding.creep and report.judgement.pinned:
+        yield (
+            f"{finding.title}: crept, seen against {report.judgement.pinned[0]} to "
+            f"{report.judgement.pinned[-1]} only"
+        )
+    if onset is not None:
+        yield f"{finding.title}: began {onset}, last good {onset.before}"
+        changes = list(_told(report, onset.changed))
+        yield from (f"{finding.title}: {one}" for one in changes)
+        if not changes:
+            yield f"{finding.title}: nothing recorded of the environment had changed there"
+    if link := report.link_of.get(finding.identity):
+        yield f"{finding.title}: {link}"
+    if command := report.reproduce(finding):
+        yield f"{finding.title}: {command}"
+
+
+def _columns(report: Report, found: Sequence[Finding]) -> tuple[Column, ...]:
+    judged = [one.judged for one in found]
+    onsets = [str(report.onsets.get(one.identity, "")) for one in found]
+    intervals = [f"{one.ci[0]:.3f} to {one.ci[1]:.3f}" if one.ci else "" for one in judged]
+    return (
+        Column("trial", tuple(one.title for one in found), text=True),
+        Column("before ms", tuple(number(one.before_ms) for one in judged)),
+        Column("tonight ms", tuple(number(one.tonight_ms) for one in judged)),
+        Column("ratio", tuple("" if one.ratio is None else f"{one.ratio:.3f}" for one in judged)),
+        Column("95 % interval", tuple(intervals), spare=2),
+        Column("finds %", tuple(_share(one.detectable) for one in judged), spare=1),
+        Column("nights", tuple(str(one.nights) for one in judged), spare=1),
+        *([Column("since", tuple(onsets), text=True, spare=3)] if any(onsets) else []),
+        Column("verdict", tuple(one.verdict for one in found), text=True),
+    )
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def values_of(report: Report, code: int) -> dict[str, Any]:
+    """The same for programs: JSON of version 1."""
+    judgement, health = report.judgement, report.judgement.health
+    return {
+        "version": VERSION,
+        "night": judgement.night.sweep_id,
+        "judged_at": utc_now(),
+        "headline": headline(judgement),
+        "exit_code": code,
+        "counts": dict(judgement.counts),
+        "health": {
+            "nights": [night.sweep_id for night in judgement.before],
+            "flagged": dict(judgement.flagged),
+            "pinned": list(judgement.pinned),
+            "shift": health.shift,
+            "question": health.question,
+            "widened": health.widened,
+            "detectable": health.detectable,
+        },
+        "changed": list(map(str, report.changed)),
+        "steps": list(map(_step, report.steps)),
+        "notes": [*report.notes, *judgement.notes],
+        "decisions": dict(report.decided),
+        "trials": [_values_of(report, one) for one in judgement.findings],
+    }
+
+
+def _values_of(report: Report, finding: Finding) -> dict[str, Any]:
+    judged, onset = finding.judged, report.onsets.get(finding.identity)
+    return {
+        "identity": finding.identity,
+        "title": finding.title,
+        "verdict": finding.verdict,
+        "why": finding.why,
+        "creep": finding.creep,
+        **{name: value for name, value in vars(judged).items() if name != "verdict"},
+        "processes": len(report.judgement.night.by_trial.get(finding.identity, [])),
+        "onset": onset
+        and {
+            "first": onset.first,
+            "last": onset.last,
+            "before": onset.before,
+            "changed": list(map(str, onset.changed)),
+        },
+        "reproduce": report.reproduce(finding),
+        "mlflow": report.link_of.get(finding.identity),
+    }
+
+
+def junit_of(report: Report) -> str:
+    """The same for CI systems: a test for each trial."""
+    judgement = report.judgement
+    kinds = {"regression": "failure", "failed": "error", "missing": "error", "pass": ""}
+    kinds["improvement"] = ""
+    counts = judgement.counts
+    suite = ElementTree.Element(
+        "testsuite",
+        name=judgement.night.sweep_id,
+        tests=str(len(judgement.findings)),
+        failures=str(counts.get("regression", 0)),
+        errors=str(counts.get("failed", 0) + counts.get("missing", 0)),
+        skipped=str(sum(counts.get(v, 0) for v in ("suspect", "inconclusive", "no_baseline"))),
+    )
+    for finding in judgement.findings:
+        processes = judgement.night.by_trial.get(finding.identity, [])
+        case = ElementTree.SubElement(
+            suite,
+            "testcase",
+            classname="runner.nightly",
+            name=_clean(finding.title),
+            time=f"{sum(one.took_s for one in processes):.3f}",
+        )
+        if kind := kinds.get(finding.verdict, "skipped"):
+            details = [*_details(report, finding)] if finding.verdict in DATED else []
+            told = f"{finding.verdict} {_percent(finding)} {finding.why}".strip()
+            child = ElementTree.SubElement(case, kind, message=_clean(told))
+            child.text = _clean("\n".join(details))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _clean(text: str) -> str:
+    return CONTROL.sub("?", text)

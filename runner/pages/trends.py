@@ -1,0 +1,115 @@
+"""One page for all nights: the line of each trial with its intervals, the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import plotly.graph_objects as go
+
+from runner.history.nightly import Finding, Judgement
+from runner.pages.page import Page, Plot, Section
+from runner.pages.plots import COLOURS, GREY, make_plot
+from runner.records.brief import DRIVERS, MACHINE, Brief
+from runner.records.nights import Night
+from runner.statistics.processes import combine
+
+MOST_DRAWN = 300  # trials
+DATE_LENGTH = len("2026-11-26")
+BAD = ("regression", "failed", "missing")
+
+
+def page_of(judgement: Judgement, name: str) -> Page:
+    """The page of all nights that are known; `name` is what their sweeps have in common."""
+    nights = judgement.nights
+    facts = [
+        f"{len(nights)} nights, {nights[0].sweep_id} to {nights[-1].sweep_id}, "
+        f"{len(judgement.findings)} trials, the worst first",
+        "a point is a night's typical latency, its bar the 95 % interval between processes",
+    ]
+    if judgement.flagged:
+        facts.append("grey crosses: nights that nothing is judged by")
+    shown = judgement.findings[:MOST_DRAWN]
+    sections = [Section(_heading(one), plots=(_trend(judgement, one),)) for one in shown]
+    if len(judgement.findings) > MOST_DRAWN:
+        rest = len(judgement.findings) - MOST_DRAWN
+        sections.append(Section("", (f"{rest} more trials, that have passed, are not drawn",)))
+    return Page(f"{name}: all nights", tuple(facts), tuple(sections))
+
+
+def _heading(finding: Finding) -> str:
+    ratio = finding.judged.ratio
+    change = "" if ratio is None else f" {ratio - 1:+.1%}"
+    return f"{finding.title}: {finding.verdict.replace('_', ' ')}{change}"
+
+
+def _trend(judgement: Judgement, finding: Finding) -> Plot:
+    nights = judgement.nights
+    found = [(night, night.by_trial.get(finding.identity, [])) for night in nights]
+    timed = [(night, some) for night, all_ in found if (some := _timed(all_))]
+    counted = [(n, some) for n, some in timed if n.sweep_id not in judgement.flagged]
+    left_out = [(n, some) for n, some in timed if n.sweep_id in judgement.flagged]
+    colour = COLOURS[1] if finding.verdict in BAD else COLOURS[0]
+    traces = [
+        _points(counted, "nights", {"color": colour, "size": 7}, "lines+markers"),
+        _points(left_out, "flagged", {"color": GREY, "symbol": "x", "size": 9}, "markers"),
+    ]
+    plot = make_plot(
+        [trace for trace in traces if len(trace.x)],
+        "",
+        "",
+        "latency (ms)",
+        f"{finding.title} over {len(timed)} nights",
+        height=260,
+        margin={"l": 70, "r": 20, "t": 20, "b": 40},
+        showlegend=False,
+    )
+    plot.figure.update_xaxes(type="date", tickformat="%d %b", nticks=12)
+    for day, what in _segments(timed):
+        plot.figure.add_vline(x=day, line={"color": GREY, "dash": "dot"})
+        plot.figure.add_annotation(
+            x=day, y=1, yref="paper", text=what, showarrow=False, xanchor="left", font={"size": 11}
+        )
+    if finding.judged.before_ms is not None:
+        plot.figure.add_hline(y=finding.judged.before_ms, line={"color": GREY, "width": 1})
+    return plot
+
+
+def _timed(processes: Sequence[Brief]) -> list[Brief]:
+    return [one for one in processes if one.typical_ms is not None]
+
+
+def _points(
+    nights: Sequence[tuple[Night, Sequence[Brief]]], name: str, marker: dict[str, object], mode: str
+) -> go.Scatter:
+    combined = [combine([one.typical_ms or 0.0 for one in some]) for _, some in nights]
+    bounds = [one.ci_ms or (one.median_ms, one.median_ms) for one in combined]
+    return go.Scatter(
+        x=[_day(night) for night, _ in nights],
+        y=[one.median_ms for one in combined],
+        error_y={
+            "type": "data",
+            "array": [b[1] - one.median_ms for one, b in zip(combined, bounds, strict=True)],
+            "arrayminus": [one.median_ms - b[0] for one, b in zip(combined, bounds, strict=True)],
+            "thickness": 1.2,
+            "width": 3,
+        },
+        mode=mode,
+        name=name,
+        marker=marker,
+        line={"width": 1.5},
+        hovertext=[night.sweep_id for night, _ in nights],
+    )
+
+
+def _segments(timed: Sequence[tuple[Night, Sequence[Brief]]]) -> Iterator[tuple[str, str]]:
+    """Where the machine or its driver has changed, and what of it."""
+    for (_, before), (night, after) in pairwise(timed):
+        old, new = before[0].facts, after[0].facts
+        changes = [f"{k} {new.get(k)}" for k in MACHINE + DRIVERS if old.get(k) != new.get(k)]
+        if changes:
+            yield _day(night), ", ".join(changes)
+
+
+def _day(night: Night) -> str:
+    return night.sweep_id[-DATE_LENGTH:]

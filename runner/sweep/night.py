@@ -1,0 +1,204 @@
+"""A night around its sweep: which one it is, what it is judged by, and where that is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from runner.config.parse import Settings
+from runner.history.decisions import Decisions, fingerprint, still_holds
+from runner.history.nightly import Judgement, judge_night
+from runner.host.environment import commits_between
+from runner.host.secrets import redact
+from runner.pages import trends
+from runner.pages.nightly import Report, headline, junit_of, page_of, values_of
+from runner.pages.page import to_html, to_markdown
+from runner.records.manifest import load_manifest
+from runner.records.nights import VERDICTS, Night, load_night, nights_of
+from runner.records.selection import NothingThere
+from runner.records.store import UnreadableRecord, write_whole
+from runner.sweep.resume import unfinished
+from runner.tracking import nights as tracked
+from runner.tracking.store import Store, TrackingUnavailable, open_store
+
+LOCK = ".nightly.lock"  # below output_dir
+HTML, MARKDOWN, JUNIT = "night.html", "night.md", "junit.xml"
+SAME_NIGHT = timedelta(hours=20)  # for which a night that was cut off is gone on with
+DEEP = 4  # windows of nights that are read from disk, as some may be flagged
+POST_S = 10.0
+
+
+def name_of(settings: Settings) -> str:
+    """What the nights of a sweep are called."""
+    return settings.name or "nightly"
+
+
+def tonight(settings: Settings, now: datetime) -> str:
+    """The night to run: one that was cut off some hours ago, else that of today."""
+    for folder in nights_of(settings.output_dir, name_of(settings))[-1:]:
+        try:
+            manifest = load_manifest(folder)
+        except UnreadableRecord:
+            continue  # it can't be gone on with; the sweep tells it if it is today's
+        planned_at = datetime.fromisoformat(manifest.planned_at)
+        recent = now.astimezone() - planned_at < SAME_NIGHT
+        if recent and unfinished(manifest, folder, settings.retry) is not None:
+            return folder.name
+    return f"{name_of(settings)}-{now:%Y-%m-%d}"
+
+
+def judged(settings: Settings, sweep_id: str, decisions: Decisions) -> tuple[Report, Store | None]:
+    """The report of a night, and the store it is to be published in, if that can be had.
+
+    Raises NothingThere for a night that has left nothing.
+    """
+    notes: list[str] = []
+    store, links = None, dict[str, str]()
+    if settings.tracking.kind != "off":
+        tracking = settings.tracking
+        try:
+            store = open_store(tracking.uri, tracking.experiment, settings.output_dir)
+            links = tracked.links(store, sweep_id)
+        except TrackingUnavailable as reason:
+            notes.append(f"MLflow can't be used: {reason}")
+            store = None
+    if settings.nightly.history == "mlflow":
+        night, before = _from_mlflow(store, settings, sweep_id, decisions)
+    else:
+        night, before = _from_disk(settings, sweep_id, decisions, notes)
+    notes += _rewritten(settings, before, decisions)
+    judgement = judge_night(night, before, decisions, settings.nightly.window)
+    report = Report(
+        judgement,
+        str(settings.output_dir),
+        partial(commits_between, Path.cwd()),
+        links,
+        fingerprint(decisions.text),
+        notes,
+    )
+    return report, store
+
+
+def _from_disk(
+    settings: Settings, sweep_id: str, decisions: Decisions, notes: list[str]
+) -> tuple[Night, list[Night]]:
+    try:
+        night = load_night(settings.output_dir / sweep_id)
+    except UnreadableRecord as error:
+        raise NothingThere(f"there is no night {sweep_id}: {error}") from error
+    folders = [f for f in nights_of(settings.output_dir, name_of(settings)) if f.name < sweep_id]
+    wanted = _wanted([folder.name for folder in folders], decisions, settings.nightly.window, DEEP)
+    before = []
+    for folder in folders:
+        if folder.name in wanted:
+            try:
+                before.append(load_night(folder))
+            except UnreadableRecord as error:
+                notes.append(str(error))
+    return night, before
+
+
+def _from_mlflow(
+    store: Store | None, settings: Settings, sweep_id: str, decisions: Decisions
+) -> tuple[Night, list[Night]]:
+    if store is None:
+        raise NothingThere("nightly.history=mlflow, but there is no MLflow to read it from")
+    try:
+        names = [n for n in tracked.names_of_nights(store, name_of(settings)) if n < sweep_id]
+        wanted = _wanted(names, decisions, settings.nightly.window, 1)
+        before = [tracked.load_night(store, name) for name in names if name in wanted]
+        try:
+            return load_night(settings.output_dir / sweep_id), before
+        except UnreadableRecord:
+            return tracked.load_night(store, sweep_id), before
+    except TrackingUnavailable as reason:
+        raise NothingThere(f"the nights are not to be had from MLflow: {reason}") from reason
+
+
+def _wanted(names: Sequence[str], decisions: Decisions, window: int, deep: int) -> set[str]:
+    """The nights that are read: the last ones, and those that creep is seen against."""
+    pinned = [name for name in names if decisions.baseline and name <= decisions.baseline]
+    first = names[:window] if decisions.baseline is None and deep > 1 else []
+    return {*names[-deep * window :], *pinned[-window:], *first}
+
+
+def _rewritten(settings: Settings, before: Sequence[Night], decisions: Decisions) -> Sequence[str]:
+    """That the file of decisions no longer says what it said last night."""
+    for night in reversed(before):
+        try:
+            text = (settings.output_dir / night.sweep_id / VERDICTS).read_text(encoding="utf-8")
+            then = json.loads(text)["decisions"]
+            if still_holds(decisions.text, then):
+                return ()
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        path = settings.nightly.accept
+        return (f"{path} was changed since {night.sweep_id}: expected entries at its end only",)
+    return ()
+
+
+def code_of(judgement: Judgement, allow_inconclusive: float) -> int:
+    """The exit code: the gravest of what was found."""
+    counts = judgement.counts
+    if counts.get("regression"):
+        return 3
+    if counts.get("failed") or counts.get("missing"):
+        return 4
+    compared = len(judgement.findings) - counts.get("no_baseline", 0)
+    if not compared:
+        return 6
+    undecided = counts.get("inconclusive", 0) + counts.get("suspect", 0)
+    return 5 if judgement.health.question or undecided > allow_inconclusive * compared else 0
+
+
+def write(report: Report, settings: Settings, code: int) -> dict[str, Path]:
+    """Write the report in all its forms, and the page of all nights. Raises OSError."""
+    folder = settings.output_dir / report.judgement.night.sweep_id
+    name = name_of(settings)
+    page = page_of(report)
+    files = {
+        "verdicts": folder / VERDICTS,
+        "page": folder / HTML,
+        "markdown": folder / MARKDOWN,
+        "junit": folder / JUNIT,
+        "history": settings.output_dir / f"{name}.html",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(values_of(report, code), files["verdicts"])
+    files["page"].write_text(to_html(page), encoding="utf-8")
+    files["markdown"].write_text(to_markdown(page), encoding="utf-8")
+    files["junit"].write_text(junit_of(report), encoding="utf-8")
+    history = trends.page_of(report.judgement, name)
+    files["history"].write_text(to_html(history), encoding="utf-8")
+    return files
+
+
+def publish(report: Report, store: Store, settings: Settings, files: Mapping[str, Path]) -> str:
+    """Put the report into MLflow; the link to the trends. Raises TrackingUnavailable."""
+    values = json.loads(files["verdicts"].read_text(encoding="utf-8"))
+    night, name = report.judgement.night, name_of(settings)
+    tracked.publish(store, night.sweep_id, values, list(files.values()))
+    tracked.publish_trends(store, name, report.judgement.nights, values)
+    return tracked.trends_link(store, name)
+
+
+def post(url: str, values: Mapping[str, Any]) -> str | None:
+    """Post the result as JSON, `text` for a chat included; why it could not be, if so."""
+    body = json.dumps({"text": values["headline"], **values}).encode()
+    try:
+        request = Request(url, body, {"Content-Type": "application/json"}, method="POST")
+        with urlopen(request, timeout=POST_S):
+            return None
+    except (URLError, OSError, ValueError) as error:
+        return redact(str(error))
+
+
+def line_of(report: Report) -> str:
+    """The night in one line."""
+    return headline(report.judgement)
