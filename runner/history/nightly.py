@@ -237,8 +237,9 @@ def _finding(
     if failed and judged.verdict != "regression":
         return found("failed", judged, f"{len(failed)} of {len(processes)}: {failed[0].unfit}")
     if not processes:
-        planned = identity in tonight.planned
-        return found("missing", judged, "planned, but not run" if planned else "not planned")
+        if identity in tonight.planned:
+            return found("missing", judged, "planned, but not run")
+        return found("missing", judged, "not planned; once it is --retire'd, no longer missed")
     if all(one.typical_ms is None for one in processes):
         return found("inconclusive", Judged("inconclusive"), str(processes[0].unfit))
     if judged.verdict == "no_baseline":

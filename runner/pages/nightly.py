@@ -121,8 +121,8 @@ def _facts(judgement: Judgement) -> Iterator[str]:
     processes = judgement.night.processes
     first = processes[0].facts
     device = first.get("gpu") or first.get("cpu") or "unknown device"
-    trials, hours = len(judgement.night.by_trial), sum(one.took_s for one in processes) / 3600
-    yield f"{trials} trials, {len(processes)} processes, {hours:.2f} h of timing, {device}"
+    trials, minutes = len(judgement.night.by_trial), sum(one.took_s for one in processes) / 60
+    yield f"{trials} trials, {len(processes)} processes in {minutes:.1f} min, {device}"
     software = (
         f"{name} {first[name]}" for name in ("torch", "gpu_driver", "cuda") if name in first
     )
@@ -184,6 +184,8 @@ def _section(report: Report, verdict: str, found: Sequence[Finding]) -> Section:
         for line in (_details(report, one) if verdict in DATED else [_reason(one)])
         if line
     ]
+    if verdict == "pass":
+        lines = [f"{len(found)} trial{'s' if len(found) > 1 else ''}, a slowdown of 5 % excluded"]
     columns = _columns(report, found) if any(one.judged.ratio for one in found) else ()
     return Section(HEADINGS[verdict], tuple(lines), columns, folded=verdict == "pass")
 
@@ -202,22 +204,17 @@ def _reason(finding: Finding) -> str:
 
 def _details(report: Report, finding: Finding) -> Iterator[str]:
     """What one wants to know of a trial that has become slower."""
-    onset = report.onsets.get(finding.identity)
-    if finding.creep and report.judgement.pinned:
-        yield (
-            f"{finding.title}: crept, seen against {report.judgement.pinned[0]} to "
-            f"{report.judgement.pinned[-1]} only"
-        )
+    pinned, onset = report.judgement.pinned, report.onsets.get(finding.identity)
+    crept = f"crept, seen against {pinned[0]} to {pinned[-1]} only; " if finding.creep else ""
     if onset is not None:
-        yield f"{finding.title}: began {onset}, last good {onset.before}"
         changes = list(_told(report, onset.changed))
-        yield from (f"{finding.title}: {one}" for one in changes)
-        if not changes:
-            yield f"{finding.title}: nothing recorded of the environment had changed there"
-    if link := report.link_of.get(finding.identity):
-        yield f"{finding.title}: {link}"
-    if command := report.reproduce(finding):
-        yield f"{finding.title}: {command}"
+        told = "; ".join(changes) or "nothing recorded of the environment had changed there"
+        yield f"{finding.title}: {crept}began {onset}, last good {onset.before}; {told}"
+    elif crept:
+        yield f"{finding.title}: {crept}since when can't be told"
+    if finding.verdict == "regression":
+        places = (report.link_of.get(finding.identity), report.reproduce(finding))
+        yield from (f"{finding.title}: {place}" for place in places if place)
 
 
 def _columns(report: Report, found: Sequence[Finding]) -> tuple[Column, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -15,6 +16,8 @@ from runner.records.nights import Night
 from runner.statistics.processes import combine
 
 MOST_DRAWN = 300  # trials
+MOST_TICKS = 12
+LEAST_SPAN = 0.05  # of the vertical axis, as a share of the latency
 DATE_LENGTH = len("2026-11-26")
 BAD = ("regression", "failed", "missing")
 
@@ -64,7 +67,16 @@ def _trend(judgement: Judgement, finding: Finding) -> Plot:
         margin={"l": 70, "r": 20, "t": 20, "b": 40},
         showlegend=False,
     )
-    plot.figure.update_xaxes(type="date", tickformat="%d %b", nticks=12)
+    days = [_day(night) for night in nights]
+    plot.figure.update_xaxes(
+        type="date", tickformat="%d %b", tickvals=days[:: max(1, len(days) // MOST_TICKS)]
+    )
+    times = [one.typical_ms or 0.0 for _, some in timed for one in some]
+    if times:  # noise of some permille is not to look like a mountain range
+        margin = LEAST_SPAN / 2 * statistics.median(times)
+        low, high = min(times), max(times)
+        middle, half = (low + high) / 2, max(margin, 0.55 * (high - low))
+        plot.figure.update_yaxes(range=[middle - half, middle + half])
     for day, what in _segments(timed):
         plot.figure.add_vline(x=day, line={"color": GREY, "dash": "dot"})
         plot.figure.add_annotation(

@@ -59,6 +59,9 @@ def judged(settings: Settings, sweep_id: str, decisions: Decisions) -> tuple[Rep
     Raises NothingThere for a night that has left nothing.
     """
     notes: list[str] = []
+    on_disk = settings.nightly.history == "disk"
+    if on_disk:
+        night, before = _from_disk(settings, sweep_id, decisions, notes)
     store, links = None, dict[str, str]()
     if settings.tracking.kind != "off":
         tracking = settings.tracking
@@ -68,10 +71,8 @@ def judged(settings: Settings, sweep_id: str, decisions: Decisions) -> tuple[Rep
         except TrackingUnavailable as reason:
             notes.append(f"MLflow can't be used: {reason}")
             store = None
-    if settings.nightly.history == "mlflow":
+    if not on_disk:
         night, before = _from_mlflow(store, settings, sweep_id, decisions)
-    else:
-        night, before = _from_disk(settings, sweep_id, decisions, notes)
     notes += _rewritten(settings, before, decisions)
     judgement = judge_night(night, before, decisions, settings.nightly.window)
     report = Report(

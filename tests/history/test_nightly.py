@@ -78,7 +78,7 @@ def test_trials_that_come_and_go_are_told_as_what_they_are():
     tonight = make_night(9, {"a": 10.0, "new": 5.0}, planned=["c"], unfit={})
     found = judge_night(tonight, make_nights(8), Decisions())
     assert verdicts(found) == {"b": "missing", "c": "missing", "new": "no_baseline", "a": "pass"}
-    assert why(found, "b") == "not planned"
+    assert why(found, "b") == "not planned; once it is --retire'd, no longer missed"
     assert why(found, "c") == "planned, but not run"
     retired = judge_night(tonight, make_nights(8), decided(retire="b 64px"))
     assert "b" not in verdicts(retired)
