@@ -18,6 +18,12 @@ class Brief(torch.nn.Module):
         time.sleep(0.003)
         return x
 
+class Steady(torch.nn.Module):
+    """Takes 6 ms, or what SLOW makes of it."""
+    def forward(self, x):
+        time.sleep(0.006 * float(os.environ.get("SLOW", "1")))
+        return x
+
 class SlowStart(torch.nn.Module):
     """Its first 30 calls take six times as long as the others."""
     def __init__(self):

@@ -32,11 +32,11 @@ class Ran:
         return sorted(found, key=lambda record: record.started_at)
 
 
-def run_in(folder: Path, *arguments: str, **variables: str) -> Ran:
-    """Run `python -m runner` in `folder`."""
+def run_in(folder: Path, *arguments: str, door: str = "runner", **variables: str) -> Ran:
+    """Run `python -m runner` or another door in `folder`."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
     done = subprocess.run(
-        [sys.executable, "-m", "runner", *arguments],
+        [sys.executable, "-m", door, *arguments],
         cwd=folder,
         env=environment | {"PYTHONPATH": str(ROOT)} | variables,
         capture_output=True,
@@ -59,10 +59,10 @@ def run_doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-def start_in(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start_in(folder: Path, *arguments: str, door: str = "runner") -> subprocess.Popen[str]:
     """Start `python -m runner` in `folder`, as a terminal does: Ctrl-C reaches its group."""
     return subprocess.Popen(
-        [sys.executable, "-m", "runner", *arguments],
+        [sys.executable, "-m", door, *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

@@ -1,0 +1,139 @@
+"""Whole nights through the real program: measured, judged, published, cut off and gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from fakes.networks import NETWORKS
+from fakes.program import run_in, start_in
+
+pytestmark = pytest.mark.slow
+
+DOOR = "runner.nightly"
+SMALL = (
+    *(
+        "model=custom",
+        "model.target=networks.Brief,networks.Steady,torchvision.models.squeezenet1_1",
+    ),
+    *("input.size=32", "input.batch_size=1", "timing.warmup=5", "timing.iterations=40"),
+    *("sweep.repeats=3", "runtime.threads=1"),
+)
+
+
+def night(folder, day, *words, **variables):
+    return run_in(folder, *words, "--night", f"2026-11-{day:02d}", door=DOOR, **variables)
+
+
+def said(folder, day):
+    return json.loads((folder / f"outputs/nightly-2026-11-{day:02d}/gate.json").read_text())
+
+
+def copied(folder, day, to):
+    """One night more, as a measured one but for some permille."""
+    random = np.random.default_rng(to)
+    source, target = (folder / f"outputs/nightly-2026-11-{n:02d}" for n in (day, to))
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("index.json", "mlflow.jsonl"))
+    later = timedelta(days=to - day)
+    for path in target.glob("*/record.json"):
+        values = json.loads(path.read_text())
+        values["summary"]["p50_ms"] *= float(np.exp(random.normal(0, 0.003)))
+        for name in ("started_at", "ended_at"):
+            values[name] = (datetime.fromisoformat(values[name]) + later).isoformat()
+        path.write_text(json.dumps(values))
+
+
+def test_nights_unchanged_pass_and_a_planted_slowdown_is_found_and_no_other(tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    first = night(tmp_path, 1, *SMALL)
+    assert first.code == 6, first.out + first.err
+    assert "nightly-2026-11-01 on " in first.out.splitlines()[0]
+    unchanged = night(tmp_path, 2, *SMALL)
+    assert unchanged.code in (0, 5), unchanged.out + unchanged.err
+    assert "regression" not in said(tmp_path, 2)["counts"]
+    for day in (3, 4, 5):
+        copied(tmp_path, 2, day)
+    slow = night(tmp_path, 6, *SMALL, SLOW="1.15")
+    assert slow.code == 3, slow.out + slow.err
+    named = [one["title"] for one in said(tmp_path, 6)["trials"] if one["verdict"] == "regression"]
+    assert named == ["networks.Steady 32px b1 w5 wall"]
+    assert "exit code 3: nightly-2026-11-06 on " in slow.out.splitlines()[-1]
+    in_mlflow(tmp_path)
+
+
+def in_mlflow(folder):
+    """The verdicts stand on the trials' runs, the report on that of the night, and trends on."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
+    (experiment,) = [one for one in client.search_experiments() if one.name == "runner"]
+
+    def runs(query):
+        return client.search_runs([experiment.experiment_id], query)
+
+    red = runs("tags.gate = 'regression' and tags.`runner.kind` = 'trial'")
+    assert {run.data.tags["runner.sweep"] for run in red} == {"nightly-2026-11-06"}
+    assert len(red) == 3
+    (parent,) = runs("tags.`runner.kind` = 'sweep' and tags.`runner.sweep` = 'nightly-2026-11-06'")
+    assert parent.data.tags["gate.exit_code"] == "3"
+    assert parent.data.metrics["gate/regression"] == 1
+    there = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
+    assert {"night.html", "night.md", "gate.json", "junit.xml", "nightly.html"} <= there
+    trends = runs("tags.`runner.kind` = 'curve' and tags.`runner.axis` = 'night'")
+    assert len(trends) == 3
+    steady = next(run for run in trends if "Steady" in run.info.run_name)
+    points = client.get_metric_history(steady.info.run_id, "lat_ms/p50")
+    assert sorted(point.step for point in points) == [1, 2, 3, 4, 5, 6]
+    assert max(points, key=lambda point: point.value).step == 6
+
+
+LONG = (
+    *("model=custom", "model.target=networks.Sleep", "input.size=8,16,24", "timing.warmup=1"),
+    *("input.batch_size=1", "timing.iterations=20", "sweep.repeats=1", "tracking=off"),
+)
+
+
+def cut_off(folder, number, records):
+    """Start the night and end it by a signal once it has so many records; its exit code."""
+    process = start_in(folder, *LONG, door=DOOR)
+    until = time.monotonic() + 120
+    while len(list(folder.glob("outputs/*/*/record.json"))) < records:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    os.kill(process.pid, number)
+    process.communicate(timeout=60)
+    return process.returncode
+
+
+def test_a_night_that_is_cut_off_goes_on_as_the_same_night(tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    assert cut_off(tmp_path, signal.SIGTERM, 1) == 130
+    assert cut_off(tmp_path, signal.SIGKILL, 2) == -signal.SIGKILL
+    ran = run_in(tmp_path, *LONG, door=DOOR)
+    assert ran.code == 6, ran.out + ran.err  # no night before it
+    (folder,) = tmp_path.glob("outputs/nightly-*")
+    assert f"going on with {folder.name}" in ran.out
+    assert len(list(folder.glob("*/record.json"))) == 3
+    again = run_in(tmp_path, *LONG, door=DOOR)  # a second start on the same day
+    assert "3 of 3 trials are there" in again.out
+    assert again.code == 6
+    assert list(tmp_path.glob("outputs/nightly-*")) == [folder]
+
+
+def test_a_trial_that_fails_has_its_code_and_the_others_are_judged(tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    words = [word.replace("networks.Sleep", "networks.Brief,networks.Raises") for word in LONG]
+    ran = run_in(tmp_path, *words, door=DOOR)
+    assert ran.code == 4, ran.out + ran.err
+    assert "1 of 1: failed: " in ran.out
+    assert "hunter2" not in ran.out + ran.err
+    listed = run_in(tmp_path, *words, "dry_run=true", door=DOOR)
+    assert listed.code == 0
+    assert "a dry run: nothing was run" in listed.out
