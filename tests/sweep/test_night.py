@@ -49,6 +49,7 @@ def copied(folder, day, to):
         path.write_text(json.dumps(values))
 
 
+@pytest.mark.filterwarnings("ignore")  # MLflow's own
 def test_nights_unchanged_pass_and_a_planted_slowdown_is_found_and_no_other(tmp_path):
     (tmp_path / "networks.py").write_text(NETWORKS)
     first = night(tmp_path, 1, *SMALL)
