@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from runner.config.parse import Settings
     from runner.history.decisions import Decisions
 
-OK, FAILED, USAGE, OVERLAP = 0, 1, 2, 7  # what the gate says lies between
+OK, FAILED, USAGE, OVERLAP, INTERRUPTED = 0, 1, 2, 7, 130  # what the gate says lies between
 EXIT_CODES = """exit codes: 0 passed, 1 a crash, 2 bad command or configuration, 3 a regression,
 4 trials failed or are missing, 5 more are undecided than nightly.allow_inconclusive or all trials
 together have moved, 6 there is no night to compare with, 7 another night is still running,
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         told = "; ".join(map(str, error.problems))
     except (Undecided, NothingThere) as error:
         told = str(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     from runner.host.secrets import redact
 
     print(f"runner.nightly: {redact(told)}", file=sys.stderr)
@@ -125,7 +127,10 @@ def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Set
     if settings.dry_run:
         return _run([*words, f"sweep.id={sweep_id}"])
     print(f"{now:%Y-%m-%d %H:%M:%S} {sweep_id} on {socket.gethostname()}", flush=True)
-    settings.output_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NothingThere(f"output_dir is {settings.output_dir}: {error.strerror}") from error
     try:
         with locked(settings.output_dir / night.LOCK, sweep_id):
             if not options.judge:
@@ -140,6 +145,8 @@ def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Set
 
 def _run(words: Sequence[str]) -> int:
     """Run the command line in this process; its exit code."""
+    import signal
+
     from runner.__main__ import main as run
 
     sys.argv = ["runner", *words]
@@ -147,6 +154,9 @@ def _run(words: Sequence[str]) -> int:
         run()
     except SystemExit as end:
         return int(end.code or 0)
+    finally:  # it ends by letting nothing interrupt it any more
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return OK
 
 

@@ -187,6 +187,7 @@ def test_a_flagged_night_and_an_edited_file_are_told(nights, capsys):
         (["sweep=nightlyy"], "nightlyy"),
         (["--accept", "a", "--since", "n"], "lacks reason"),
         (["nightly.accept=bad.yaml"], "bad.yaml holds no list"),
+        (["output_dir=bad.yaml/outputs"], "output_dir is bad.yaml/outputs: Not a directory"),
     ],
 )
 def test_bad_commands_are_told_and_run_nothing(nights, capsys, arguments, told):

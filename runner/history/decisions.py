@@ -21,7 +21,7 @@ Trials are named by their title or key.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,8 +129,3 @@ def still_holds(text: str, then: Mapping[str, str | int]) -> bool:
     """Whether the file begins with what an earlier night has read: entries are only added."""
     data = text.encode()[: int(then["bytes"])]
     return fingerprint(data.decode(errors="replace")) == dict(then)
-
-
-def nights_since(since: str, nights: Sequence[str]) -> int | None:
-    """How many of the nights lie before one; None where that is none of them."""
-    return list(nights).index(since) if since in nights else None

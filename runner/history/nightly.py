@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from runner.history.decisions import Decisions
+from runner.history.decisions import ALL, Decisions
 from runner.records.brief import DRIVERS, MACHINE, Brief
 from runner.records.nights import Night
 from runner.statistics.gate import FEWEST_NIGHTS, Judged, judge_logs
@@ -131,10 +131,18 @@ def _flagged(nights: Sequence[Night], decisions: Decisions) -> Iterator[tuple[st
         invalid = sum((one.unfit or "").startswith("invalid") for one in night.processes)
         if night.sweep_id in decisions.flagged:
             yield night.sweep_id, decisions.flagged[night.sweep_id]
-        elif night.question:
+        elif night.question and not _agreed(decisions, night):
             yield night.sweep_id, "all trials together had moved"
         elif invalid > MOST_INVALID * len(night.processes):
             yield night.sweep_id, f"{invalid} of {len(night.processes)} processes were invalid"
+
+
+def _agreed(decisions: Decisions, night: Night) -> bool:
+    """Whether a change of all trials is accepted since a night, or one before it."""
+    return any(
+        entry["accept"] == ALL and entry["since"] <= night.sweep_id
+        for entry in decisions.of("accept")
+    )
 
 
 def _pinned(usable: Sequence[Night], decisions: Decisions, window: int) -> list[Night]:

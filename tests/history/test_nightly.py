@@ -67,6 +67,8 @@ def test_flagged_nights_are_left_out():
     assert found.health.trials["a"].nights == 3
     asked = [replace(night, question=True) for night in nights]
     assert len(judge_night(make_night(9), asked, Decisions()).flagged) == 8
+    agreed = decided(accept="*", since=night_id(4))
+    assert len(judge_night(make_night(9), asked, agreed).flagged) == 3
     invalid = make_nights(1, unfit={"a": "invalid: X", "b": "invalid: X"})
     assert (
         "10 of 15 processes"
