@@ -156,7 +156,8 @@ def publish_trends(
                 )
             _add(client, run.info.run_id, identity, points, origin, ratios.get(identity))
     with suppress(TrackingUnavailable):
-        save_curves_view(store, _group(name), AXIS, ("gate/ratio", "lat_ms/p50"))
+        charts = ("gate/ratio", "lat_ms/p50")
+        save_curves_view(store, _group(name), AXIS, charts, f"{name}: all nights")
 
 
 def trends_link(store: Store, name: str) -> str:

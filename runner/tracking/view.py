@@ -56,13 +56,17 @@ def save_view(
 
 
 def save_curves_view(
-    store: Store, sweep_id: str, axis: str, metrics: Sequence[str] = ("lat_ms/p50", "thr/fps")
+    store: Store,
+    sweep_id: str,
+    axis: str,
+    metrics: Sequence[str] = ("lat_ms/p50", "thr/fps"),
+    title: str | None = None,
 ) -> None:
     """Likewise, the lines of a sweep along an axis, a chart for each metric, as wide as can be."""
     charts = {
         metric.partition("/")[0]: [_chart("LINE", metric, lineSmoothness=0)] for metric in metrics
     }
-    name = f"over {axis} {sweep_id}"
+    name = title or f"over {axis} {sweep_id}"
     query = _curves_of(sweep_id, axis)
     _save(store, _curves_key(sweep_id, axis), name, query, COLUMNS, charts)
 

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 from fakes.networks import NETWORKS
-from fakes.program import run_in, start_in
+from fakes.program import ROOT, run_in, start_in
+
+from runner.records.locks import locked
 
 pytestmark = pytest.mark.slow
 
@@ -126,6 +128,29 @@ def test_a_night_that_is_cut_off_goes_on_as_the_same_night(tmp_path):
     assert "3 of 3 trials are there" in again.out
     assert again.code == 6
     assert list(tmp_path.glob("outputs/nightly-*")) == [folder]
+
+
+def test_codes_of_what_is_refused_overlaps_or_crashes(tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    refused = run_in(tmp_path, *LONG, "timing.iterations=-1", door=DOOR)
+    assert refused.code == 2
+    assert "timing.iterations is -1" in refused.err
+    (tmp_path / "outputs").mkdir(exist_ok=True)
+    with locked(tmp_path / "outputs/.nightly.lock", "nightly-2026-11-01"):
+        overlaps = run_in(tmp_path, *LONG, door=DOOR)
+    assert overlaps.code == 7, overlaps.err
+    assert "not started: nightly-2026-11-01 (pid " in overlaps.out
+    # a fault of the program's own, planted; it costs no result
+    (tmp_path / "sitecustomize.py").write_text(
+        "import runner.history.nightly as nightly\n"
+        "def judge_night(*arguments): raise ZeroDivisionError('planted')\n"
+        "nightly.judge_night = judge_night\n"
+    )
+    crashed = run_in(tmp_path, *LONG, door=DOOR, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert crashed.code == 1, crashed.out + crashed.err
+    assert "planted" in crashed.err
+    (tmp_path / "sitecustomize.py").unlink()
+    assert run_in(tmp_path, *LONG, "--judge", door=DOOR).code == 6
 
 
 def test_a_trial_that_fails_has_its_code_and_the_others_are_judged(tmp_path):
