@@ -164,7 +164,7 @@ def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
     """Judge the night and tell it everywhere; the exit code."""
     from rich.console import Console
 
-    from runner.pages.nightly import page_of, values_of
+    from runner.pages.nightly import headline, page_of, values_of
     from runner.pages.page import to_text
     from runner.sweep import night
     from runner.tracking.store import TrackingUnavailable
@@ -189,7 +189,7 @@ def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
         problem = night.post(settings.nightly.webhook, values_of(report, code))
         if problem is not None:
             print(f"warning: nothing was posted to nightly.webhook: {problem}")
-    print(f"exit code {code}: {night.line_of(report)}", flush=True)
+    print(f"exit code {code}: {headline(report.judgement)}", flush=True)
     return code
 
 

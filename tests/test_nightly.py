@@ -120,6 +120,8 @@ def test_a_regression_stays_red_until_it_is_accepted(nights):
     for day in (6, 7):
         write_night(nights, day, slow)
         assert judge(day) == 3
+        (red,) = (one for one in said(nights, day)["trials"] if one["verdict"] == "regression")
+        assert red["first_seen"] == "nightly-2026-11-06"
     assert (
         nightly.main(
             [

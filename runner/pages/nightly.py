@@ -38,8 +38,8 @@ CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]") 
 class Report:
     """A judged night, and all that is told of it.
 
-    `commits` lists those between two, `link_of` has the page of a trial in MLflow, if it is there;
-    `seen` is the night that each trial that is no pass was first called so.
+    `commits` lists those between two, `link_of` has the page of a trial in MLflow, if it is there,
+    `decided` is by which a later night sees whether decisions were rewritten.
     """
 
     judgement: Judgement
@@ -70,6 +70,16 @@ class Report:
     def changed(self) -> Sequence[Changed]:
         """What differs from the night before."""
         return self.attribution.since_last_night()
+
+    def first_seen(self, identity: str) -> str:
+        """The night since which a regression has been called one."""
+        first = self.judgement.night.sweep_id
+        for night in reversed(self.judgement.before):
+            verdict = night.said.get(identity)
+            if verdict != "regression" and night.by_trial.get(identity):
+                break
+            first = night.sweep_id if verdict == "regression" else first
+        return first
 
     def reproduce(self, finding: Finding) -> str | None:
         """The command that runs a trial of tonight again."""
@@ -213,6 +223,7 @@ def _details(report: Report, finding: Finding) -> Iterator[str]:
     elif crept:
         yield f"{finding.title}: {crept}since when can't be told"
     if finding.verdict == "regression":
+        yield f"{finding.title}: first seen {report.first_seen(finding.identity)}"
         places = (report.link_of.get(finding.identity), report.reproduce(finding))
         yield from (f"{finding.title}: {place}" for place in places if place)
 
@@ -282,6 +293,7 @@ def _values_of(report: Report, finding: Finding) -> dict[str, Any]:
             "before": onset.before,
             "changed": list(map(str, onset.changed)),
         },
+        "first_seen": report.first_seen(finding.identity) if finding.verdict in DATED else None,
         "reproduce": report.reproduce(finding),
         "mlflow": report.link_of.get(finding.identity),
     }

@@ -17,7 +17,7 @@ from runner.history.nightly import Judgement, judge_night
 from runner.host.environment import commits_between
 from runner.host.secrets import redact
 from runner.pages import trends
-from runner.pages.nightly import Report, headline, junit_of, page_of, values_of
+from runner.pages.nightly import Report, junit_of, page_of, values_of
 from runner.pages.page import to_html, to_markdown
 from runner.records.manifest import load_manifest
 from runner.records.nights import VERDICTS, Night, load_night, nights_of
@@ -27,6 +27,7 @@ from runner.sweep.resume import unfinished
 from runner.tracking import nights as tracked
 from runner.tracking.store import Store, TrackingUnavailable, open_store
 
+OK, REGRESSION, FAILED, UNDECIDED, NO_BASELINE = 0, 3, 4, 5, 6
 LOCK = ".nightly.lock"  # below output_dir
 HTML, MARKDOWN, JUNIT = "night.html", "night.md", "junit.xml"
 SAME_NIGHT = timedelta(hours=20)  # for which a night that was cut off is gone on with
@@ -148,14 +149,15 @@ def code_of(judgement: Judgement, allow_inconclusive: float) -> int:
     """The exit code: the gravest of what was found."""
     counts = judgement.counts
     if counts.get("regression"):
-        return 3
+        return REGRESSION
     if counts.get("failed") or counts.get("missing"):
-        return 4
+        return FAILED
     compared = len(judgement.findings) - counts.get("no_baseline", 0)
     if not compared:
-        return 6
+        return NO_BASELINE
     undecided = counts.get("inconclusive", 0) + counts.get("suspect", 0)
-    return 5 if judgement.health.question or undecided > allow_inconclusive * compared else 0
+    asks = judgement.health.question or undecided > allow_inconclusive * compared
+    return UNDECIDED if asks else OK
 
 
 def write(report: Report, settings: Settings, code: int) -> dict[str, Path]:
@@ -198,8 +200,3 @@ def post(url: str, values: Mapping[str, Any]) -> str | None:
             return None
     except (URLError, OSError, ValueError) as error:
         return redact(str(error))
-
-
-def line_of(report: Report) -> str:
-    """The night in one line."""
-    return headline(report.judgement)
