@@ -110,6 +110,7 @@ def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Set
     import socket
     from datetime import datetime
 
+    from runner.__main__ import run
     from runner.history.decisions import read
     from runner.records.locks import Held, locked
     from runner.records.selection import NothingThere
@@ -125,7 +126,7 @@ def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Set
     name = night.name_of(settings)
     sweep_id = f"{name}-{options.night}" if options.night else night.tonight(settings, now)
     if settings.dry_run:
-        return _run([*words, f"sweep.id={sweep_id}"])
+        return run([*words, f"sweep.id={sweep_id}"])
     print(f"{now:%Y-%m-%d %H:%M:%S} {sweep_id} on {socket.gethostname()}", flush=True)
     try:
         settings.output_dir.mkdir(parents=True, exist_ok=True)
@@ -134,30 +135,13 @@ def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Set
     try:
         with locked(settings.output_dir / night.LOCK, sweep_id):
             if not options.judge:
-                code = _run([*words, f"sweep.id={sweep_id}"])
+                code = run([*words, f"sweep.id={sweep_id}"])
                 if code not in (OK, FAILED):
                     return code
             return _judge(sweep_id, settings, decisions)
     except Held as holder:
         print(f"not started: {holder} is still running", flush=True)
         return OVERLAP
-
-
-def _run(words: Sequence[str]) -> int:
-    """Run the command line in this process; its exit code."""
-    import signal
-
-    from runner.__main__ import main as run
-
-    sys.argv = ["runner", *words]
-    try:
-        run()
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:  # it ends by letting nothing interrupt it any more
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    return OK
 
 
 def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:

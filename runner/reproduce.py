@@ -58,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"python -m runner {shlex.join(words)}", flush=True)
     if options.dry_run:
         return AGREES
-    code = _run(words)
+    from runner.__main__ import run
+
+    code = run(words)
     if code not in (AGREES, FAILED):
         return code
     try:
@@ -88,18 +90,6 @@ def _reference(word: str, output_dir: Path, uri: str | None) -> Side:
     there = {(one.key, one.started_at) for one in records}
     records += [one for one in beside if one.key in keys and (one.key, one.started_at) not in there]
     return Side(first.sweep_id, tuple(records))
-
-
-def _run(words: Sequence[str]) -> int:
-    """Run the command line in this process; its exit code."""
-    from runner.__main__ import main as run
-
-    sys.argv = ["runner", *words]
-    try:
-        run()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return AGREES
 
 
 def _told(one: Comparison) -> int:

@@ -17,6 +17,7 @@ from runner.statistics.gate import FEWEST_NIGHTS, Judged, judge_logs
 from runner.statistics.gate import Night as Health
 
 WINDOW = 14  # nights that give a level
+CREPT = 3  # nights that are slower than the pinned ones, where something has crept
 MOST_INVALID = 0.5  # of a night's processes; of more, nothing is judged by it
 ORDER = (  # of verdicts, what to read first
     *("regression", "failed", "missing", "suspect", "inconclusive", "no_baseline"),
@@ -91,13 +92,13 @@ def judge_night(
     pinned = _pinned(usable, decisions, window)
     past = _past(usable, tonight, decisions)
     logs = {identity: _logs(found) for identity, found in tonight.by_trial.items()}
-    judge = partial(judge_logs, tonight=logs, tonight_began_s=_began_s(tonight))
-    recent = _last(past.logs, window)
-    health = judge(recent, began_s=past.began_s, segments=past.segments)
+    judge = partial(judge_logs, began_s=past.began_s)
+    began_s, recent = _began_s(tonight), _last(past.logs, window)
+    health = judge(recent, logs, tonight_began_s=began_s, segments=past.segments)
     crept: Mapping[str, Judged] = {}
     if len(pinned) >= FEWEST_NIGHTS:
-        ago = _against(pinned, usable, past.segments)
-        crept = judge(past.logs, began_s=past.began_s, segments=ago).trials
+        late = _late(past, logs)
+        crept = judge(past.logs, late, segments=_against(pinned, usable, past.segments)).trials
     titles = {i: title for night in (*before, tonight) for i, title in night.planned.items()}
     findings = []
     for identity, title in titles.items():
@@ -216,6 +217,17 @@ def _last(logs: Mapping[str, Sequence[np.ndarray]], window: int) -> dict[str, li
         found[identity] = [
             values if at in last else np.empty(0) for at, values in enumerate(nights)
         ]
+    return found
+
+
+def _late(past: _Past, tonight: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The processes of the last nights together: what has crept is there on each of them."""
+    found = {}
+    for identity, logs in tonight.items():
+        nights = past.logs.get(identity, [])[1 - CREPT :]
+        ago = past.segments.get(identity, [])[1 - CREPT :]
+        same = [night for night, back in zip(nights, ago, strict=True) if not back]
+        found[identity] = np.concatenate([*same, logs])
     return found
 
 
