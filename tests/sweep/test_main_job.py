@@ -272,7 +272,7 @@ def test_a_dry_run_lists_the_trials_and_leaves_nothing(program):
     ("name", "trials"),
     [
         *(("methods", 3), ("warmup", 7), ("resolution", 6), ("batch", 6), ("smoke", 6)),
-        *(("nightly", 16), ("precision", 18), ("engines", 9)),
+        *(("nightly", 80), ("precision", 18), ("engines", 9)),
     ],
 )
 def test_every_sweep_file_spans_its_grid(program, name, trials):
