@@ -14,6 +14,7 @@ Doors, each a command:
 Rooms, from the one that sees everything down to the one that all know; arrows point down only:
 
     _plugins/      the Hydra sweeper: composes every point once, has it planned, launches
+    launchers/     where trials run, if not here: jobs of a cluster, a process for each GPU
     pages/         what results say, as pages: HTML, Markdown, text; plots
     sweep/         one sweep: its plan, the job that runs a point, the session around them
     terminal/      what is seen meanwhile and at the end: progress, tables, closing advice

@@ -23,7 +23,9 @@ HOUSE = {
     "export": "tracking records host",
     "report": "pages history tracking records host",
     "compare": "pages history tracking records statistics host",
-    "_plugins": "config",
+    "_plugins": "launchers config",
+    # sweep: the interrupt that a job elsewhere listens to; records: the locks of GPUs
+    "launchers": "sweep records trial",
     # statistics: the rounds that fit a budget; history: a night is judged when it has run
     "sweep": (
         "pages terminal tracking verdict config worker host history records statistics trial"
@@ -51,7 +53,7 @@ HEAVY = {  # library -> the rooms and doors that may import it
     "torch": "doctor worker models measure host",
     "torchvision": "doctor worker models",
     "mlflow": "tracking",
-    "hydra": "_plugins sweep config",
+    "hydra": "_plugins launchers sweep config",
     "omegaconf": "_plugins sweep config",
     "rich": "doctor report compare nightly sweep pages terminal",
     "plotly": "pages",

@@ -10,7 +10,17 @@ from typing import Any
 from runner.records.record import Record
 
 # that differ between any two runs, or say nothing about speed
-IDLE = ("pid", "command", "git_dirty", "mlflow", "gpu_reason", "inner", "converged")
+IDLE = (
+    "pid",
+    "visible_gpus",
+    "slurm_job",
+    "command",
+    "git_dirty",
+    "mlflow",
+    "gpu_reason",
+    "inner",
+    "converged",
+)
 MOST_VALUES = 3  # of one fact; of more, only their number is told
 
 

@@ -32,6 +32,8 @@ def host_environment(folder: Path) -> dict[str, Any]:
         "runner": _version("runner"),
         "cpu": cpu_model(),
         "cpus": os.cpu_count(),
+        "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "usable_cpus": usable_cpus(),
         "git_commit": _git(folder, "rev-parse", "HEAD"),
         "git_dirty": _dirty(folder),

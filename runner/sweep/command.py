@@ -101,9 +101,19 @@ class Command:
         """That of the session; 0 where there was none, as after --help or a dry run."""
         return OK if self._session is None else self._session.exit_code
 
-    def plan(self, points: Iterable[Values], order_seed: int | None) -> Plan | None:
-        """The checked plan; None for a dry run, which only lists it. Raises UsageError."""
-        plan = make_plan(points, order_seed, Path.cwd())
+    def plan(
+        self,
+        points: Iterable[Values],
+        order_seed: int | None,
+        elsewhere: bool = False,
+        gpus: int | None = None,
+    ) -> Plan | None:
+        """The checked plan; None for a dry run, which only lists it. Raises UsageError.
+
+        `elsewhere` says that a launcher runs the trials in places of its own, with so many `gpus`
+        each, if not those of this machine.
+        """
+        plan = make_plan(points, order_seed, Path.cwd(), elsewhere, gpus)
         if not plan.settings.dry_run:
             return plan
         costs = plan.costs()

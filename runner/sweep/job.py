@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from runner.host.devices import Devices
 from runner.host.environment import host_environment
 from runner.host.secrets import redacted_trial
 from runner.records.record import Outcome, Record, utc_now
-from runner.records.store import LOG, RECORD, save, set_aside
+from runner.records.store import LOG, RECORD, UnreadableRecord, load, save, set_aside
 from runner.trial.description import KEY_RULE, Timing, Trial
 from runner.trial.labels import full_title
 from runner.worker import process
@@ -33,6 +34,9 @@ class Audience:
 
     def ended(self, record: Record, path: Path) -> None:
         """It has ended, and its record is on disk."""
+
+    def came_back(self, place: int, record: Record) -> None:
+        """The trial at a place of the plan has ended in another process."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,32 @@ class Job:
         self.audience.ended(record, path)
         if record.status == "interrupted":
             raise KeyboardInterrupt
+        return record
+
+    def lost(self, cfg: DictConfig, why: str) -> Record:
+        """The record of a point whose process elsewhere left none, or none that is judged."""
+        from runner.verdict.judge import judged
+
+        trial = trial_of(values_of(cfg), self.devices, self.folder)
+        path = Path(cfg.hydra.sweep.dir) / trial.folder / RECORD
+        with suppress(UnreadableRecord):
+            return judged(load(path))
+        shown, now = redacted_trial(trial), utc_now()
+        status = "timed_out" if "TIMEOUT" in why else "failed"
+        record = judged(
+            raw_record(
+                Outcome(status, error={"type": "WorkerDied", "message": why, "trace": ""}),
+                trial=shown,
+                key=trial.key,
+                title=full_title(shown, self.varying),
+                sweep_id=str(cfg.sweep.id),
+                host={"command": list(self.command)},
+                started_at=now,
+                order_seed=self.order_seed,
+            )
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(record, path)
         return record
 
 

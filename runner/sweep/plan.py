@@ -32,7 +32,8 @@ class Plan:
 
     `varying` names the settings that do so, `order_seed` has decided the order of the trials, if
     they come in rounds, `folder` is where the command was typed. `kept` says which points of the
-    grid the trials are: a budget may not hold all of them.
+    grid the trials are: a budget may not hold all of them. Trials that run `elsewhere` leave the
+    devices of this machine alone, or hold them themselves.
     """
 
     settings: Settings
@@ -43,6 +44,7 @@ class Plan:
     devices: Devices
     folder: Path
     kept: Kept
+    elsewhere: bool = False
 
     @property
     def title(self) -> str:
@@ -93,19 +95,28 @@ class Plan:
         )
 
 
-def make_plan(points: Iterable[Values], order_seed: int | None, folder: Path) -> Plan:
+def make_plan(
+    points: Iterable[Values],
+    order_seed: int | None,
+    folder: Path,
+    elsewhere: bool = False,
+    gpus: int | None = None,
+) -> Plan:
     """Check every point, and ask a process with torch where only that can tell.
 
+    Trials that run `elsewhere` with so many `gpus` each are checked for these.
     Raises UsageError with the problems of all points.
     """
-    devices = possible_devices()
+    devices = possible_devices() if gpus is None else Devices(cuda=gpus)
     trials = _checked(points, devices, folder)
     settings = settings_of(next(iter(points)))
     asked = _to_inspect(trials)
-    if asked or (devices != Devices() and any(trial.device != "cpu" for trial in trials)):
+    unsure = gpus is None and devices != Devices()
+    if asked or (unsure and any(trial.device != "cpu" for trial in trials)):
         found = _inspected(asked, settings)
-        if found.devices != devices or found.own_sizes:  # what `auto` means, here and of models
-            devices = found.devices
+        if (gpus is None and found.devices != devices) or found.own_sizes:
+            # what `auto` means, here and of models
+            devices = found.devices if gpus is None else devices
             trials = _checked(points, devices, folder, found.own_sizes)
     shown = [redacted_trial(trial) for trial in trials]
     names = varying(shown)
@@ -120,6 +131,7 @@ def make_plan(points: Iterable[Values], order_seed: int | None, folder: Path) ->
         devices,
         folder,
         kept,
+        elsewhere,
     )
 
 

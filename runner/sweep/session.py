@@ -43,6 +43,7 @@ class Session(Audience):
         self._manifest: Manifest = plan.manifest(self._command)
         self._records: dict[str, Record] = {}  # by the trial's folder
         self._resumed = False
+        self._placed: list[Trial] = []
         self._publisher: Publisher | None = None
         self._progress = SweepProgress(self._lines, [])
 
@@ -55,7 +56,8 @@ class Session(Audience):
             self._take_folder(locks)
             self._go_on()
             self._take_devices(locks)
-            if any(map(self.is_left, self._plan.trials)):
+            self._placed = [trial for trial in self._plan.trials if self.is_left(trial)]
+            if self._placed and not self._plan.elsewhere:
                 start_worker(self._plan.settings)  # loads torch while MLflow loads here
             try:
                 with self._progress:
@@ -150,7 +152,8 @@ class Session(Audience):
         plan = self._plan
         left = [trial for trial in plan.trials if self.is_left(trial)]
         devices = {plan.devices.identity(trial.device) for trial in left} - {"simulated"}
-        for device in sorted(devices if plan.settings.device_lock != "off" else ()):
+        locks_here = plan.settings.device_lock != "off" and not plan.elsewhere
+        for device in sorted(devices if locks_here else ()):
             path = Path(tempfile.gettempdir()) / f"runner-device-{device}.lock"
 
             def waits(holder: str, device: str = device) -> None:
@@ -211,14 +214,17 @@ class Session(Audience):
         log = self._plan.settings.sweep_dir / path.parent.name / LOG
         self._progress.done(record, log)
 
-    def returned(self, records: Sequence[Record]) -> None:
-        """Hear of the trials, in the plan's order, that ran in other processes."""
-        left = [trial for trial in self._plan.trials if self.is_left(trial)]
-        if not left:
-            return  # they ran in this one
-        for trial, record in zip(left, records, strict=True):
+    def came_back(self, place: int, record: Record) -> None:
+        """Hear of a trial, by its place among those that were left, from another process."""
+        trial = self._placed[place]
+        if self.is_left(trial):
             self.begins(record.title, record.trial.timing)
             self.ended(record, self._plan.settings.sweep_dir / trial.folder / RECORD)
+
+    def returned(self, records: Sequence[Record]) -> None:
+        """Hear of all trials that were left, unless that has been told already."""
+        for place, record in enumerate(records):
+            self.came_back(place, record)
 
     def _is_complete(self) -> bool:
         done = [record for record in self._records.values() if record.completed and record.verdict]

@@ -28,6 +28,7 @@ from runner.config import grid
 from runner.config.points import Points
 
 SUBDIR = "hydra.sweep.subdir"  # of a point's own folder
+OUR_LAUNCHERS = "hydra_plugins.runner_launchers."
 MOST_MERGED = 200  # configurations kept, of some 100 KiB each
 
 
@@ -71,7 +72,9 @@ class RunnerSweeper(Sweeper):
         try:
             compose = partial(loader.load_sweep_config, self._master)
             all_values = Points(points, compose, loader.repository.group_exists)
-            plan = self._command.plan(all_values, order_seed)
+            launcher = self._master.hydra.launcher
+            own = str(launcher.get("_target_")).startswith(OUR_LAUNCHERS)
+            plan = self._command.plan(all_values, order_seed, own, launcher.get("gpus_per_trial"))
         except (HydraException, OmegaConfBaseException) as error:
             raise grid.diagnosis(axes, error, files_in) from error
         if plan is None:
