@@ -168,10 +168,10 @@ def _past(usable: Sequence[Night], tonight: Night, decisions: Decisions) -> _Pas
         ends = [since for since in accepted if since in names]
         mine = []
         for night, found in zip(usable, processes, strict=False):
-            same = _facts(found, MACHINE) == machine
+            same = [one for one in found if _facts([one], MACHINE) == machine]
             agreed = any(since <= night.sweep_id for since in accepted)
             red = night.said.get(identity) == "regression" and not agreed
-            mine.append(_logs(found) if same and not red else np.empty(0))
+            mine.append(_logs(same) if not red else np.empty(0))
         logs[identity] = mine
         segments[identity] = _segments(processes, names, ends)
     return _Past(logs, [_began_s(night) for night in usable], segments)

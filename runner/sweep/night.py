@@ -25,6 +25,7 @@ from runner.records.selection import NothingThere
 from runner.records.store import UnreadableRecord, write_whole
 from runner.sweep.resume import unfinished
 from runner.tracking import nights as tracked
+from runner.tracking import trends as tracked_trends
 from runner.tracking.store import Store, TrackingUnavailable, open_store
 
 OK, REGRESSION, FAILED, UNDECIDED, NO_BASELINE = 0, 3, 4, 5, 6
@@ -186,9 +187,9 @@ def publish(report: Report, store: Store, settings: Settings, files: Mapping[str
     """Put the report into MLflow; the link to the trends. Raises TrackingUnavailable."""
     values = json.loads(files["verdicts"].read_text(encoding="utf-8"))
     night, name = report.judgement.night, name_of(settings)
-    tracked.publish(store, night.sweep_id, values, list(files.values()))
-    tracked.publish_trends(store, name, report.judgement.nights, values)
-    return tracked.trends_link(store, name)
+    tracked.publish(store, night, values, list(files.values()))
+    tracked_trends.publish(store, name, report.judgement.nights, values)
+    return tracked_trends.link(store, name)
 
 
 def post(url: str, values: Mapping[str, Any]) -> str | None:

@@ -128,6 +128,8 @@ def _begun(store: Store, record: Record) -> Run | None:
     for run in _tagged(store, identity):
         if run.data.params.get("device") not in (None, record.trial.device):
             continue  # the same trial on another device of the kind
+        if run.data.tags.get("host") not in (None, record.environment.get("host")):
+            continue  # the same sweep on another machine
         if begun is None and run.info.start_time == _epoch_ms(record.started_at):
             begun = run
         else:

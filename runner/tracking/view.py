@@ -19,7 +19,12 @@ COLUMNS = {  # of the run table, from left to right -> width in pixels
     "metrics.`thr/fps`": 80,
     "tags.`verdict`": 75,
 }
-DETAILS = {"metrics.`lat_ms/mean`": 95, "tags.`reasons`": 150, "tags.`status`": 90}
+DETAILS = {
+    "metrics.`lat_ms/mean`": 95,
+    "tags.`reasons`": 150,
+    "tags.`status`": 90,
+    "tags.`host`": 110,
+}
 PARAMS = ("model", "input.size", "input.batch_size", "timing.method", "timing.warmup")
 LETTER_WIDTH = 6  # pixels, in a column's head
 VIEW_TAG = "mlflow.sharedViewState."  # of the experiment; the UI's own, in no documentation

@@ -59,12 +59,14 @@ def run_doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-def start_in(folder: Path, *arguments: str, door: str = "runner") -> subprocess.Popen[str]:
+def start_in(
+    folder: Path, *arguments: str, door: str = "runner", **variables: str
+) -> subprocess.Popen[str]:
     """Start `python -m runner` in `folder`, as a terminal does: Ctrl-C reaches its group."""
     return subprocess.Popen(
         [sys.executable, "-m", door, *arguments],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -12,6 +12,7 @@ from fakes.trials import make_trial, timed, write_sweep
 from runner import publish
 from runner.records.nights import load_night
 from runner.tracking import nights as tracked
+from runner.tracking import trends
 from runner.tracking.store import open_store
 
 
@@ -66,9 +67,8 @@ def test_verdicts_and_trends_are_put_there_once(store, tmp_path):
     folders = [tmp_path / f"outputs/nightly-2026-11-{day:02d}" for day in (1, 2, 4)]
     nights = [load_night(folder) for folder in folders]
     for count in (2, 2, 3):  # the second night is judged twice
-        night = nights[:count][-1].sweep_id
-        tracked.publish(store, night, values("regression"), [])
-        tracked.publish_trends(store, "nightly", nights[:count], values())
+        tracked.publish(store, nights[count - 1], values("regression"), [])
+        trends.publish(store, "nightly", nights[:count], values())
     night = tracked.load_night(store, "nightly-2026-11-04")
     assert set(night.said.values()) == {"regression"}
     assert night.question
@@ -79,7 +79,7 @@ def test_verdicts_and_trends_are_put_there_once(store, tmp_path):
         points = store.client.get_metric_history(run.info.run_id, "lat_ms/p50")
         assert sorted(point.step for point in points) == [1, 2, 4]
         assert run.data.params["input.size"] == "64"
-    assert "nightly%20nights-over-night" in tracked.trends_link(store, "nightly")
+    assert "nightly%20nights-over-night" in trends.link(store, "nightly")
 
 
 @pytest.mark.filterwarnings("ignore")

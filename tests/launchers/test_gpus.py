@@ -1,0 +1,99 @@
+"""All GPUs of a host, stood in for by simulated devices, and launchers of others."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import time
+
+import pytest
+from fakes.networks import NETWORKS
+from fakes.program import run_in, start_in
+
+pytestmark = pytest.mark.slow
+
+NETS = ("model=custom", "timing.warmup=1", "input.batch_size=1", "tracking=off")
+
+
+def records(folder):
+    found = [json.loads(path.read_text()) for path in folder.glob("outputs/*/*/record.json")]
+    return sorted(found, key=lambda record: record["started_at"])
+
+
+def test_each_gpu_has_one_trial_at_a_time_and_cores_of_its_own(tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    ran = run_in(
+        tmp_path, *NETS, "model.target=networks.Sleep", "timing.iterations=20",
+        "input.size=8,16,24,32", "hydra/launcher=gpus", "hydra.launcher.gpus=2",
+    )  # fmt: skip
+    assert ran.code == 0, ran.out + ran.err
+    found = records(tmp_path)
+    by_gpu = {gpu: [r for r in found if r["environment"]["visible_gpus"] == gpu] for gpu in "01"}
+    assert all(by_gpu.values())
+    assert sum(map(len, by_gpu.values())) == 4
+    for mine in by_gpu.values():
+        assert {record["environment"]["usable_cpus"] for record in mine} == {
+            max(1, len(os.sched_getaffinity(0)) // 2)
+        }
+        for one, other in itertools.pairwise(mine):
+            assert one["ended_at"] <= other["started_at"]
+    assert "[4/4] networks.Sleep" in ran.out
+
+
+def test_a_failing_trial_and_one_that_ends_its_process_cost_no_other(tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    ran = run_in(
+        tmp_path, *NETS, "model.target=networks.Raises,networks.Identity,networks.Dies",
+        "timing.iterations=5", "input.size=8", "hydra/launcher=gpus", "hydra.launcher.gpus=2",
+    )  # fmt: skip
+    assert ran.code == 1, ran.out + ran.err
+    statuses = {record["title"].split()[0]: record["status"] for record in records(tmp_path)}
+    assert statuses == {
+        "networks.Raises": "failed", "networks.Identity": "completed", "networks.Dies": "failed",
+    }  # fmt: skip
+    assert "Traceback" not in ran.err
+
+
+def test_an_interrupt_leaves_what_was_measured_and_the_rest_is_gone_on_with(tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    words = (
+        *NETS, "model.target=networks.Sleep", "timing.iterations=30", "input.size=8,16,24,32,40",
+        "hydra/launcher=gpus", "hydra.launcher.gpus=2", "sweep.id=mine",
+    )  # fmt: skip
+    process = start_in(tmp_path, *words)
+    until = time.monotonic() + 100
+    while len(records(tmp_path)) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "Traceback" not in err
+    before = len([one for one in records(tmp_path) if one["status"] == "completed"])
+    assert 2 <= before < 5
+    ran = run_in(tmp_path, *words)
+    assert ran.code == 0, ran.out + ran.err
+    assert f"{before} of 5 trials are there" in ran.out
+    assert [one["status"] for one in records(tmp_path)] == ["completed"] * 5
+
+
+def test_without_a_gpu_it_is_refused_and_nothing_is_run(tmp_path):
+    ran = run_in(tmp_path, "model=simulated", "hydra/launcher=gpus", "tracking=off")
+    assert ran.code == 2
+    assert "hydra/launcher=gpus, but torch sees no CUDA device here" in ran.err
+    assert records(tmp_path) == []
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_launchers_of_others_run_a_sweep_unchanged(tmp_path, launcher):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    jobs = ["hydra.launcher.n_jobs=1"] if launcher == "joblib" else []
+    ran = run_in(
+        tmp_path, "model=custom", "model.target=networks.Identity,networks.Raises", "input.size=8",
+        "timing.iterations=5", "timing.warmup=1", f"hydra/launcher={launcher}", *jobs,
+    )  # fmt: skip
+    assert ran.code == 1, ran.out + ran.err
+    assert [record["status"] for record in records(tmp_path)].count("completed") == 1
+    assert len(records(tmp_path)) == 2
+    assert "[2/2]" in ran.out
