@@ -57,10 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--output-dir", type=Path, default=Path("outputs"), help="as output_dir (outputs)"
     )
     parser.add_argument("--tracking-uri", help="as tracking.uri (the SQLite file in output_dir)")
+    parser.add_argument(
+        "--interference", action="store_true",
+        help="only measure whether trials on all GPUs (without one: on shares of the CPU) at once "
+        "slow each other; about a minute",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     console = Console(highlight=False)
     checks = []
-    for check in checks_of(options.output_dir, options.tracking_uri):
+    looked = (
+        [_interference()]
+        if options.interference
+        else checks_of(options.output_dir, options.tracking_uri)
+    )
+    for check in looked:
         checks.append(check)
         if not options.json:
             remedy = f"; {check.remedy}" if check.remedy else ""
@@ -70,6 +80,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         worst = max((check.level for check in checks), key=list(STYLES).index)
         print(json.dumps({"worst": worst, "checks": [asdict(check) for check in checks]}, indent=1))
     return int(any(check.level == "problem" for check in checks))
+
+
+def _interference() -> Check:
+    """Whether parallel timing can be trusted on this host."""
+    from runner.launchers.interference import NotTimed, devices_here, measure
+
+    devices = devices_here()
+    kind = "cuda" if devices.cuda else "cpu"
+    count = devices.cuda or min(2, len(os.sched_getaffinity(0)))
+    if count < 2:
+        found = f"there is one {'GPU' if devices.cuda else 'CPU'} only: nothing runs beside it"
+        return Check("parallel", "ok", found)
+    try:
+        found_ = measure(count, devices.identity, kind)
+    except NotTimed as error:
+        return Check("parallel", "problem", f"the reference can't be timed: {error}", "look above")
+    ratio, ci = found_.ratio.value, found_.ratio.ci
+    bounds = f" ({ci[0]:.3f} to {ci[1]:.3f})" if ci else ""
+    times = f"resnet18 takes {ratio:.3f} times as long{bounds} on {count} {kind} places at once"
+    if found_.trusted:
+        return Check("parallel", "ok", f"{times} as alone: parallel timing can be trusted here")
+    if found_.trusted is None:
+        remedy = "time one trial at a time, or measure again on a quieter machine"
+        return Check("parallel", "warning", f"{times} as alone: that can't be told", remedy)
+    remedy = "time one trial at a time here: no hydra/launcher=gpus"
+    return Check("parallel", "problem", f"{times} as alone", remedy)
 
 
 def checks_of(output_dir: Path, uri: str | None) -> Iterator[Check]:

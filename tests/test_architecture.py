@@ -19,13 +19,14 @@ HOUSE = {
     "nightly": "__main__ sweep pages tracking config history records trial host",
     "__main__": "sweep",
     "publish": "tracking records host",
-    "doctor": "tracking verdict host trial",
+    "doctor": "launchers tracking verdict host trial",
     "export": "tracking records host",
     "report": "pages history tracking records host",
     "compare": "pages history tracking records statistics host",
     "_plugins": "launchers config",
     # sweep: the interrupt that a job elsewhere listens to; records: the locks of GPUs
-    "launchers": "sweep records trial",
+    # worker, statistics: what trials do to each other is measured
+    "launchers": "sweep worker host records statistics trial",
     # statistics: the rounds that fit a budget; history: a night is judged when it has run
     "sweep": (
         "pages terminal tracking verdict config worker host history records statistics trial"

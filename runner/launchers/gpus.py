@@ -31,6 +31,17 @@ class Place:
     identity: str
 
 
+def pool_of(count: int, identity: Callable[[str], str]) -> ProcessPoolExecutor:
+    """A process for each of `count` GPUs, bound to it and to its share of the CPU cores."""
+    context = get_context("spawn")
+    places = context.Queue()
+    for place in _places(count, identity):
+        places.put(place)
+    return ProcessPoolExecutor(
+        count, mp_context=context, initializer=take_place, initargs=(places,)
+    )
+
+
 def run(
     points: Sequence[bytes], count: int, identity: Callable[[str], str]
 ) -> Iterator[tuple[int, Any]]:
@@ -43,13 +54,7 @@ def run(
         found = "hydra/launcher=gpus, but torch sees no CUDA device here"
         remedy = "leave it out, or give hydra.launcher.gpus"
         raise UsageError(Problem("hydra/launcher", found, remedy))
-    context = get_context("spawn")
-    places = context.Queue()
-    for place in _places(count, identity):
-        places.put(place)
-    with ProcessPoolExecutor(
-        count, mp_context=context, initializer=take_place, initargs=(places,)
-    ) as pool:
+    with pool_of(count, identity) as pool:
         running = {pool.submit(run_point, point): at for at, point in enumerate(points)}
         try:
             for one in as_completed(running):
