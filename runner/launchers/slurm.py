@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -130,6 +131,14 @@ def _executor(folder: Path, poll_s: float) -> Any:
     except RuntimeError as error:
         found = "hydra/launcher=slurm finds no Slurm here (no srun)"
         raise UsageError(Problem("hydra/launcher", found, "start it where sbatch works")) from error
+    asked = subprocess.run(["sacct", "-n", "-X"], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        told = (asked.stderr.strip().splitlines() or ["sacct failed"])[-1]
+        found = (
+            f"this Slurm has no accounting ({told}), without which a killed job is never heard of"
+        )
+        remedy = "have slurmdbd set up, as in cluster/slurm.sh"
+        raise UsageError(Problem("hydra/launcher", found, remedy))
     # asks the accounting about all jobs at once, and no more often than this
     SlurmJob.watcher = SlurmInfoWatcher(delay_s=max(1, round(poll_s)))
     return executor

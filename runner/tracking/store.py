@@ -102,7 +102,13 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
             # explicit and absolute: MLflow's default depends on the directory of its first user
             # (a server decides itself)
             artifacts = None if served else (output_dir.resolve() / "mlartifacts").as_uri()
-            made = client.create_experiment(experiment, artifact_location=artifacts)
+            try:
+                made = client.create_experiment(experiment, artifact_location=artifacts)
+            except MlflowException as error:
+                found = client.get_experiment_by_name(experiment)
+                if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+                    raise
+                made = found.experiment_id  # another was first
             return Store(client, where, made, embedded)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         raise TrackingUnavailable(_reason(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -169,6 +170,19 @@ def test_an_interrupted_sweep_cancels_its_jobs_and_is_gone_on_with(sweep, slurm,
 def test_a_gpu_is_asked_for_by_default_though_this_machine_has_none(sweep, tmp_path):
     ran = sweep("model.target=networks.Identity", "hydra.launcher.gpus_per_trial=1", "dry_run=true")
     assert "networks.Identity 640px b1 w1 event on cuda" in ran.out, ran.out + ran.err
+
+
+def test_without_accounting_it_is_refused(sweep, slurm, tmp_path):
+    configuration = Path(slurm.variables["SLURM_CONF"])
+    own = tmp_path / "slurm.conf"
+    lines = configuration.read_text().splitlines()
+    own.write_text("\n".join(line for line in lines if not line.startswith("Accounting")))
+    shutil.copy(configuration.with_name("gres.conf"), tmp_path)
+    ran = run_in(
+        tmp_path, *ON_SLURM, "model.target=networks.Identity", "tracking=off", SLURM_CONF=str(own)
+    )
+    assert ran.code == 2, ran.out + ran.err
+    assert "this Slurm has no accounting" in ran.err
 
 
 def test_without_slurm_it_is_refused(tmp_path):
