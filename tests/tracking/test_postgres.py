@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -11,58 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes.cluster import Team
 from fakes.program import ROOT, run_in
 from fakes.trials import make_trial, timed, write_sweep
 
 pytestmark = [pytest.mark.postgres, pytest.mark.filterwarnings("ignore")]
 
-SCRIPT = str(ROOT / "cluster/mlflow.sh")
 MANY = 16  # processes that publish at once
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
-class Team:
-    """A server that is up, its database's address and password."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        ports = {"MLFLOW_PORT": free_port(), "POSTGRES_PORT": free_port(), "MLFLOW_WORKERS": "2"}
-        mlflow = str(Path(sys.executable).with_name("mlflow"))
-        self._variables = os.environ | ports | {"MLFLOW": mlflow}
-        self.uri = f"http://127.0.0.1:{ports['MLFLOW_PORT']}"
-        done = self.script("up")
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.strip() == f"export MLFLOW_TRACKING_URI={self.uri}"
-        self.password = (folder / "password").read_text().strip()
-        self.database = (
-            f"postgresql://mlflow:{self.password}@127.0.0.1:{ports['POSTGRES_PORT']}/mlflow"
-        )
-
-    def script(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run the script."""
-        return subprocess.run(
-            [SCRIPT, command, str(self.folder)],
-            env=self._variables, capture_output=True, text=True, timeout=200,
-        )  # fmt: skip
-
-    def dump(self) -> str:
-        """All that the database holds."""
-        binary = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_dump"))[-1]
-        done = subprocess.run(
-            [str(binary), self.database], capture_output=True, text=True, timeout=60, check=True
-        )
-        return done.stdout
-
-    def client(self):
-        """A client of the server."""
-        from mlflow import MlflowClient
-
-        return MlflowClient(self.uri)
 
 
 @pytest.fixture(scope="module")
