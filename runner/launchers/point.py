@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import cloudpickle
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import run_job, setup_globals
 
 
 def pack(context: Any, job: Any, config: Any, overrides: Sequence[str], number: int) -> bytes:
     """All that a process needs: Hydra's context and state, the sweep's job, the point."""
-    packed: bytes = cloudpickle.dumps(
-        (context, job, config, Singleton.get_state(), list(overrides), number)
-    )
+    state = Singleton.get_state()
+    state["instances"].pop(HydraConfig, None)  # that of the sweep itself, with all that was typed
+    packed: bytes = cloudpickle.dumps((context, job, config, state, list(overrides), number))
     return packed
 
 

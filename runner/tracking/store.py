@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 DATABASE = "mlflow.db"
+CONNECT_S = 10  # that a database may take to answer
 
 
 class TrackingUnavailable(Exception):
@@ -90,6 +91,7 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
         ):
             if embedded and not (output_dir / DATABASE).exists():
                 _make_database(output_dir)
+            _check_database(where)
             client = MlflowClient(tracking_uri=where)
             found = client.get_experiment_by_name(experiment)
             if found is not None:
@@ -135,6 +137,18 @@ def _quieten() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # we tell what it would
+
+
+def _check_database(uri: str) -> None:
+    """Connect to a database once; MLflow itself would try for minutes. Raises SQLAlchemyError."""
+    if uri.startswith(("postgresql", "mysql")):
+        from sqlalchemy import create_engine
+
+        engine = create_engine(uri, connect_args={"connect_timeout": CONNECT_S})
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
 
 
 def _make_database(output_dir: Path) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
+from fakes.program import ROOT
 from fakes.trials import make_trial, record_of
 
 from runner.publish import main
@@ -45,7 +49,7 @@ def outputs(tmp_path):
 
 
 def plan(sweep_dir, trials, kind: str = "sqlite") -> None:
-    sweep_dir.mkdir()
+    sweep_dir.mkdir(parents=True)
     save_manifest(
         Manifest(
             sweep_dir.name, None, ("runner",), None,
@@ -154,3 +158,31 @@ def test_the_door_names_what_is_no_sweep_and_what_is_missing(outputs, capsys, mo
     assert "needs a secret, which was not written down; give --tracking-uri" in (
         capsys.readouterr().out
     )
+
+
+@pytest.mark.slow
+def test_eight_processes_that_publish_into_one_file_lose_nothing(tmp_path):
+    """The file is not there yet: one of them makes it."""
+    trials = [make_trial(input={"size": (size, size)}) for size in SIZES]
+    for number in range(8):
+        plan(tmp_path / "outputs" / f"mine{number}", trials)
+        for size in SIZES:
+            write(tmp_path / "outputs" / f"mine{number}", size)
+    began = [
+        subprocess.Popen(
+            [sys.executable, "-m", "runner.publish", f"mine{number}"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(8)
+    ]
+    for process in began:
+        out, _ = process.communicate(timeout=250)
+        assert process.returncode == 0, out
+        assert "lock" not in out.lower()
+    with sqlite3.connect(tmp_path / "outputs" / "mlflow.db") as database:
+        query = "SELECT COUNT(*) FROM tags WHERE key = 'runner.kind' AND value = 'trial'"
+        assert database.execute(query).fetchone() == (8 * len(SIZES),)

@@ -6,6 +6,7 @@ dies. Hydra finds these because `runner._plugins` is on sys.path and in PYTHONPA
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,9 @@ class _Elsewhere(Launcher):
         """Run all points; each result is told to the job's audience when it is there."""
         from runner.launchers.point import pack
 
-        overrides = [list(one) for one in job_overrides]
+        config, overrides = _without_secrets(self._config, job_overrides)
         points = [
-            pack(self._context, self._job, self._config, one, number)
+            pack(self._context, self._job, config, one, number)
             for number, one in enumerate(overrides, initial_job_idx)
         ]
         records: dict[int, Any] = {}
@@ -58,6 +59,23 @@ class _Elsewhere(Launcher):
         self, points: Sequence[bytes], overrides: Sequence[Sequence[str]]
     ) -> Iterator[tuple[int, Any]]:
         raise NotImplementedError
+
+
+def _without_secrets(
+    config: DictConfig, overrides: Sequence[Sequence[str]]
+) -> tuple[DictConfig, list[list[str]]]:
+    """What jobs are given, which may lie on a disk: they publish nothing and need no address."""
+    config = copy.deepcopy(config)
+    config.tracking.uri = config.nightly.webhook = None
+    config.tracking.kind = "off"
+    for words in (config.hydra.overrides.task, config.hydra.overrides.hydra):
+        words[:] = [word for word in words if not _is_told_nobody(word)]
+    own = [[*(w for w in one if not _is_told_nobody(w)), "tracking=off"] for one in overrides]
+    return config, own
+
+
+def _is_told_nobody(word: str) -> bool:
+    return word.lstrip("+").startswith(("tracking", "nightly."))
 
 
 class SlurmLauncher(_Elsewhere):
