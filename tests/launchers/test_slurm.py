@@ -86,12 +86,12 @@ def test_trials_are_jobs_in_rounds_with_a_gpu_of_their_own(sweep, tmp_path):
 def test_what_fails_or_dies_costs_no_other(sweep, slurm, tmp_path):
     ran = sweep(
         "model.target=networks.Raises,networks.Identity,networks.Dies", "input.size=8",
-        "timing.iterations=5", "tracking=server", "tracking.uri=http://me:hunter2@127.0.0.1:9",
+        "timing.iterations=5", "tracking=server", "tracking.uri=http://me:s3cr3t@127.0.0.1:9",
     )  # fmt: skip
     assert ran.code == 1, ran.out + ran.err
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.suffix == ".pkl" for path in files)  # what jobs are given lies there, too
-    assert not any(b"hunter2" in path.read_bytes() for path in files)
+    assert not any(b"s3cr3t" in path.read_bytes() for path in files)
     statuses = {record["title"].split()[0]: record["status"] for record in records(tmp_path)}
     assert statuses == {
         "networks.Raises": "failed", "networks.Identity": "completed", "networks.Dies": "failed",

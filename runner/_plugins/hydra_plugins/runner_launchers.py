@@ -68,6 +68,7 @@ def _without_secrets(
     config = copy.deepcopy(config)
     config.tracking.uri = config.nightly.webhook = None
     config.tracking.kind = "off"
+    config.hydra.job.override_dirname = ""
     for words in (config.hydra.overrides.task, config.hydra.overrides.hydra):
         words[:] = [word for word in words if not _is_told_nobody(word)]
     own = [[*(w for w in one if not _is_told_nobody(w)), "tracking=off"] for one in overrides]
