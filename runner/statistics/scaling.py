@@ -15,7 +15,10 @@ NEAR_BEST = 0.95  # of the best throughput, which the knee must reach
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """Time ~ place ** `exponent`, and its 95 % interval: None for two places only."""
+    """Time ~ place ** `exponent`, and its 95 % interval.
+
+    None for two places only, or where all times are the same.
+    """
 
     exponent: float
     ci: tuple[float, float] | None
@@ -30,7 +33,7 @@ def power_law(places: Sequence[float], values: Sequence[float]) -> PowerLaw | No
     if len(set(places)) < 2 or min(*x, *y) <= 0:
         return None
     fit = stats.linregress(np.log(x), np.log(y))
-    if len(x) < 3:
+    if len(x) < 3 or np.ptp(y) == 0:
         return PowerLaw(float(fit.slope), None)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(x) - 2)) * fit.stderr
     return PowerLaw(float(fit.slope), (float(fit.slope - half), float(fit.slope + half)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.statistics.scaling import knee, power_law
+from runner.statistics.scaling import PowerLaw, knee, power_law
 
 
 def test_a_power_law_is_found_with_its_interval():
@@ -25,3 +25,7 @@ def test_two_places_have_an_exponent_without_an_interval_and_one_has_none():
 def test_the_knee_is_the_first_place_near_the_best():
     assert knee([1, 2, 4, 8], [10.0, 18.0, 29.0, 30.0]) == 4
     assert knee([1, 2, 4], [10.0, 20.0, 40.0]) == 4
+
+
+def test_times_that_are_all_the_same_have_no_interval():
+    assert power_law([64, 128, 256], [5.0, 5.0, 5.0]) == PowerLaw(0.0, None)
