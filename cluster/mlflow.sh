@@ -37,7 +37,8 @@ up() {
     local bin mlflow
     bin=$(binaries)
     mlflow=${MLFLOW:-$(command -v "$here/.venv/bin/mlflow" mlflow | head -n 1)}
-    [ -n "$mlflow" ] || { echo "mlflow.sh: there is no mlflow; pip install 'runner[postgres]'" >&2; exit 1; }
+    mlflow=$(realpath --no-symlinks "$mlflow" 2> /dev/null || true)
+    [ -x "$mlflow" ] || { echo "mlflow.sh: there is no mlflow; pip install 'runner[postgres]'" >&2; exit 1; }
     mkdir -p "$dir/artifacts" "$dir/sockets"
     (umask 077; [ -f "$dir/password" ] || head -c 24 /dev/urandom | base64 | tr '+/' '-_' > "$dir/password")
     [ "$(id -u)" != 0 ] || { mkdir -p "$dir/pg"; chown -R postgres:postgres "$dir/pg" "$dir/sockets" "$dir/password"; }
@@ -63,6 +64,7 @@ serve() {
         MLFLOW_FLASK_SERVER_SECRET_KEY=$(cat "$dir/secret")
         export MLFLOW_FLASK_SERVER_SECRET_KEY
     fi
+    cd "$dir"  # where MLflow keeps its users
     MLFLOW_BACKEND_STORE_URI="postgresql://mlflow:$(cat "$dir/password")@127.0.0.1:$pg_port/mlflow" \
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true \
         setsid "$1" server "${options[@]}" > "$dir/mlflow.log" 2>&1 < /dev/null &

@@ -56,7 +56,7 @@ def free_port() -> str:
 class Team:
     """A server that is up, its database's address and password."""
 
-    def __init__(self, folder: Path, workers: int = 2) -> None:
+    def __init__(self, folder: Path, workers: int = 2, **variables: str) -> None:
         self.folder = folder
         ports = {
             "MLFLOW_PORT": free_port(),
@@ -64,7 +64,7 @@ class Team:
             "MLFLOW_WORKERS": str(workers),
         }
         mlflow = str(Path(sys.executable).with_name("mlflow"))
-        self._variables = os.environ | ports | {"MLFLOW": mlflow}
+        self._variables = os.environ | ports | variables | {"MLFLOW": mlflow}
         self.uri = f"http://127.0.0.1:{ports['MLFLOW_PORT']}"
         done = self.script("up")
         assert done.returncode == 0, done.stderr

@@ -127,6 +127,28 @@ def test_hosts_without_access_are_published_from_another_and_compared(team, tmp_
     assert "4 trials compared" in compared.out
 
 
+def test_with_users_nobody_gets_in_without_a_password(tmp_path):
+    with tempfile.TemporaryDirectory(prefix="team") as folder:
+        Path(folder).chmod(0o755)
+        team = Team(Path(folder), 1, MLFLOW_AUTH_ADMIN_PASSWORD="the-admins-own")
+        try:
+            words = ("model=simulated", "timing.iterations=20", "tracking=server")
+            where = {"MLFLOW_TRACKING_URI": team.uri}
+            outside = run_in(tmp_path, *words, "sweep.id=outside", **where)
+            assert "1 of 1 trials are not there" in outside.out
+            user = {
+                "MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": "the-admins-own"
+            }  # fmt: skip
+            inside = run_in(tmp_path, *words, "sweep.id=inside", **where, **user)
+            assert inside.code == 0
+            assert "not there" not in inside.out
+            files = [path for path in tmp_path.rglob("*") if path.is_file()]
+            assert not any(b"the-admins-own" in path.read_bytes() for path in files)
+            assert "the-admins-own" not in inside.out + inside.err + outside.out + outside.err
+        finally:
+            assert team.script("down").returncode == 0
+
+
 def test_it_goes_and_comes_back_with_its_data(team):
     before = len(runs(team.client(), ""))
     assert team.script("down").returncode == 0
