@@ -88,7 +88,7 @@ def _interference() -> Check:
 
     devices = devices_here()
     kind = "cuda" if devices.cuda else "cpu"
-    count = devices.cuda or min(2, len(os.sched_getaffinity(0)))
+    count = devices.cuda or min(2, cpu.usable_cpus())
     if count < 2:
         found = f"there is one {'GPU' if devices.cuda else 'CPU'} only: nothing runs beside it"
         return Check("parallel", "ok", found)

@@ -72,11 +72,12 @@ def run(
 def _places(count: int, identity: Callable[[str], str]) -> Iterator[Place]:
     """A place for each GPU: which, the CPU cores beside it, and the lock of it."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    cores = sorted(os.sched_getaffinity(0))
+    bound = hasattr(os, "sched_setaffinity")  # not so on macOS
+    cores = sorted(os.sched_getaffinity(0)) if bound else []
     share = max(1, len(cores) // count)
     for number in range(count):
         known = visible[number] if number < len(visible) and visible[number] else str(number)
-        first = number * share % len(cores)
+        first = number * share % max(1, len(cores))
         yield Place(known, tuple(cores[first : first + share]), identity(f"cuda:{number}"))
 
 
@@ -85,7 +86,8 @@ def take_place(places: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's, which ends us by SIGTERM
     place = places.get()
     os.environ["CUDA_VISIBLE_DEVICES"] = place.gpu
-    os.sched_setaffinity(0, place.cores)
+    if place.cores:
+        os.sched_setaffinity(0, place.cores)
     held = ExitStack()
     path = Path(tempfile.gettempdir()) / f"runner-device-{place.identity}.lock"
     held.enter_context(locked(path, f"GPU {place.gpu}", waits=str))
