@@ -60,7 +60,9 @@ def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[s
         allow_abbrev=False,
     )
     parser.add_argument("--night", metavar="DATE", help="that it goes by: 2026-11-26 (today)")
-    parser.add_argument("--judge", action="store_true", help="judge the night, run nothing")
+    parser.add_argument(
+        "--judge", action="store_true", help="judge it, or the last one; run nothing"
+    )
     decisions = parser.add_argument_group("decisions, added to nightly.accept with a --reason")
     group = decisions.add_mutually_exclusive_group()
     group.add_argument("--accept", metavar="TRIAL", help="its change is agreed; * for all")
@@ -106,7 +108,6 @@ def _decide(kind: str, options: argparse.Namespace, settings: Settings) -> int:
 
 def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Settings) -> int:
     """Run and judge the night, unless another one still runs."""
-    import re
     import socket
     from datetime import datetime
 
@@ -121,10 +122,10 @@ def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Set
     given = next((word for word in words if word.lstrip("+").startswith("sweep.id=")), None)
     if given:
         raise NothingThere(f"{given} is given, but a night is named by its date: --night")
-    if options.night and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", options.night):
-        raise NothingThere(f"--night is {options.night}; expected a date, as in 2026-11-26")
-    name = night.name_of(settings)
-    sweep_id = f"{name}-{options.night}" if options.night else night.tonight(settings, now)
+    if options.night:
+        sweep_id = f"{night.name_of(settings)}-{_date(options.night)}"
+    else:
+        sweep_id = night.newest(settings) if options.judge else night.tonight(settings, now)
     if settings.dry_run:
         return run([*words, f"sweep.id={sweep_id}"])
     print(f"{now:%Y-%m-%d %H:%M:%S} {sweep_id} on {socket.gethostname()}", flush=True)
@@ -142,6 +143,18 @@ def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Set
     except Held as holder:
         print(f"not started: {holder} is still running", flush=True)
         return OVERLAP
+
+
+def _date(text: str) -> str:
+    from datetime import date
+
+    from runner.records.selection import NothingThere
+
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        told = f"--night is {text}; expected a date, as in 2026-11-26"
+        raise NothingThere(told) from None
 
 
 def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:

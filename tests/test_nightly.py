@@ -139,6 +139,18 @@ def test_a_regression_stays_red_until_it_is_accepted(nights):
     assert judge(8) == 0
 
 
+def test_to_judge_without_a_date_takes_the_last_night(nights, capsys):
+    assert nightly.main(["--judge", "tracking=off"]) == 0
+    assert "nightly-2026-11-05 on " in capsys.readouterr().out
+
+
+def test_a_history_that_is_away_is_no_reason_to_tell_nothing(nights, capsys):
+    assert judge(5, "nightly.history=mlflow") == 6
+    out = capsys.readouterr().out
+    assert "3 new" in out
+    assert "there is no history: nightly.history=mlflow, and no MLflow" in out
+
+
 def test_a_gap_of_three_nights_changes_nothing(nights):
     write_night(nights, 9)
     assert judge(9) == 0
@@ -179,6 +191,8 @@ def test_a_flagged_night_and_an_edited_file_are_told(nights, capsys):
     ("arguments", "told"),
     [
         (["--judge", "--night", "yesterday"], "--night is yesterday; expected a date"),
+        (["--night", "2026-13-01"], "--night is 2026-13-01; expected a date"),
+        (["--judge", "output_dir=empty"], "there is no night below empty"),
         (
             ["--judge", "--night", "2026-01-01", "tracking=off"],
             "there is no night nightly-2026-01-01",

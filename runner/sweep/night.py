@@ -41,6 +41,14 @@ def name_of(settings: Settings) -> str:
     return settings.name or "nightly"
 
 
+def newest(settings: Settings) -> str:
+    """The night that began last. Raises NothingThere."""
+    nights = nights_of(settings.output_dir, name_of(settings))
+    if not nights:
+        raise NothingThere(f"there is no night below {settings.output_dir}; leave --judge out")
+    return nights[-1].name
+
+
 def tonight(settings: Settings, now: datetime) -> str:
     """The night to run: one that was cut off some hours ago, else that of today."""
     for folder in nights_of(settings.output_dir, name_of(settings))[-1:]:
@@ -74,7 +82,7 @@ def judged(settings: Settings, sweep_id: str, decisions: Decisions) -> tuple[Rep
             notes.append(f"MLflow can't be used: {reason}")
             store = None
     if not on_disk:
-        night, before = _from_mlflow(store, settings, sweep_id, decisions)
+        night, before = _from_mlflow(store, settings, sweep_id, decisions, notes)
     notes += _rewritten(settings, before, decisions)
     judgement = judge_night(night, before, decisions, settings.nightly.window)
     report = Report(
@@ -108,20 +116,34 @@ def _from_disk(
 
 
 def _from_mlflow(
-    store: Store | None, settings: Settings, sweep_id: str, decisions: Decisions
+    store: Store | None,
+    settings: Settings,
+    sweep_id: str,
+    decisions: Decisions,
+    notes: list[str],
 ) -> tuple[Night, list[Night]]:
-    if store is None:
-        raise NothingThere("nightly.history=mlflow, but there is no MLflow to read it from")
+    """The history from MLflow, and the night too where it is not on this disk."""
+    before: list[Night] = []
+    found = None
     try:
-        names = [n for n in tracked.names_of_nights(store, name_of(settings)) if n < sweep_id]
-        wanted = _wanted(names, decisions, settings.nightly.window, 1)
-        before = [tracked.load_night(store, name) for name in names if name in wanted]
-        try:
-            return load_night(settings.output_dir / sweep_id), before
-        except UnreadableRecord:
-            return tracked.load_night(store, sweep_id), before
+        found = load_night(settings.output_dir / sweep_id)
+    except UnreadableRecord as error:
+        why = str(error)
+    if store is None:
+        notes.append("there is no history: nightly.history=mlflow, and no MLflow to read it from")
+    try:
+        if store is not None:
+            names = tracked.names_of_nights(store, name_of(settings))
+            earlier = [name for name in names if name < sweep_id]
+            wanted = _wanted(earlier, decisions, settings.nightly.window, 1)
+            before = [tracked.load_night(store, name) for name in earlier if name in wanted]
+            if found is None and sweep_id in names:
+                found = tracked.load_night(store, sweep_id)
     except TrackingUnavailable as reason:
-        raise NothingThere(f"the nights are not to be had from MLflow: {reason}") from reason
+        notes.append(f"there is no history: it can't be had from MLflow ({reason})")
+    if found is None:
+        raise NothingThere(f"there is no night {sweep_id}, here or in MLflow: {why}")
+    return found, before
 
 
 def _wanted(names: Sequence[str], decisions: Decisions, window: int, deep: int) -> set[str]:
