@@ -56,7 +56,7 @@ def again(tmp_path, monkeypatch):
             write_sweep(tmp_path / "outputs", sweep_id, now)
             return 0
 
-        monkeypatch.setattr(reproduce, "_run", fake)
+        monkeypatch.setattr("runner.__main__.run", fake)
         return reproduce.main([str(folder / TRIAL.folder)])
 
     return run
