@@ -38,7 +38,7 @@ up() {
     bin=$(binaries)
     mlflow=${MLFLOW:-$(command -v "$here/.venv/bin/mlflow" mlflow | head -n 1)}
     mlflow=$(realpath --no-symlinks "$mlflow" 2> /dev/null || true)
-    [ -x "$mlflow" ] || { echo "mlflow.sh: there is no mlflow; pip install 'runner[postgres]'" >&2; exit 1; }
+    [ -x "$mlflow" ] || { echo "mlflow.sh: there is no mlflow; pip install '.[postgres]'" >&2; exit 1; }
     mkdir -p "$dir/artifacts" "$dir/sockets"
     (umask 077; [ -f "$dir/password" ] || head -c 24 /dev/urandom | base64 | tr '+/' '-_' > "$dir/password")
     [ "$(id -u)" != 0 ] || { mkdir -p "$dir/pg"; chown -R postgres:postgres "$dir/pg" "$dir/sockets" "$dir/password"; }

@@ -126,7 +126,7 @@ def _executor(folder: Path, poll_s: float) -> Any:
         executor = SlurmExecutor(folder / "%j")
     except ImportError as error:
         found = "hydra/launcher=slurm needs submitit, which is not installed"
-        remedy = "pip install 'runner[slurm]'"
+        remedy = "pip install '.[slurm]'"
         raise UsageError(Problem("hydra/launcher", found, remedy)) from error
     except RuntimeError as error:
         found = "hydra/launcher=slurm finds no Slurm here (no srun)"
