@@ -162,6 +162,22 @@ def test_the_first_night_has_no_baseline(nights):
     assert set(verdicts(nights, 1).values()) == {"no_baseline"}
 
 
+def test_a_first_night_of_which_a_number_is_invalid_has_no_baseline_either(nights):
+    flagged = [{"flag": f"nightly-2026-11-0{day}", "reason": "hot"} for day in range(1, 6)]
+    (nights.parent / "nightly.yaml").write_text(json.dumps(flagged))  # which is YAML, too
+    folder = write_night(nights, 6)
+    for path in folder.glob("*/record.json"):
+        values = json.loads(path.read_text())
+        if values["title"].startswith("resnet18"):
+            values |= {
+                "verdict": "invalid",
+                "reasons": [{"code": "X", "level": "invalid", "found": "x"}],
+            }
+        path.write_text(json.dumps(values))
+    assert judge(6) == 6
+    assert verdicts(nights, 6)["resnet18"] == "inconclusive"
+
+
 def test_noise_is_undecided_beyond_the_allowed_share(nights):
     for day in range(1, 7):
         noisy = {name: ms * (1 + 0.1 * (day % 3)) for name, ms in MODELS_MS.items()}

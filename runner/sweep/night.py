@@ -176,7 +176,7 @@ def code_of(judgement: Judgement, allow_inconclusive: float) -> int:
     if counts.get("failed") or counts.get("missing"):
         return FAILED
     compared = len(judgement.findings) - counts.get("no_baseline", 0)
-    if not compared:
+    if not compared or len(judgement.before) == len(judgement.flagged):
         return NO_BASELINE
     undecided = counts.get("inconclusive", 0) + counts.get("suspect", 0)
     asks = judgement.health.question or undecided > allow_inconclusive * compared

@@ -16,8 +16,6 @@ from fakes.program import ROOT, run_in, start_in
 
 from runner.records.locks import locked
 
-pytestmark = pytest.mark.slow
-
 DOOR = "runner.nightly"
 SMALL = (
     *(
@@ -51,6 +49,7 @@ def copied(folder, day, to):
         path.write_text(json.dumps(values))
 
 
+@pytest.mark.alone
 @pytest.mark.filterwarnings("ignore")  # MLflow's own
 def test_nights_unchanged_pass_and_a_planted_slowdown_is_found_and_no_other(tmp_path):
     (tmp_path / "networks.py").write_text(NETWORKS)
@@ -115,6 +114,7 @@ def cut_off(folder, number, records):
     return process.returncode
 
 
+@pytest.mark.slow
 def test_a_night_that_is_cut_off_goes_on_as_the_same_night(tmp_path):
     (tmp_path / "networks.py").write_text(NETWORKS)
     assert cut_off(tmp_path, signal.SIGTERM, 1) == 130
@@ -130,6 +130,7 @@ def test_a_night_that_is_cut_off_goes_on_as_the_same_night(tmp_path):
     assert list(tmp_path.glob("outputs/nightly-*")) == [folder]
 
 
+@pytest.mark.slow
 def test_codes_of_what_is_refused_overlaps_or_crashes(tmp_path):
     (tmp_path / "networks.py").write_text(NETWORKS)
     refused = run_in(tmp_path, *LONG, "timing.iterations=-1", door=DOOR)
@@ -153,6 +154,7 @@ def test_codes_of_what_is_refused_overlaps_or_crashes(tmp_path):
     assert run_in(tmp_path, *LONG, "--judge", door=DOOR).code == 6
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_has_its_code_and_the_others_are_judged(tmp_path):
     (tmp_path / "networks.py").write_text(NETWORKS)
     words = [word.replace("networks.Sleep", "networks.Brief,networks.Raises") for word in LONG]
