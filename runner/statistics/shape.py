@@ -16,6 +16,7 @@ from runner.statistics.quantiles import CLOCK_DIGITS
 
 CLIPPED = 0.9
 FAR = 5.0  # standard deviations, by the median absolute deviation
+TENTH = 1.1  # times the median, above which a slow start does not drown in a quiet half's noise
 FEWEST_FOR_SHAPE = 40  # samples: below, nothing is said about drift and modes
 BATCHES = 20
 ROUNDING = 1e-9  # below this share, differences are those of floating point
@@ -70,17 +71,19 @@ def outliers(samples: Sequence[float] | np.ndarray) -> int:
     return int((abs(values - np.median(values)) > FAR * spread(values)).sum())
 
 
-def steady_from(samples: Sequence[float] | np.ndarray) -> int:
+def steady_from(samples: Sequence[float] | np.ndarray, least_far: float = 1.0) -> int:
     """Index at which a series has settled: MSER's truncation point, at most half the series.
 
     argmin over d <= n/2 of Var(x[d:]) / (n - d), after samples above the median + 5 robust
-    standard deviations of the second half were clipped. Source: White, 1997.
+    standard deviations of the second half were clipped, at `least_far` times it at least.
+    Source: White, 1997.
     """
     values = np.round(np.asarray(samples, dtype=float), CLOCK_DIGITS)
     n = len(values)
     second = values[n // 2 :]
-    far = max(np.median(second) + FAR * spread(second), np.quantile(second, CLIPPED))
-    clipped = np.minimum(values, far) if far > np.median(second) else values
+    middle = np.median(second)
+    far = max(middle + FAR * spread(second), np.quantile(second, CLIPPED), least_far * middle)
+    clipped = np.minimum(values, far) if far > middle else values
     centred = clipped - clipped[n // 2 :].mean()
     left = np.arange(n, 0, -1)  # samples that are left from each index on
     sums = np.cumsum(centred[::-1])[::-1]
@@ -100,12 +103,12 @@ def slow_start(samples: Sequence[float] | np.ndarray, warmup: int) -> SlowStart 
     values = np.asarray(samples, dtype=float)
     if len(values) - warmup < 5:
         return None
-    settled = steady_from(values)
-    if settled <= warmup + 2:
-        return None
-    early, steady = values[warmup:settled], values[settled:]
-    median = np.median(steady)
-    if abs(np.median(early) - median) <= 0.02 * median:
+    for settled in (steady_from(values), steady_from(values, TENTH)):
+        early, steady = values[warmup:settled], values[settled:]
+        median = np.median(steady)
+        if settled > warmup + 2 and abs(np.median(early) - median) > 0.02 * median:
+            break
+    else:
         return None
     enough = settled  # MSER overshoots a little: back to the last sample that is not like the rest
     while enough > warmup + 1 and abs(values[enough - 1] - median) <= 3 * spread(steady):

@@ -281,3 +281,12 @@ def test_the_interval_of_a_speed_up_covers_the_truth():
         low, high = speed_up(list(before), list(after)).ci
         covered += low <= 1.25 <= high
     assert 930 <= covered <= 970
+
+
+def test_a_slow_start_does_not_drown_in_a_small_step_later_on():
+    """Ten times 60 ms, then 10.1, then 10.3: the latter alone would set where samples are cut."""
+    random = np.random.default_rng(1)
+    samples = np.repeat([60.3, 10.12, 10.31], [30, 22, 28]) + random.normal(0, 0.02, 80)
+    found = slow_start(samples, 20)
+    assert found is not None
+    assert 29 <= found.enough <= 33
