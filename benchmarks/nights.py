@@ -117,7 +117,7 @@ def into_database(path: Path, nights: int, trials: int, processes: int) -> None:
             add(parent, sweep)
             for record in records_of(day, trials, processes):
                 began_ms = round(datetime.fromisoformat(record.started_at).timestamp() * 1000)
-                identity = replace(record.trial, repeat=0).folder
+                identity = record.trial.identity
                 tags = {
                     "runner.trial_key": record.key,
                     "runner.identity": identity,

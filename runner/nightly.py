@@ -168,22 +168,22 @@ def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
 
     report, store = night.judged(settings, sweep_id, decisions)
     code = night.code_of(report.judgement, settings.nightly.allow_inconclusive)
-    files = {}
+    values, files = values_of(report, code), {}
     print(flush=True)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     to_text(page_of(report), console)
     try:
-        files = night.write(report, settings, code)
+        files = night.write(report, settings, values)
         print(f"\nreport    {files['page']}\nhistory   {files['history']}")
     except OSError as error:
         print(f"warning: the report can't be written: {error}")
     if store is not None and files:
         try:
-            print(f"MLflow    {night.publish(report, store, settings, files)}")
+            print(f"MLflow    {night.publish(report, store, settings, values, files)}")
         except TrackingUnavailable as reason:
             print(f"warning: MLflow can't be used ({reason}); --judge publishes it later")
     if settings.nightly.webhook is not None:
-        problem = night.post(settings.nightly.webhook, values_of(report, code))
+        problem = night.post(settings.nightly.webhook, values)
         if problem is not None:
             print(f"warning: nothing was posted to nightly.webhook: {problem}")
     print(f"exit code {code}: {headline(report.judgement)}", flush=True)

@@ -60,15 +60,12 @@ class Attribution:
 
     @cached_property
     def _values(self) -> dict[str, np.ndarray]:
-        """A value for each night of each trial, NaN without; of many, less what they share."""
-        names = list(self._titles)
-        values = np.array(
-            [[_value(night.by_trial.get(name, [])) for name in names] for night in self._nights]
-        )
-        if len(names) >= MANY:
-            common = median(values - median(values, axis=0), axis=1)
-            values = values - np.nan_to_num(common)[:, None]
-        return dict(zip(names, values.T, strict=True))
+        """As `_plain`; of many trials, less what a night did to all of them."""
+        values = np.array(list(self._plain.values()))
+        if len(values) >= MANY:
+            common = median(values - median(values, axis=1)[:, None], axis=0)
+            values = values - np.nan_to_num(common)
+        return dict(zip(self._plain, values, strict=True))
 
     def onset(self, identity: str) -> Onset | None:
         """Since when a trial is slower; None where that can't be told."""
@@ -117,9 +114,9 @@ class Attribution:
                 found,
             )
 
-    @property
+    @cached_property
     def _plain(self) -> Mapping[str, np.ndarray]:
-        """As `_values`, with what the trials share, which a driver may have done."""
+        """A value for each night of each trial, NaN without."""
         return {
             name: np.array([_value(night.by_trial.get(name, [])) for night in self._nights])
             for name in self._titles

@@ -58,7 +58,7 @@ def brief_of(record: Record) -> Brief:
     known = {**gpu, **record.environment}
     began, ended = (datetime.fromisoformat(at) for at in (record.started_at, record.ended_at))
     return Brief(
-        identity=replace(record.trial, repeat=0).folder,
+        identity=record.trial.identity,
         repeat=record.repeat,
         title=record.title.replace(f" r{record.repeat}", "", 1) if record.repeat else record.title,
         status=record.status,

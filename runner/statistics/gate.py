@@ -33,9 +33,7 @@ from runner.statistics.location import LEAST, drawn_in, huber, median, spread_be
 from runner.statistics.quantiles import CONFIDENCE
 
 REGRESSION, SUSPECT = 0.02, 0.012  # changes that matter
-FAMILY = (
-    0.005  # by which, simulated, 1 % of nights without a change have anything called a regression
-)
+FAMILY = 0.005  # by which at most 1 % of simulated nights without a change have a regression
 SUSPICION = 0.05
 MOST_SUSPECTS = 10
 FEWEST_NIGHTS = 4  # by which a regression can be called

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from runner.config.grid import MOST_ROUNDS
 from runner.config.parse import Settings, seconds_of
@@ -38,7 +38,7 @@ def within_budget(trials: Sequence[Trial], titles: Sequence[str], settings: Sett
     if (settings.sweep_dir / MANIFEST).exists():
         return Kept(_as_planned(trials, settings), "")
     budget_s = seconds_of(budget) or 0.0
-    identities = [replace(trial, repeat=0).folder for trial in trials]
+    identities = [trial.identity for trial in trials]
     named: dict[str, str] = {}
     for identity, title in zip(identities, titles, strict=True):
         named.setdefault(identity, title)

@@ -7,18 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from runner.config.parse import Settings
 from runner.history.decisions import Decisions, fingerprint, still_holds
-from runner.history.nightly import Judgement, judge_night
 from runner.host.environment import commits_between
 from runner.host.secrets import redact
-from runner.pages import trends
-from runner.pages.nightly import Report, junit_of, page_of, values_of
-from runner.pages.page import to_html, to_markdown
 from runner.records.manifest import load_manifest
 from runner.records.nights import VERDICTS, Night, load_night, nights_of
 from runner.records.selection import NothingThere
@@ -27,6 +23,10 @@ from runner.sweep.resume import unfinished
 from runner.tracking import nights as tracked
 from runner.tracking import trends as tracked_trends
 from runner.tracking.store import Store, TrackingUnavailable, open_store
+
+if TYPE_CHECKING:
+    from runner.history.nightly import Judgement
+    from runner.pages.nightly import Report
 
 OK, REGRESSION, FAILED, UNDECIDED, NO_BASELINE = 0, 3, 4, 5, 6
 LOCK = ".nightly.lock"  # below output_dir
@@ -68,6 +68,9 @@ def judged(settings: Settings, sweep_id: str, decisions: Decisions) -> tuple[Rep
 
     Raises NothingThere for a night that has left nothing.
     """
+    from runner.history.nightly import judge_night  # scipy comes with it
+    from runner.pages.nightly import Report
+
     notes: list[str] = []
     on_disk = settings.nightly.history == "disk"
     if on_disk:
@@ -183,8 +186,15 @@ def code_of(judgement: Judgement, allow_inconclusive: float) -> int:
     return UNDECIDED if asks else OK
 
 
-def write(report: Report, settings: Settings, code: int) -> dict[str, Path]:
-    """Write the report in all its forms, and the page of all nights. Raises OSError."""
+def write(report: Report, settings: Settings, values: Mapping[str, Any]) -> dict[str, Path]:
+    """Write the report in all its forms, and the page of all nights. Raises OSError.
+
+    `values` are what programs are told of it.
+    """
+    from runner.pages import trends  # brings plotly
+    from runner.pages.nightly import junit_of, page_of
+    from runner.pages.page import to_html, to_markdown
+
     folder = settings.output_dir / report.judgement.night.sweep_id
     name = name_of(settings)
     page = page_of(report)
@@ -196,7 +206,7 @@ def write(report: Report, settings: Settings, code: int) -> dict[str, Path]:
         "history": settings.output_dir / f"{name}.html",
     }
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(values_of(report, code), files["verdicts"])
+    write_whole(values, files["verdicts"])
     files["page"].write_text(to_html(page), encoding="utf-8")
     files["markdown"].write_text(to_markdown(page), encoding="utf-8")
     files["junit"].write_text(junit_of(report), encoding="utf-8")
@@ -205,9 +215,14 @@ def write(report: Report, settings: Settings, code: int) -> dict[str, Path]:
     return files
 
 
-def publish(report: Report, store: Store, settings: Settings, files: Mapping[str, Path]) -> str:
+def publish(
+    report: Report,
+    store: Store,
+    settings: Settings,
+    values: Mapping[str, Any],
+    files: Mapping[str, Path],
+) -> str:
     """Put the report into MLflow; the link to the trends. Raises TrackingUnavailable."""
-    values = json.loads(files["verdicts"].read_text(encoding="utf-8"))
     night, name = report.judgement.night, name_of(settings)
     tracked.publish(store, night, values, list(files.values()))
     tracked_trends.publish(store, name, report.judgement.nights, values)

@@ -207,6 +207,11 @@ class Trial:
         return replace(self, runtime=as_it_comes, engine=Engine())
 
     @property
+    def identity(self) -> str:
+        """What the processes of a trial on a device have in common: the folder of the first."""
+        return replace(self, repeat=0).folder
+
+    @property
     def folder(self) -> str:
         """Name of this trial's folder inside that of its sweep."""
         kind, _, index = self.device.partition(":")

@@ -7,6 +7,7 @@ dies. Hydra finds these because `runner._plugins` is on sys.path and in PYTHONPA
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,11 @@ class _Elsewhere(Launcher):
             for place in range(len(points))
         ]
 
+    @abstractmethod
     def _run(
         self, points: Sequence[bytes], overrides: Sequence[Sequence[str]]
     ) -> Iterator[tuple[int, Any]]:
-        raise NotImplementedError
+        """The place of each point and its record, or in words why there is none, as they end."""
 
 
 def _without_secrets(
