@@ -28,9 +28,13 @@ class Slurm:
         """Start it."""
         subprocess.run([SLURM, "up", str(self._folder)], check=True, timeout=280)
 
+    def cancel_all(self) -> None:
+        """Cancel every job."""
+        self.run("scancel", "--user", str(os.getuid()))
+
     def down(self) -> None:
         """End it, jobs included."""
-        self.run("scancel", "--user", str(os.getuid()))
+        self.cancel_all()
         subprocess.run([SLURM, "down", str(self._folder)], check=True, timeout=60)
 
     def run(self, *command: str) -> str:

@@ -28,7 +28,7 @@ ON_SLURM = (
 
 
 @pytest.fixture(scope="module")
-def slurm():
+def cluster():
     """One Slurm for all; its sockets want a short path."""
     with tempfile.TemporaryDirectory(prefix="slurm") as folder:
         cluster = Slurm(Path(folder))
@@ -37,6 +37,30 @@ def slurm():
             yield cluster
         finally:
             cluster.down()
+
+
+@pytest.fixture
+def slurm(cluster):
+    """The same, with no job of another test in it."""
+    yield cluster
+    cluster.cancel_all()
+    until(lambda: cluster.run("squeue", "-h") == "")
+
+
+@pytest.fixture
+def start(tmp_path, slurm):
+    """Starts the program; it ends with the test, whatever has become of it."""
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    started = []
+
+    def begin(*words):
+        started.append(start_in(tmp_path, *ON_SLURM, *words, **slurm.variables))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture
@@ -98,10 +122,10 @@ def test_what_fails_or_dies_costs_no_other(sweep, slurm, tmp_path):
     }  # fmt: skip
 
 
-def test_a_job_that_is_killed_is_told(sweep, slurm, tmp_path):
-    process = start_in(
-        tmp_path, *ON_SLURM, "model.target=networks.Sleep", "input.size=8,16", "tracking=off",
-        "timing.iterations=1000", "sweep.id=mine", **slurm.variables,
+def test_a_job_that_is_killed_is_told(start, slurm, tmp_path):
+    process = start(
+        "model.target=networks.Sleep", "input.size=8,16", "tracking=off",
+        "timing.iterations=1000", "sweep.id=mine",
     )  # fmt: skip
     until(lambda: slurm.run("squeue", "-h", "-t", "R", "-o", "%i").count("_") == 2)
     time.sleep(3)
@@ -116,10 +140,10 @@ def test_a_job_that_is_killed_is_told(sweep, slurm, tmp_path):
     assert f"its Slurm job {one} ended as " in lost["error"]["message"]
 
 
-def test_timeout_s_sets_the_jobs_limit(sweep, slurm, tmp_path):
-    process = start_in(
-        tmp_path, *ON_SLURM, "model.target=networks.Sleep", "input.size=8", "tracking=off",
-        "timing.iterations=100000", "timing.timeout_s=5", **slurm.variables,
+def test_timeout_s_sets_the_jobs_limit(start, slurm, tmp_path):
+    process = start(
+        "model.target=networks.Sleep", "input.size=8", "tracking=off",
+        "timing.iterations=100000", "timing.timeout_s=5",
     )  # fmt: skip
     until(lambda: slurm.run("squeue", "-h", "-t", "R", "-o", "%l").strip() != "")
     assert slurm.run("squeue", "-h", "-t", "R", "-o", "%l").strip() == "6:00"
@@ -128,15 +152,13 @@ def test_timeout_s_sets_the_jobs_limit(sweep, slurm, tmp_path):
     assert [record["status"] for record in records(tmp_path)] == ["timed_out"]
 
 
-def test_a_preempted_trial_starts_again_by_itself(slurm, tmp_path):
-    (tmp_path / "networks.py").write_text(NETWORKS)
-    process = start_in(
-        tmp_path, *ON_SLURM, "model.target=networks.Sleep", "input.size=8", "tracking=off",
-        "timing.iterations=200", "sweep.id=mine", **slurm.variables,
+def test_a_preempted_trial_starts_again_by_itself(start, slurm, tmp_path):
+    process = start(
+        "model.target=networks.StopsOnce", "input.size=8", "tracking=off",
+        "timing.iterations=100", "sweep.id=mine",
     )  # fmt: skip
-    until(lambda: slurm.run("squeue", "-h", "-t", "R", "-o", "%i"))
+    until((tmp_path / "stopped.txt").exists)
     job = slurm.run("squeue", "-h", "-t", "R", "-o", "%i").strip()
-    time.sleep(6)  # it is timing now
     urgent = subprocess.Popen(
         ["srun", "--partition=urgent", "--exclusive", "sleep", "1"],
         env=os.environ | slurm.variables,
@@ -153,13 +175,12 @@ def test_a_preempted_trial_starts_again_by_itself(slurm, tmp_path):
     assert list(tmp_path.glob("outputs/mine/*/record.1.json"))
 
 
-def test_an_interrupted_sweep_cancels_its_jobs_and_is_gone_on_with(sweep, slurm, tmp_path):
+def test_an_interrupted_sweep_cancels_its_jobs_and_is_gone_on_with(sweep, start, slurm, tmp_path):
     words = (
         "model.target=networks.Sleep", "input.size=8,16,24,32", "timing.iterations=100",
         "sweep.id=mine", "tracking=off",
     )  # fmt: skip
-    (tmp_path / "networks.py").write_text(NETWORKS)
-    process = start_in(tmp_path, *ON_SLURM, *words, **slurm.variables)
+    process = start(*words)
     until(lambda: len(records(tmp_path)) >= 1)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=100)

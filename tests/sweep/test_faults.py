@@ -133,10 +133,9 @@ def timing_of(folder) -> bool:
 def test_sigterm_to_all_processes_keeps_what_was_measured_and_the_sweep_goes_on(tmp_path):
     """As a scheduler sends it that takes the machine away."""
     (tmp_path / "networks.py").write_text(NETWORKS)
-    words = [*custom("Identity", "Sleep"), "timing.iterations=100", "tracking=off"]
+    words = [*custom("Identity", "StopsOnce"), "timing.iterations=100", "tracking=off"]
     process = start_in(tmp_path, *words, "sweep.id=night")
-    wait_for(lambda: timing_of(tmp_path))
-    time.sleep(3.0)
+    wait_for((tmp_path / "stopped.txt").exists)
     main = psutil.Process(process.pid)
     for one in [main, *main.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -144,14 +143,14 @@ def test_sigterm_to_all_processes_keeps_what_was_measured_and_the_sweep_goes_on(
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
     assert "Traceback" not in err
-    cut = records_by_network(tmp_path)["Sleep"]
+    cut = records_by_network(tmp_path)["StopsOnce"]
     assert cut.status == "interrupted"
     assert len(cut.warmup_ms) == 2
     assert 10 <= len(cut.latency_ms) < 100
     assert "go on     python -m runner sweep.resume=night" in out
     resumed = run_in(tmp_path, "sweep.resume=latest")
     assert resumed.code == 0, resumed.out + resumed.err
-    assert records_by_network(tmp_path)["Sleep"].status == "completed"
+    assert records_by_network(tmp_path)["StopsOnce"].status == "completed"
 
 
 def test_the_second_ctrl_c_ends_it_now(tmp_path):
