@@ -60,7 +60,9 @@ def test_a_slow_start_is_flagged_with_the_warm_up_that_would_have_sufficed(progr
         f"timing.warmup={enough}",
         "sweep.id=enough",
     )
-    assert "WARMUP_SHORT" not in codes(again.records()[-1])
+    # a host may go on with small steps of its own: they are no more than a note
+    levels = {reason["code"]: reason["level"] for reason in again.records()[-1].reasons}
+    assert levels.get("WARMUP_SHORT", "note") == "note"
 
 
 @contextlib.contextmanager
