@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -93,7 +94,7 @@ def _interference() -> Check:
         found = f"there is one {'GPU' if devices.cuda else 'CPU'} only: nothing runs beside it"
         return Check("parallel", "ok", found)
     try:
-        found_ = measure(count, devices.identity, kind)
+        found_ = measure(count, kind, devices.identity, partial(print, file=sys.stderr))
     except NotTimed as error:
         return Check("parallel", "problem", f"the reference can't be timed: {error}", "look above")
     ratio, ci = found_.ratio.value, found_.ratio.ci

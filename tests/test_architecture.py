@@ -24,9 +24,9 @@ HOUSE = {
     "report": "pages history tracking records host",
     "compare": "pages history tracking records statistics host",
     "_plugins": "launchers config",
-    # sweep: the interrupt that a job elsewhere listens to; records: the locks of GPUs
+    # sweep: the interrupt that a job elsewhere listens to; the devices it holds
     # worker, statistics: what trials do to each other is measured
-    "launchers": "sweep worker host records statistics trial",
+    "launchers": "sweep worker host statistics trial",
     # statistics: the rounds that fit a budget; history: a night is judged when it has run
     "sweep": (
         "pages terminal tracking verdict config worker host history records statistics trial"

@@ -2,60 +2,63 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
-from pathlib import Path
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 import psutil
 
 from runner.launchers.point import run_point
-from runner.records.locks import locked
-from runner.sweep.interrupt import Interrupt
 from runner.trial.rules import Problem, UsageError
 
 
 @dataclass(frozen=True)
 class Place:
-    """A GPU as CUDA_VISIBLE_DEVICES names it, the CPU cores that go with it, its lock's name."""
+    """A GPU as CUDA_VISIBLE_DEVICES names it, and the CPU cores that go with it."""
 
     gpu: str
     cores: tuple[int, ...]
-    identity: str
 
 
-def pool_of(count: int, identity: Callable[[str], str]) -> ProcessPoolExecutor:
+def pool_of(count: int) -> ProcessPoolExecutor:
     """A process for each of `count` GPUs, bound to it and to its share of the CPU cores."""
     context = get_context("spawn")
     places = context.Queue()
-    for place in _places(count, identity):
+    for place in _places(count):
         places.put(place)
     return ProcessPoolExecutor(
         count, mp_context=context, initializer=take_place, initargs=(places,)
     )
 
 
-def run(
-    points: Sequence[bytes], count: int, identity: Callable[[str], str]
-) -> Iterator[tuple[int, Any]]:
-    """The place of each point and its record, or in words why there is none, as they end.
+def count_of(asked: int | None, seen: int) -> int:
+    """How many GPUs to use of those that torch has `seen`; without any, as many as `asked` for.
 
-    `count` GPUs are used; `identity` names a device as all processes of this machine do.
-    Raises UsageError for none.
+    Raises UsageError for none, or more than there are.
     """
-    if not count:
+    if not (asked or seen):
         found = "hydra/launcher=gpus, but torch sees no CUDA device here"
         remedy = "leave it out, or give hydra.launcher.gpus"
         raise UsageError(Problem("hydra/launcher", found, remedy))
-    with pool_of(count, identity) as pool:
-        running = {pool.submit(run_point, point): at for at, point in enumerate(points)}
+    if asked and 0 < seen < asked:
+        found = f"hydra.launcher.gpus is {asked}, but torch sees {seen} here"
+        raise UsageError(Problem("hydra.launcher.gpus", found, "leave it out: all are used"))
+    return asked or seen
+
+
+def run(points: Sequence[bytes], count: int) -> Iterator[tuple[int, Any]]:
+    """The place of each point and its record, or in words why there is none, as they end.
+
+    `count` GPUs are used, which the caller holds.
+    """
+    with pool_of(count) as pool:
+        running = {pool.submit(run_in_place, point): at for at, point in enumerate(points)}
         try:
             for one in as_completed(running):
                 error = one.exception()
@@ -69,8 +72,8 @@ def run(
             raise
 
 
-def _places(count: int, identity: Callable[[str], str]) -> Iterator[Place]:
-    """A place for each GPU: which, the CPU cores beside it, and the lock of it."""
+def _places(count: int) -> Iterator[Place]:
+    """A place for each GPU: which, and the CPU cores beside it."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     bound = hasattr(os, "sched_setaffinity")  # not so on macOS
     cores = sorted(os.sched_getaffinity(0)) if bound else []
@@ -78,21 +81,51 @@ def _places(count: int, identity: Callable[[str], str]) -> Iterator[Place]:
     for number in range(count):
         known = visible[number] if number < len(visible) and visible[number] else str(number)
         first = number * share % max(1, len(cores))
-        yield Place(known, tuple(cores[first : first + share]), identity(f"cuda:{number}"))
+        yield Place(known, tuple(cores[first : first + share]))
 
 
 def take_place(places: Any) -> None:
     """Bind this process, and all that it starts, to a place of its own until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's, which ends us by SIGTERM
+    signal.signal(signal.SIGTERM, _ending)
+    threading.Thread(target=_end_with_sweep, daemon=True).start()
     place = places.get()
     os.environ["CUDA_VISIBLE_DEVICES"] = place.gpu
     if place.cores:
         os.sched_setaffinity(0, place.cores)
-    held = ExitStack()
-    path = Path(tempfile.gettempdir()) / f"runner-device-{place.identity}.lock"
-    held.enter_context(locked(path, f"GPU {place.gpu}", waits=str))
-    atexit.register(held.close)
-    Interrupt().listen()
+
+
+def _end_with_sweep() -> None:
+    """End this process, and with it the trial that waits for it, once the sweep's own is gone."""
+    sweep = parent_process()
+    assert sweep is not None
+    sweep.join()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Ending:
+    """SIGTERM to a process of the pool: ends the point it runs, and all that it was sent before."""
+
+    seen = running = False
+
+    def __call__(self, number: int, frame: object) -> None:
+        first, self.seen = not self.seen, True
+        if first and self.running:  # a scheduler's may be followed by the sweep's own
+            raise KeyboardInterrupt
+
+
+_ending = _Ending()
+
+
+def run_in_place(point: bytes) -> Any:
+    """Run a point in this process. Raises KeyboardInterrupt once that has been told to end."""
+    _ending.running = True
+    try:
+        if _ending.seen:  # by a trial that had all its samples, and so completed
+            raise KeyboardInterrupt
+        return run_point(point)
+    finally:
+        _ending.running = False
 
 
 def _interrupt_children() -> None:

@@ -12,6 +12,7 @@ from statistics import median
 from runner.host.devices import Devices
 from runner.launchers.gpus import pool_of
 from runner.statistics.processes import Ratio, speed_up
+from runner.sweep.devices import held
 from runner.trial.description import Input, Model, Runtime, Timing, Trial
 from runner.worker import process
 
@@ -58,14 +59,20 @@ def devices_here() -> Devices:
 
 
 def measure(
-    count: int, identity: Callable[[str], str], device: str, rounds: int = ROUNDS
+    count: int,
+    device: str,
+    identity: Callable[[str], str],
+    tell: Callable[[str], object],
+    rounds: int = ROUNDS,
 ) -> Interference:
     """Time the reference on one of `count` places alone, then on all at once, in turns.
 
+    The devices are held meanwhile by their `identity`; `tell` hears for whom this waits.
     Raises NotTimed.
     """
     alone, together = list[float](), list[float]()
-    with pool_of(count, identity) as pool:
+    names = {identity(f"{device}:{number}") for number in range(count)}
+    with held(names, "runner.doctor", "wait", tell), pool_of(count) as pool:
         _times(pool, count, device)  # every process has loaded torch now
         for _ in range(rounds):
             alone += _times(pool, 1, device)

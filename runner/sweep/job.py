@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,10 @@ class Audience:
 
     def ended(self, record: Record, path: Path) -> None:
         """It has ended, and its record is on disk."""
+
+    def holding(self, devices: Iterable[str]) -> AbstractContextManager[None]:
+        """Keep other sweeps from devices, as `Devices.identity` names them; may wait, or refuse."""
+        return nullcontext()
 
     def came_back(self, place: int, record: Record) -> None:
         """The trial at a place of the plan has ended in another process."""

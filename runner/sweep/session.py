@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +16,7 @@ from runner.records.manifest import MANIFEST, Manifest, save_manifest
 from runner.records.record import Record
 from runner.records.store import LOCK, LOG, RECORD, UnreadableRecord, save
 from runner.sweep import resume
+from runner.sweep.devices import held
 from runner.sweep.interrupt import Interrupt
 from runner.sweep.job import Audience, Job
 from runner.sweep.plan import Plan, start_worker
@@ -148,28 +148,12 @@ class Session(Audience):
         return record
 
     def _take_devices(self, locks: ExitStack) -> None:
-        """Keep other sweeps from the devices of this one: each would slow the other."""
+        """Hold the devices of this sweep, unless a launcher holds its own."""
         plan = self._plan
         left = [trial for trial in plan.trials if self.is_left(trial)]
         devices = {plan.devices.identity(trial.device) for trial in left} - {"simulated"}
-        locks_here = plan.settings.device_lock != "off" and not plan.elsewhere
-        for device in sorted(devices if locks_here else ()):
-            path = Path(tempfile.gettempdir()) / f"runner-device-{device}.lock"
-
-            def waits(holder: str, device: str = device) -> None:
-                self._lines.tell(
-                    f"waiting for {device}, on which {holder} is timing; "
-                    "device_lock=off does not wait"
-                )
-
-            try:
-                refuses = plan.settings.device_lock == "refuse"
-                what = f"sweep {plan.settings.sweep_id}"
-                locks.enter_context(locked(path, what, None if refuses else waits))
-            except Held as holder:
-                found = f"{holder} is timing on {device}"
-                remedy = "wait for it, or by device_lock=wait let this sweep do so"
-                raise UsageError(Problem("device_lock", found, remedy)) from holder
+        if not plan.elsewhere:
+            locks.enter_context(self.holding(devices))
 
     def _open_tracking(self) -> None:
         settings = self._plan.settings
@@ -201,6 +185,12 @@ class Session(Audience):
         if self._interrupt.seen:
             raise KeyboardInterrupt
         self._progress.trial(title, f"{timing.warmup} warm-ups, {timing.iterations} timed")
+
+    def holding(self, devices: Iterable[str]) -> AbstractContextManager[None]:
+        """Hold devices while the context lasts."""
+        settings = self._plan.settings
+        what = f"sweep {settings.sweep_id}"
+        return held(devices, what, settings.device_lock, self._lines.tell)
 
     def phase(self, name: str, expected_s: float | None) -> None:
         """A phase of it begins."""

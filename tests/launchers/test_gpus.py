@@ -8,9 +8,13 @@ import os
 import signal
 import time
 
+import psutil
 import pytest
 from fakes.networks import NETWORKS
 from fakes.program import run_in, start_in
+
+from runner.launchers import gpus
+from runner.trial.rules import UsageError
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +80,63 @@ def test_an_interrupt_leaves_what_was_measured_and_the_rest_is_gone_on_with(tmp_
     assert ran.code == 0, ran.out + ran.err
     assert f"{before} of 5 trials are there" in ran.out
     assert [one["status"] for one in records(tmp_path)] == ["completed"] * 5
+
+
+def test_a_process_told_to_end_runs_no_further_point(monkeypatch):
+    """Though it was told by the end of a trial that had all its samples, and has been sent more."""
+    monkeypatch.setattr(gpus, "_ending", ending := gpus._Ending())
+    monkeypatch.setattr(gpus, "run_point", lambda point: point)
+    assert gpus.run_in_place(b"first") == b"first"
+    ending(signal.SIGTERM, None)
+    with pytest.raises(KeyboardInterrupt):
+        gpus.run_in_place(b"next")
+
+
+def test_sigterm_ends_the_point_that_runs_and_a_second_one_does_not_cut_that_short(monkeypatch):
+    monkeypatch.setattr(gpus, "_ending", ending := gpus._Ending())
+
+    def point(_):
+        with pytest.raises(KeyboardInterrupt):
+            ending(signal.SIGTERM, None)
+        ending(signal.SIGTERM, None)
+        return "written down"
+
+    monkeypatch.setattr(gpus, "run_point", point)
+    assert gpus.run_in_place(b"") == "written down"
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen", "used"), [(None, 4, 4), (2, 4, 2), (2, 0, 2), (None, 0, None), (3, 2, None)]
+)
+def test_how_many_gpus_are_used(asked, seen, used):
+    if used is None:
+        with pytest.raises(UsageError):
+            gpus.count_of(asked, seen)
+    else:
+        assert gpus.count_of(asked, seen) == used
+
+
+def test_the_gpus_are_held_and_a_killed_sweep_leaves_nothing_behind(tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    on_gpus = (*NETS, "timing.iterations=5", "hydra/launcher=gpus", "hydra.launcher.gpus=2")
+    locks = {"TMPDIR": str(tmp_path)}
+    process = start_in(
+        tmp_path, *on_gpus, "model.target=networks.HoldsOn", "input.size=8,16", "sweep.id=first",
+        **locks,
+    )  # fmt: skip
+    until = time.monotonic() + 100
+    while not (tmp_path / "pids.txt").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    second = (*on_gpus, "model.target=networks.Identity", "input.size=8")
+    refused = run_in(tmp_path, *second, "device_lock=refuse", **locks)
+    assert refused.code == 2, refused.out + refused.err
+    assert f"sweep first (pid {process.pid} on " in refused.err
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    assert psutil.wait_procs(started, timeout=60)[1] == []
+    ran = run_in(tmp_path, *second, "device_lock=refuse", **locks)
+    assert ran.code == 0, ran.out + ran.err
 
 
 def test_without_a_gpu_it_is_refused_and_nothing_is_run(tmp_path):

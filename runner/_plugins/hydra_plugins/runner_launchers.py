@@ -102,4 +102,7 @@ class GpusLauncher(_Elsewhere):
         from runner.launchers import gpus
 
         devices = self._job.devices
-        return gpus.run(points, self._settings["gpus"] or devices.cuda, devices.identity)
+        count = gpus.count_of(self._settings["gpus"], devices.cuda)
+        names = [devices.identity(f"cuda:{number}") for number in range(count)]
+        with self._job.audience.holding(names):
+            yield from gpus.run(points, count)

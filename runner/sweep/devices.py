@@ -1,0 +1,39 @@
+"""Devices are timed on by one sweep at a time: each would slow the other."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from runner.records.locks import Held, locked
+from runner.trial.rules import Problem, UsageError
+
+
+@contextmanager
+def held(
+    devices: Iterable[str], what: str, device_lock: str, tell: Callable[[str], object]
+) -> Iterator[None]:
+    """Keep others from `devices`, which are named as all processes of this machine do.
+
+    `what` is told to those who wait; `device_lock` is the setting of that name, by which this
+    waits, after it has told so, or raises UsageError, or holds nothing.
+    """
+    with ExitStack() as locks:
+        for device in sorted(devices) if device_lock != "off" else ():
+            path = Path(tempfile.gettempdir()) / f"runner-device-{device}.lock"
+
+            def waits(holder: str, device: str = device) -> None:
+                tell(
+                    f"waiting for {device}, on which {holder} is timing; "
+                    "device_lock=off does not wait"
+                )
+
+            try:
+                locks.enter_context(locked(path, what, None if device_lock == "refuse" else waits))
+            except Held as holder:
+                found = f"{holder} is timing on {device}"
+                remedy = "wait for it, or by device_lock=wait let this sweep do so"
+                raise UsageError(Problem("device_lock", found, remedy)) from holder
+        yield
