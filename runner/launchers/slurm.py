@@ -68,8 +68,9 @@ class SlurmJobs:
         folder = sweep_dir.absolute() / ".slurm"
         folder.mkdir(parents=True, exist_ok=True)
         cancelled = folder / CANCELLED
-        cancelled.unlink(missing_ok=True)
-        jobs = self._submitted(points, overrides, folder, cancelled)
+        executor = _executor(folder, self._poll_s)
+        _end_earlier(folder, cancelled)
+        jobs = self._submitted(executor, points, overrides, cancelled)
         try:
             while jobs:
                 for place, job in list(jobs.items()):
@@ -89,13 +90,12 @@ class SlurmJobs:
 
     def _submitted(
         self,
+        executor: Any,
         points: Sequence[bytes],
         overrides: Sequence[Sequence[str]],
-        folder: Path,
         cancelled: Path,
     ) -> dict[int, Any]:
         """The job of each point; a round begins when the one before has ended."""
-        executor = _executor(folder, self._poll_s)
         jobs: dict[int, Any] = {}
         before: list[str] = []
         for _, round_ in itertools.groupby(range(len(points)), lambda at: _round(overrides[at])):
@@ -142,6 +142,22 @@ def _executor(folder: Path, poll_s: float) -> Any:
     # asks the accounting about all jobs at once, and no more often than this
     SlurmJob.watcher = SlurmInfoWatcher(delay_s=max(1, round(poll_s)))
     return executor
+
+
+def _end_earlier(folder: Path, cancelled: Path) -> None:
+    """End the jobs that a start of this sweep has left, which was itself killed."""
+    earlier = [one.name for one in folder.iterdir() if one.name.isdigit()]  # submitit's, by job
+    if earlier:
+        cancelled.touch()
+        subprocess.run(["scancel", *earlier], capture_output=True, check=False)
+        asked = ["squeue", "-h", "-j", ",".join(earlier)]
+        until_s = time.monotonic() + GRACE_S
+        while (
+            subprocess.run(asked, capture_output=True, check=False).stdout
+            and time.monotonic() < until_s
+        ):
+            time.sleep(0.5)
+    cancelled.unlink(missing_ok=True)
 
 
 def _round(overrides: Sequence[str]) -> str:

@@ -191,6 +191,22 @@ def test_an_interrupted_sweep_cancels_its_jobs_and_is_gone_on_with(sweep, start,
     assert [record["status"] for record in records(tmp_path)] == ["completed"] * 4
 
 
+def test_jobs_of_a_sweep_that_was_killed_are_ended_before_it_goes_on(sweep, start, slurm, tmp_path):
+    words = (
+        "model.target=networks.StopsOnce", "input.size=8", "timing.iterations=100",
+        "sweep.id=mine", "tracking=off",
+    )  # fmt: skip
+    process = start(*words)
+    until((tmp_path / "stopped.txt").exists)
+    process.kill()
+    ran = sweep(*words)
+    assert ran.code == 0, ran.out + ran.err
+    assert slurm.run("squeue", "-h") == ""
+    assert [record["status"] for record in records(tmp_path)] == ["completed"]
+    (earlier,) = tmp_path.glob("outputs/mine/*/record.1.json")
+    assert json.loads(earlier.read_text())["latency_ms"]
+
+
 def test_a_gpu_is_asked_for_by_default_though_this_machine_has_none(sweep, tmp_path):
     ran = sweep("model.target=networks.Identity", "hydra.launcher.gpus_per_trial=1", "dry_run=true")
     assert "networks.Identity 640px b1 w1 event on cuda" in ran.out, ran.out + ran.err
