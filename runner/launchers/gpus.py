@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -16,6 +17,8 @@ import psutil
 
 from runner.launchers.point import run_point
 from runner.trial.rules import Problem, UsageError
+
+ENDED = 130  # the exit code of a process of the pool that was told to end
 
 
 @dataclass(frozen=True)
@@ -55,19 +58,33 @@ def count_of(asked: int | None, seen: int) -> int:
 def run(points: Sequence[bytes], count: int) -> Iterator[tuple[int, Any]]:
     """The place of each point and its record, or in words why there is none, as they end.
 
-    `count` GPUs are used, which the caller holds.
+    `count` GPUs are used, which the caller holds. A process of the pool that is killed takes the
+    pool with it: the points without a record are run once more, in a new one.
     """
+    left = list(range(len(points)))
+    for again in (True, False):
+        lost = []
+        for at, record in _in_pool(points, left, count):
+            if again and record is None:
+                lost.append(at)
+            else:
+                yield at, record or "a process of the pool was killed, twice"
+        left = lost
+
+
+def _in_pool(points: Sequence[bytes], left: Sequence[int], count: int) -> Iterator[tuple[int, Any]]:
+    """As `run`, for the points that are `left`; no record where a process was killed."""
     with pool_of(count) as pool:
-        running = {pool.submit(run_in_place, point): at for at, point in enumerate(points)}
         try:
+            running = {pool.submit(run_in_place, points[at]): at for at in left}
             for one in as_completed(running):
                 error = one.exception()
-                if isinstance(error, KeyboardInterrupt):
-                    raise error
-                why = error and f"{type(error).__name__}: {error}"
-                yield running[one], why or one.result()
+                if isinstance(error, BrokenProcessPool):
+                    yield running[one], None
+                else:
+                    why = error and f"{type(error).__name__}: {error}"
+                    yield running[one], why or one.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             _interrupt_children()
             raise
 
@@ -104,13 +121,15 @@ def _end_with_sweep() -> None:
 
 
 class _Ending:
-    """SIGTERM to a process of the pool: ends the point it runs, and all that it was sent before."""
+    """SIGTERM to a process of the pool ends it, once the point it runs has been written down."""
 
     seen = running = False
 
     def __call__(self, number: int, frame: object) -> None:
         first, self.seen = not self.seen, True
-        if first and self.running:  # a scheduler's may be followed by the sweep's own
+        if not self.running:
+            os._exit(ENDED)
+        if first:  # a scheduler's may be followed by the sweep's own
             raise KeyboardInterrupt
 
 
@@ -118,14 +137,18 @@ _ending = _Ending()
 
 
 def run_in_place(point: bytes) -> Any:
-    """Run a point in this process. Raises KeyboardInterrupt once that has been told to end."""
+    """Run a point in this process, which ends with it if it has been told to.
+
+    It must not go on: the pool has sent it the next point beforehand, and a trial that had all
+    its samples when it was interrupted has completed.
+    """
     _ending.running = True
     try:
-        if _ending.seen:  # by a trial that had all its samples, and so completed
-            raise KeyboardInterrupt
         return run_point(point)
     finally:
         _ending.running = False
+        if _ending.seen:
+            os._exit(ENDED)
 
 
 def _interrupt_children() -> None:

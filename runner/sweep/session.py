@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from runner.host.environment import host_environment
 from runner.records.locks import Held, locked
 from runner.records.manifest import MANIFEST, Manifest, save_manifest
 from runner.records.record import Record
-from runner.records.store import LOCK, LOG, RECORD, UnreadableRecord, save
+from runner.records.store import LOCK, LOG, RECORD, UnreadableRecord, load, save
 from runner.sweep import resume
 from runner.sweep.devices import held
 from runner.sweep.interrupt import Interrupt
@@ -61,7 +61,11 @@ class Session(Audience):
                 start_worker(self._plan.settings)  # loads torch while MLflow loads here
             try:
                 with self._progress:
-                    yield self._open()
+                    try:
+                        yield self._open()
+                    except KeyboardInterrupt:
+                        self._look_for_cut_ones()
+                        raise
                 if self._interrupt.seen:
                     raise KeyboardInterrupt
                 if self._is_complete():
@@ -80,6 +84,16 @@ class Session(Audience):
                 self._report(records, pages)
                 if self._publisher is not None and self.exit_code != INTERRUPTED:
                     self._publisher.bring_others()
+
+    def _look_for_cut_ones(self) -> None:
+        """Hear of trials that an interrupt has met in other processes, which told nobody."""
+        for trial in self._placed if self._plan.elsewhere else ():
+            path = self._plan.settings.sweep_dir / trial.folder / RECORD
+            with suppress(UnreadableRecord):
+                if self.is_left(trial):
+                    record = load(path)
+                    self._progress.trial(record.title, record.status)
+                    self.ended(record, path)
 
     def _open(self) -> Job:
         plan = self._plan

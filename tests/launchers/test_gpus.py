@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import sys
 import time
 
 import psutil
@@ -76,33 +77,64 @@ def test_an_interrupt_leaves_what_was_measured_and_the_rest_is_gone_on_with(tmp_
     assert "Traceback" not in err
     before = len([one for one in records(tmp_path) if one["status"] == "completed"])
     assert 2 <= before < 5
+    cut = [one for one in records(tmp_path) if one["status"] == "interrupted"]
+    counts = {"not completed": len(cut), "not started": 5 - before - len(cut)}
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    assert f"of 5 trials {told}" in out
     ran = run_in(tmp_path, *words)
     assert ran.code == 0, ran.out + ran.err
     assert f"{before} of 5 trials are there" in ran.out
     assert [one["status"] for one in records(tmp_path)] == ["completed"] * 5
 
 
-def test_a_process_told_to_end_runs_no_further_point(monkeypatch):
-    """Though it was told by the end of a trial that had all its samples, and has been sent more."""
-    monkeypatch.setattr(gpus, "_ending", ending := gpus._Ending())
+@pytest.fixture
+def ending(monkeypatch):
+    """The handler of SIGTERM in a process of the pool, which is this one."""
+    monkeypatch.setattr(gpus.os, "_exit", sys.exit)
+    monkeypatch.setattr(gpus, "_ending", gpus._Ending())
+    return lambda: gpus._ending(signal.SIGTERM, None)
+
+
+def test_a_process_of_the_pool_ends_by_sigterm_between_two_points(ending, monkeypatch):
     monkeypatch.setattr(gpus, "run_point", lambda point: point)
     assert gpus.run_in_place(b"first") == b"first"
-    ending(signal.SIGTERM, None)
-    with pytest.raises(KeyboardInterrupt):
-        gpus.run_in_place(b"next")
+    with pytest.raises(SystemExit):
+        ending()
 
 
-def test_sigterm_ends_the_point_that_runs_and_a_second_one_does_not_cut_that_short(monkeypatch):
-    monkeypatch.setattr(gpus, "_ending", ending := gpus._Ending())
+def test_it_ends_after_the_point_that_runs_which_a_second_one_does_not_cut_short(
+    ending, monkeypatch
+):
+    written = []
 
     def point(_):
         with pytest.raises(KeyboardInterrupt):
-            ending(signal.SIGTERM, None)
-        ending(signal.SIGTERM, None)
-        return "written down"
+            ending()
+        ending()
+        written.append("down")  # by a trial that had all its samples, and so completed
 
     monkeypatch.setattr(gpus, "run_point", point)
-    assert gpus.run_in_place(b"") == "written down"
+    with pytest.raises(SystemExit):
+        gpus.run_in_place(b"")
+    assert written
+
+
+def test_a_process_of_the_pool_that_is_killed_costs_no_trial(tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    process = start_in(
+        tmp_path, *NETS, "model.target=networks.StopsOnce", "timing.iterations=80",
+        "input.size=8,16,24", "hydra/launcher=gpus", "hydra.launcher.gpus=2",
+    )  # fmt: skip
+    until = time.monotonic() + 100
+    while not (tmp_path / "stopped.txt").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    for one in psutil.Process(process.pid).children():
+        if "spawn_main" in " ".join(one.cmdline()):
+            one.kill()
+            break
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, out + err
+    assert [one["status"] for one in records(tmp_path)] == ["completed"] * 3
 
 
 @pytest.mark.parametrize(
