@@ -69,7 +69,8 @@ def run(points: Sequence[bytes], count: int) -> Iterator[tuple[int, Any]]:
                 lost.append(at)
             else:
                 yield at, record or "a process of the pool was killed, twice"
-        left = lost
+        if not (left := lost):
+            return
 
 
 def _in_pool(points: Sequence[bytes], left: Sequence[int], count: int) -> Iterator[tuple[int, Any]]:
