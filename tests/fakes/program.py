@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +59,14 @@ def run_doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
         timeout=280,
         check=False,
     )
+
+
+def until(reached: Callable[[], object], within_s: float = 90.0) -> None:
+    """Wait for something; fails where it takes too long."""
+    end_s = time.monotonic() + within_s
+    while not reached():
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
 
 
 def start_in(

@@ -7,12 +7,11 @@ import json
 import os
 import signal
 import sys
-import time
 
 import psutil
 import pytest
 from fakes.networks import NETWORKS
-from fakes.program import run_in, start_in
+from fakes.program import run_in, start_in, until
 
 from runner.launchers import gpus
 from runner.trial.rules import UsageError
@@ -68,9 +67,7 @@ def test_an_interrupt_leaves_what_was_measured_and_the_rest_is_gone_on_with(tmp_
         "hydra/launcher=gpus", "hydra.launcher.gpus=2", "sweep.id=mine",
     )  # fmt: skip
     process = start_in(tmp_path, *words)
-    until = time.monotonic() + 100
-    while len(records(tmp_path)) < 2 and time.monotonic() < until:
-        time.sleep(0.05)
+    until(lambda: len(records(tmp_path)) >= 2)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
@@ -125,9 +122,7 @@ def test_a_process_of_the_pool_that_is_killed_costs_no_trial(tmp_path):
         tmp_path, *NETS, "model.target=networks.StopsOnce", "timing.iterations=80",
         "input.size=8,16,24", "hydra/launcher=gpus", "hydra.launcher.gpus=2",
     )  # fmt: skip
-    until = time.monotonic() + 100
-    while not (tmp_path / "stopped.txt").exists() and time.monotonic() < until:
-        time.sleep(0.05)
+    until((tmp_path / "stopped.txt").exists)
     for one in psutil.Process(process.pid).children():
         if "spawn_main" in " ".join(one.cmdline()):
             one.kill()
@@ -156,9 +151,7 @@ def test_the_gpus_are_held_and_a_killed_sweep_leaves_nothing_behind(tmp_path):
         tmp_path, *on_gpus, "model.target=networks.HoldsOn", "input.size=8,16", "sweep.id=first",
         **locks,
     )  # fmt: skip
-    until = time.monotonic() + 100
-    while not (tmp_path / "pids.txt").exists() and time.monotonic() < until:
-        time.sleep(0.05)
+    until((tmp_path / "pids.txt").exists)
     second = (*on_gpus, "model.target=networks.Identity", "input.size=8")
     refused = run_in(tmp_path, *second, "device_lock=refuse", **locks)
     assert refused.code == 2, refused.out + refused.err

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from fakes.networks import NETWORKS
-from fakes.program import ROOT, run_in, start_in
+from fakes.program import ROOT, run_in, start_in, until
 
 from runner.records.store import load
 
@@ -118,13 +118,6 @@ def test_what_the_kernel_ends_for_want_of_memory_is_out_of_memory(little_memory,
     assert found["Identity"].status == "completed"
 
 
-def wait_for(reached, within_s: float = 120.0) -> None:
-    until = time.monotonic() + within_s
-    while not reached():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def timing_of(folder) -> bool:
     """Whether the second of two trials runs."""
     return len(list(folder.glob("outputs/*/*/worker.log"))) == 2
@@ -135,7 +128,7 @@ def test_sigterm_to_all_processes_keeps_what_was_measured_and_the_sweep_goes_on(
     (tmp_path / "networks.py").write_text(NETWORKS)
     words = [*custom("Identity", "StopsOnce"), "timing.iterations=100", "tracking=off"]
     process = start_in(tmp_path, *words, "sweep.id=night")
-    wait_for((tmp_path / "stopped.txt").exists)
+    until((tmp_path / "stopped.txt").exists)
     main = psutil.Process(process.pid)
     for one in [main, *main.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -174,14 +167,14 @@ def test_the_second_ctrl_c_ends_it_now(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     pids = tmp_path / "pids.txt"
-    wait_for(pids.is_file)
+    until(pids.is_file)
     worker, helper = map(int, pids.read_text().split())
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "ending\n"
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
     assert process.returncode == 130
-    wait_for(lambda: not any(map(lives, (worker, helper))), within_s=10)
+    until(lambda: not any(map(lives, (worker, helper))), within_s=10)
 
 
 def lives(pid: int) -> bool:
@@ -196,7 +189,7 @@ def test_two_sweeps_never_time_on_one_device_at_once(tmp_path):
     # long enough for three other starts on a busy machine
     words = [*custom("Identity", "Sleep"), "timing.iterations=1200", "tracking=off"]
     first = start_in(tmp_path, *words, "sweep.id=first")
-    wait_for(lambda: timing_of(tmp_path))
+    until(lambda: timing_of(tmp_path))
     third = start_in(tmp_path, *words, "timing.iterations=20", "sweep.id=third")
     waits = third.stdout.readline()
     assert waits.startswith(f"waiting for cpu, on which sweep first (pid {first.pid} on ")

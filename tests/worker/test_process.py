@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 from fakes.networks import NETWORKS
-from fakes.program import ROOT
+from fakes.program import ROOT, until
 from fakes.tasks import never_answers
 from fakes.trials import make_trial
 
@@ -42,13 +42,6 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def wait_until(reached, within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_worker_whose_parent_was_killed_ends_with_all_it_has_started(folder):
     code = (
         "from fakes.trials import make_trial; from runner.worker import process\n"
@@ -58,12 +51,12 @@ def test_a_worker_whose_parent_was_killed_ends_with_all_it_has_started(folder):
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     parent = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths})
     pids = folder / "pids.txt"
-    wait_until(lambda: pids.is_file() and len(pids.read_text().split()) == 2)
+    until(lambda: pids.is_file() and len(pids.read_text().split()) == 2, within_s=60)
     worker_pid, helper_pid = map(int, pids.read_text().split())
     assert alive(worker_pid)
     parent.kill()
     parent.wait()
-    wait_until(lambda: not alive(worker_pid) and not alive(helper_pid), within_s=10)
+    until(lambda: not alive(worker_pid) and not alive(helper_pid), within_s=10)
 
 
 def test_a_process_that_does_not_answer_in_time_is_ended(folder):
@@ -164,7 +157,7 @@ def test_a_network_may_start_processes_of_its_own_and_they_end_with_it(folder, d
     else:
         assert outcome.status == "completed", outcome.error
     helper = int((folder / "helper.pid").read_text())
-    wait_until(lambda: not alive(helper), within_s=30)
+    until(lambda: not alive(helper), within_s=30)
 
 
 def test_the_parent_is_done_with_showing_a_phase_before_it_begins():
