@@ -18,6 +18,7 @@ from runner.trial.rules import Problem, UsageError
 LARGEST_ARRAY = 1000  # jobs; Slurm's own limit is MaxArraySize, 1001 by default
 TIMEOUT_MARGIN_S = 300  # to start a process, load torch and build the network
 GRACE_S = 60.0  # in which cancelled jobs write down what they have
+JOB_NAME = "runner"
 CANCELLED = "cancelled"  # a file, by which jobs know that the sweep itself ends them
 
 
@@ -103,7 +104,7 @@ class SlurmJobs:
             for start in range(0, len(places), LARGEST_ARRAY):
                 part = places[start : start + LARGEST_ARRAY]
                 executor.update_parameters(
-                    job_name="runner",
+                    job_name=JOB_NAME,
                     time=self._minutes,
                     array_parallelism=self._most_at_once,
                     **self._parameters,
@@ -149,8 +150,10 @@ def _end_earlier(folder: Path, cancelled: Path) -> None:
     earlier = [one.name for one in folder.iterdir() if one.name.isdigit()]  # submitit's, by job
     if earlier:
         cancelled.touch()
-        subprocess.run(["scancel", *earlier], capture_output=True, check=False)
-        asked = ["squeue", "-h", "-j", ",".join(earlier)]
+        # by name, too: a cluster that was set up anew gives the same numbers to jobs of others
+        ours = f"--name={JOB_NAME}"
+        subprocess.run(["scancel", ours, *earlier], capture_output=True, check=False)
+        asked = ["squeue", "-h", ours, "-j", ",".join(earlier)]
         until_s = time.monotonic() + GRACE_S
         while (
             subprocess.run(asked, capture_output=True, check=False).stdout

@@ -164,9 +164,9 @@ class Session(Audience):
     def _take_devices(self, locks: ExitStack) -> None:
         """Hold the devices of this sweep, unless a launcher holds its own."""
         plan = self._plan
-        left = [trial for trial in plan.trials if self.is_left(trial)]
-        devices = {plan.devices.identity(trial.device) for trial in left} - {"simulated"}
         if not plan.elsewhere:
+            left = [trial for trial in plan.trials if self.is_left(trial)]
+            devices = {plan.devices.identity(trial.device) for trial in left} - {"simulated"}
             locks.enter_context(self.holding(devices))
 
     def _open_tracking(self) -> None:
