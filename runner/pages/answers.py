@@ -12,7 +12,7 @@ from runner.records.record import Record
 from runner.statistics.processes import Ratio, speed_up
 from runner.statistics.scaling import knee, power_law
 from runner.statistics.shape import warmup_needed
-from runner.terminal.table import Row, number, rows_of, shows_methods
+from runner.terminal.table import Row, baselines, number, rows_of, shows_methods
 from runner.trial.axes import AXES, lines, place
 from runner.trial.description import Trial
 from runner.trial.labels import short_titles
@@ -188,13 +188,11 @@ def warmups_of(records: Sequence[Record]) -> dict[str, int | None]:
 
 def speed_ups(rows: Sequence[Row]) -> list[tuple[Row, str, Ratio]]:
     """Rows beside which the same runs in fp32 by torch as it comes: by how much, and their name."""
-    by_key = {row.first.key: row for row in rows}
-    pairs = [(row, by_key.get(row.first.trial.plain.key)) for row in rows]
     names = _names(rows)
     return [
         (row, names(row), _ratio(plain, row))
-        for row, plain in pairs
-        if plain is not None and plain is not row
+        for row, plain in zip(rows, baselines(rows), strict=True)
+        if plain is not None
     ]
 
 

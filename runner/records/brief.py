@@ -17,7 +17,7 @@ from runner.records.record import Record
 from runner.records.store import RECORD, UnreadableRecord, load, write_whole
 
 INDEX = "index.json"
-VERSION = 1
+VERSION = 2  # 1 had identities of trials without their secrets
 MACHINE = ("host", "cpu", "usable_cpus", "gpu", "power_limit_w", "max_sm_clock_mhz")
 DRIVERS = ("gpu_driver", "cuda", "cudnn")
 SOFTWARE = (
@@ -30,6 +30,8 @@ FACTS = MACHINE + DRIVERS + SOFTWARE
 @dataclass(frozen=True)
 class Brief:
     """One process: `identity` is that of its trial and device, `facts` say where it ran.
+
+    `title` is that of the trial, `folder` the process's own below its sweep's.
 
     `typical_ms` is None where there is none to compare by, `unfit` says why. `began_s` is in
     seconds since 1970.
@@ -44,12 +46,7 @@ class Brief:
     began_s: float
     took_s: float
     facts: Mapping[str, str]
-
-    @property
-    def folder(self) -> str:
-        """That of the process, below its sweep's."""
-        key, *which = self.identity.split("-")
-        return "-".join([key, *([f"r{self.repeat}"] if self.repeat else []), *which])
+    folder: str
 
 
 def brief_of(record: Record) -> Brief:
@@ -58,9 +55,9 @@ def brief_of(record: Record) -> Brief:
     known = {**gpu, **record.environment}
     began, ended = (datetime.fromisoformat(at) for at in (record.started_at, record.ended_at))
     return Brief(
-        identity=record.trial.identity,
+        identity=record.identity,
         repeat=record.repeat,
-        title=record.title.replace(f" r{record.repeat}", "", 1) if record.repeat else record.title,
+        title=record.trial_title,
         status=record.status,
         unfit=record.unfit,
         typical_ms=None if record.unfit else record.typical_ms,
@@ -72,6 +69,7 @@ def brief_of(record: Record) -> Brief:
             for name in FACTS
             if known.get(name) is not None and (known.get("gpu") or name not in DRIVERS)
         },
+        folder=record.folder,
     )
 
 

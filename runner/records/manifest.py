@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from runner.records.store import UnreadableRecord, write_whole
+from runner.trial.description import folder_of
 
 MANIFEST = "sweep.json"
 VERSION = 1
@@ -14,10 +16,10 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Planned:
-    """One trial of a plan: the name of its folder, its identity, what a person calls it.
+    """One process of a trial in a plan: its folder, its key, what a person calls it.
 
-    `command` is the number of the command that planned it: 0, or above where one has extended
-    the sweep.
+    `trial_title` is the title without the number of the process, `command` the number of the
+    command that planned it: 0, or above where one has extended the sweep.
     """
 
     folder: str
@@ -26,6 +28,12 @@ class Planned:
     title: str
     device: str
     command: int = 0
+    trial_title: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What the processes of a trial on a device have in common."""
+        return folder_of(self.key, self.device)
 
 
 @dataclass(frozen=True)
@@ -68,9 +76,18 @@ def load_manifest(sweep_dir: Path) -> Manifest:
         version = values["version"]
         if version != VERSION:
             raise UnreadableRecord(f"{path} is of version {version}; expected version {VERSION}")
-        values["trials"] = tuple(Planned(**trial) for trial in values["trials"])
+        values["trials"] = _titled([Planned(**trial) for trial in values["trials"]])
         values["command"] = tuple(values["command"])
         values["extended_by"] = tuple(map(tuple, values.get("extended_by", ())))
         return Manifest(**{part.name: values[part.name] for part in fields(Manifest)})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnreadableRecord(f"{path} can't be read: {error}") from error
+
+
+def _titled(planned: Sequence[Planned]) -> tuple[Planned, ...]:
+    """The same with the titles of their trials, which manifests of before do not hold."""
+    first = {one.identity: one.title for one in planned if not one.repeat}
+    return tuple(
+        one if one.trial_title else replace(one, trial_title=first.get(one.identity, one.title))
+        for one in planned
+    )

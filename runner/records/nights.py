@@ -58,10 +58,7 @@ def load_night(sweep_dir: Path) -> Night:
     found, notes = briefs(sweep_dir)
     titles = {one.identity: one.title for one in found}
     for planned in manifest.trials:
-        title = planned.title
-        if planned.repeat:
-            title = title.replace(f" r{planned.repeat}", "", 1)
-        titles.setdefault(re.sub(r"-r\d+", "", planned.folder), title)
+        titles.setdefault(planned.identity, planned.trial_title)
     said, question = _said(sweep_dir / VERDICTS)
     return Night(sweep_dir.name, titles, tuple(found), said, question, tuple(notes))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from runner.trial.description import Trial
+from runner.trial.description import Trial, folder_of
 
 VERSION = 1
 LEVELS = ("invalid", "suspect", "note")  # of what is found about a number, the worst first
@@ -42,6 +42,8 @@ class Outcome:
 class Record:
     """One trial, once run. `trial` has every default filled in and its secrets blanked.
 
+    `key` is of the trial with its secrets: what a record is matched by comes from it alone.
+    `trial_title` is the title without the number of the process.
     `order_seed` decided the order of the trials within each round; null without rounds.
     `why_null` holds the reason for each null that has none beside it, by its dotted name.
     `key_rule` is the version of the rule that made `key`; 0 before there was one. `series` are
@@ -70,7 +72,18 @@ class Record:
     order_seed: int | None = None
     why_null: dict[str, str] = field(default_factory=dict)
     key_rule: int = 0
+    trial_title: str = ""
     version: int = VERSION
+
+    @property
+    def identity(self) -> str:
+        """What the processes of its trial on a device have in common."""
+        return folder_of(self.key, self.trial.device)
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder inside that of its sweep."""
+        return folder_of(self.key, self.trial.device, self.repeat)
 
     @property
     def completed(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,10 @@ def load(path: Path) -> Record:
         values["trial"] = Trial.of(values["trial"])
     except ValueError as error:
         raise UnreadableRecord(f"{path} holds {error}") from error
+    if not values.get("trial_title"):
+        trial: Trial = values["trial"]
+        settings = values["title"].removeprefix(trial.title)
+        values["trial_title"] = replace(trial, repeat=0).title + settings
     return Record(**{part.name: values[part.name] for part in parts if part.name in values})
 
 

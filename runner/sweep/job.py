@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,7 @@ class Job:
             trial=shown,
             key=trial.key,
             title=title,
+            trial_title=full_title(replace(shown, repeat=0), self.varying),
             sweep_id=str(cfg.sweep.id),
             host=host,
             started_at=started_at,
@@ -114,6 +115,7 @@ class Job:
                 trial=shown,
                 key=trial.key,
                 title=full_title(shown, self.varying),
+                trial_title=full_title(replace(shown, repeat=0), self.varying),
                 sweep_id=str(cfg.sweep.id),
                 host={"command": list(self.command)},
                 started_at=now,
@@ -131,6 +133,7 @@ def raw_record(
     trial: Trial,
     key: str,
     title: str,
+    trial_title: str,
     sweep_id: str,
     host: dict[str, Any],
     started_at: str,
@@ -145,6 +148,7 @@ def raw_record(
         key=key,
         repeat=trial.repeat,
         title=title,
+        trial_title=trial_title,
         trial=trial,
         status=outcome.status,
         verdict=None,

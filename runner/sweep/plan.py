@@ -6,7 +6,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from runner.config.grid import SWEEP_WIDE
@@ -89,7 +89,14 @@ class Plan:
             pid=os.getpid(),
             planned_at=utc_now(),
             trials=tuple(
-                Planned(trial.folder, trial.key, trial.repeat, title, trial.device)
+                Planned(
+                    trial.folder,
+                    trial.key,
+                    trial.repeat,
+                    title,
+                    trial.device,
+                    trial_title=full_title(replace(redacted_trial(trial), repeat=0), self.varying),
+                )
                 for trial, title in zip(self.trials, self.titles, strict=True)
             ),
         )

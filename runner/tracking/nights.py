@@ -12,6 +12,7 @@ from runner.records.nights import Night
 from runner.tracking.projection import TAG_LIMIT
 from runner.tracking.store import Store, explained
 from runner.tracking.view import run_link
+from runner.trial.description import folder_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -33,7 +34,8 @@ def load_night(store: Store, sweep_id: str) -> Night:
     said = {identity_of(run): run.data.tags["gate"] for run in runs if "gate" in run.data.tags}
     parents = runs_of(store, f"tags.`runner.kind` = 'sweep' and tags.`runner.sweep` = '{sweep_id}'")
     question = any(run.data.tags.get("gate.question") == "True" for run in parents)
-    titles = {one.identity: one.title for one in found}
+    # runs of before are called by their process: the first one's name has no number
+    titles = {one.identity: one.title for one in sorted(found, key=lambda one: -one.repeat)}
     return Night(sweep_id, titles, tuple(found), said, question)
 
 
@@ -65,7 +67,7 @@ def identity_of(run: Run) -> str:
 def _brief_of(run: Run) -> Brief:
     tags: Mapping[str, str] = run.data.tags
     repeat = int(tags["runner.repeat"])
-    title, typical_ms = str(run.info.run_name), tags.get("runner.typical_ms")
+    typical_ms = tags.get("runner.typical_ms")
     unfit = tags.get("runner.unfit")
     facts = json.loads(tags.get("runner.facts", "{}")) or {
         name: tags[name] for name in FACTS if name in tags
@@ -74,13 +76,14 @@ def _brief_of(run: Run) -> Brief:
     return Brief(
         identity=identity_of(run),
         repeat=repeat,
-        title=title.replace(f" r{repeat}", "", 1) if repeat else title,
+        title=tags.get("runner.title") or str(run.info.run_name),
         status=tags["status"],
         unfit=unfit,
         typical_ms=None if unfit or typical_ms is None else float(typical_ms),
         began_s=run.info.start_time / 1000,
         took_s=(ended_ms - run.info.start_time) / 1000,
         facts=facts,
+        folder=folder_of(tags["runner.trial_key"], run.data.params.get("device", ""), repeat),
     )
 
 

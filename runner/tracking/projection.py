@@ -79,6 +79,7 @@ def tags_of(record: Record) -> dict[str, str]:
     environment: Mapping[str, Any] = record.environment
     brief = brief_of(record)
     tags = {
+        "runner.title": brief.title,
         "runner.kind": "trial",
         "runner.sweep": record.sweep_id,
         "runner.trial_key": record.key,

@@ -209,14 +209,12 @@ class Trial:
     @property
     def identity(self) -> str:
         """What the processes of a trial on a device have in common: the folder of the first."""
-        return replace(self, repeat=0).folder
+        return folder_of(self.key, self.device)
 
     @property
     def folder(self) -> str:
         """Name of this trial's folder inside that of its sweep."""
-        kind, _, index = self.device.partition(":")
-        which = [f"{kind}{index}"] if index not in ("", "0") else []
-        return "-".join([self.key, *([f"r{self.repeat}"] if self.repeat else []), *which])
+        return folder_of(self.key, self.device, self.repeat)
 
     @property
     def title(self) -> str:
@@ -229,6 +227,13 @@ class Trial:
             self.timing.method,
         ]
         return " ".join(words + ([f"r{self.repeat}"] if self.repeat else []))
+
+
+def folder_of(key: str, device: str, repeat: int = 0) -> str:
+    """The folder of a trial's process, by its key: a trial without its secrets has another key."""
+    kind, _, index = device.partition(":")
+    which = [f"{kind}{index}"] if index not in ("", "0") else []
+    return "-".join([key, *([f"r{repeat}"] if repeat else []), *which])
 
 
 def _hash(meaning: Mapping[str, Any]) -> str:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
-from runner.trial.description import Trial
+from runner.trial.description import Input, Runtime, Timing, Trial
 
 MOST_NAMED = 3  # models of a sweep; of more, only their number is told
 IN_TITLE = ("size", "batch_size", "warmup", "method")
+SETTINGS = {  # names that are taken: an argument of the model that has one is shown by its group
+    *(part.name for group in (Input, Timing, Runtime) for part in fields(group)),
+    *("model", "weights", "engine", "providers", "inputs", "device", "seed", "repeat", "process"),
+    *("batch", "batch size", "warm-up", "warm-up count"),  # columns and counts
+}
 
 
 def keys_of(trial: Trial) -> dict[str, Any]:
@@ -47,12 +53,18 @@ def shown(value: object) -> str:
 def settings(trial: Trial) -> dict[str, str]:
     """The settings of a trial that its title does not name, by the last word of their keys."""
     model = trial.model
-    others: dict[str, object] = {"weights": model.weights, **model.kwargs}
+    others: dict[str, object] = {"weights": model.weights}
+    others |= {_argument(name): value for name, value in model.kwargs.items()}
     others |= vars(trial.input) | vars(trial.timing) | vars(trial.runtime)
     others |= {"engine": trial.engine.name, "providers": trial.engine.providers}
     others |= {"inputs": model.inputs}
     others |= {"device": trial.device, "seed": trial.seed}
     return {name: shown(value) for name, value in others.items() if name not in IN_TITLE}
+
+
+def _argument(name: str) -> str:
+    """What one of model.kwargs is called among the settings: `kwargs.size` beside our own size."""
+    return f"kwargs.{name}" if name in SETTINGS else name
 
 
 def varying(trials: Sequence[Trial]) -> tuple[str, ...]:
@@ -115,6 +127,6 @@ def _plural(name: str) -> str:
 
 
 def full_title(trial: Trial, names: Sequence[str]) -> str:
-    """The title with the named settings: `resnet50 640px b1 w20 event cache=flush`."""
+    """The title with the named settings: `resnet50 640px b1 w20 event r1 cache=flush`."""
     own = settings(trial)
     return " ".join([trial.title, *(f"{name}={own.get(name, '-')}" for name in names)])

@@ -46,6 +46,7 @@ def make_night(
             began_s=number * 86400.0 + repeat * 1000 + at * 20,
             took_s=10.0,
             facts=facts,
+            folder=f"{name}-r{repeat}" if repeat else name,
         )
         for repeat in range(processes)
         for at, (name, ms) in enumerate(medians_ms.items())

@@ -45,6 +45,7 @@ def record_of(trial: Trial, outcome: Outcome, host: dict[str, Any] | None = None
             trial=redacted_trial(trial),
             key=trial.key,
             title=trial.title,
+            trial_title=replace(trial, repeat=0).title,
             sweep_id="night",
             host=host or {},
             started_at="2026-01-01T00:00:00.000+00:00",
@@ -85,10 +86,23 @@ def write_sweep(
     """A sweep on disk as the program leaves it; `planned` are trials that have not run."""
     folder = output_dir / sweep_id
     for record in records:
-        path = folder / record.trial.folder / RECORD
+        path = folder / record.folder / RECORD
         path.parent.mkdir(parents=True, exist_ok=True)
         save(replace(record, sweep_id=sweep_id), path)
-    trials = [*(record.trial for record in records), *planned]
+    done = [
+        Planned(
+            *(one.folder, one.key, one.repeat, one.title, one.trial.device),
+            trial_title=one.trial_title,
+        )
+        for one in records  # by the keys of the records, whose trials have no secrets any more
+    ]
+    left = [
+        Planned(
+            *(one.folder, one.key, one.repeat, one.title, one.device),
+            trial_title=replace(one, repeat=0).title,
+        )
+        for one in planned
+    ]
     manifest = Manifest(
         sweep_id=sweep_id,
         name=None,
@@ -98,7 +112,7 @@ def write_sweep(
         host="here",
         pid=1,
         planned_at="2026-01-01T00:00:00.000+00:00",
-        trials=tuple(Planned(t.folder, t.key, t.repeat, t.title, t.device) for t in trials),
+        trials=(*done, *left),
     )
     save_manifest(manifest, folder)
     return folder

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fakes.nights import FACTS, MEDIANS_MS, make_night, make_nights, night_id
+from fakes.trials import make_trial, timed, write_sweep
 
 from runner.history.attribution import Attribution
 from runner.history.decisions import Decisions
 from runner.history.nightly import judge_night
+from runner.pages.nightly import Report
+from runner.records.nights import load_night
 
 SLOW_B = MEDIANS_MS | {"b": 23.0}
 
@@ -154,3 +158,14 @@ def test_a_slowdown_is_dated():
     assert [str(one) for one in onset.changed] == ["git_commit: 1111111 -> 2222222"]
     fast = judge_night(make_night(9, MEDIANS_MS | {"a": 8.0}), make_nights(1), Decisions())
     assert Attribution(fast).onset("a") is None
+
+
+def test_a_trial_with_a_secret_is_one_trial_and_its_folder_exists(tmp_path):
+    secret = {"model": {"target": "nets.make", "kwargs": {"token": "abc", "width": 3}}}
+    records = [timed(make_trial(**secret, repeat=repeat)) for repeat in range(5)]
+    assert records[0].key != records[0].trial.key  # that of the record knows the secret
+    night = load_night(write_sweep(tmp_path, "nightly-2026-11-25", records))
+    judgement = judge_night(night, [], Decisions())
+    assert [finding.verdict for finding in judgement.findings] == ["no_baseline"]
+    command = Report(judgement, str(tmp_path)).reproduce(judgement.findings[0])
+    assert (Path(command.split()[-1]) / "record.json").is_file()

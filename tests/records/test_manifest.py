@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from runner.records.manifest import MANIFEST, Manifest, Planned, load_manifest, save_manifest
 from runner.records.store import UnreadableRecord
 
-PLANNED = Planned("abc-r1", "abc", 1, "resnet18 64px b1 w2 wall r1", "cpu")
+PLANNED = Planned(
+    "abc-r1", "abc", 1, "resnet18 64px b1 w2 wall r1", "cpu", 0, "resnet18 64px b1 w2 wall"
+)
 NIGHT = Manifest(
     sweep_id="night",
     name="nightly",
@@ -45,3 +50,16 @@ def test_a_damaged_manifest_says_what_is_wrong_with_it(tmp_path, text, reason):
 def test_a_folder_without_a_manifest_is_told_by_its_name(tmp_path):
     with pytest.raises(UnreadableRecord, match=str(tmp_path)):
         load_manifest(tmp_path)
+
+
+def test_a_manifest_of_before_gives_the_processes_of_a_trial_one_title(tmp_path):
+    planned = [Planned(folder, "abc", repeat, title, "cpu") for folder, repeat, title in (
+        ("abc", 0, "net 64px cache=warm"), ("abc-r1", 1, "net 64px r1 cache=warm"),
+    )]  # fmt: skip
+    save_manifest(replace(NIGHT, trials=tuple(planned)), tmp_path)
+    values = json.loads((tmp_path / MANIFEST).read_text())
+    for one in values["trials"]:
+        del one["trial_title"]
+    (tmp_path / MANIFEST).write_text(json.dumps(values))
+    found = load_manifest(tmp_path).trials
+    assert {(one.identity, one.trial_title) for one in found} == {("abc", "net 64px cache=warm")}

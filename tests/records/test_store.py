@@ -129,3 +129,11 @@ def test_a_record_of_a_trial_from_later_days_is_refused(tmp_path):
     path.write_text(json.dumps(values))
     with pytest.raises(UnreadableRecord, match="no trial of this version"):
         load(path)
+
+
+def test_a_record_of_before_gets_the_title_of_its_trial(tmp_path):
+    path = tmp_path / "record.json"
+    record = record_of(make_trial(repeat=2), Outcome("completed", latency_ms=(1.0, 2.0)))
+    save(replace(record, title=f"{record.title} cache=warm", trial_title=""), path)
+    assert load(path).title == "resnet18 64px b1 w2 wall r2 cache=warm"
+    assert load(path).trial_title == "resnet18 64px b1 w2 wall cache=warm"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from fakes.trials import make_trial
 
 from runner.trial.labels import full_title, settings, short_titles, summary_of, varying
@@ -12,6 +13,15 @@ def test_what_a_sweep_varies_beyond_the_title_is_named():
     assert varying([warm, flushed]) == ("cache",)
     assert varying([warm]) == ()
     assert full_title(flushed, ("cache",)) == "resnet18 64px b1 w2 wall cache=flush"
+
+
+@pytest.mark.parametrize("name", ["size", "batch_size", "warmup", "cache", "model", "precision"])
+def test_an_argument_named_like_a_setting_is_told_from_it(name):
+    trials = [make_trial(model={"kwargs": {name: value}}) for value in ("small", "large")]
+    assert varying(trials) == (f"kwargs.{name}",)
+    titles = [full_title(trial, varying(trials)) for trial in trials]
+    assert titles == [f"resnet18 64px b1 w2 wall kwargs.{name}={v}" for v in ("small", "large")]
+    assert short_titles(trials) == ["small", "large"]
 
 
 def test_an_argument_that_a_model_does_not_have_is_a_dash():
