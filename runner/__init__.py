@@ -13,14 +13,14 @@ Doors, each a command:
 
 Rooms, from the one that sees everything down to the one that all know; arrows point down only:
 
-    _plugins/      the Hydra sweeper: composes every point once, has it planned, launches
-    launchers/     where trials run, if not here: jobs of a cluster, a process for each GPU
+    _plugins/      the Hydra sweeper: the door where Hydra hands over the words of a sweep
+    sweep/         one start of a sweep: its plan, what is held, who listens, what is said last
     pages/         what results say, as pages: HTML, Markdown, text; plots
-    sweep/         one sweep: its plan, the job that runs a point, the session around them
+    launchers/     where planned trials run: here, on all GPUs of this host, as jobs of a cluster
     terminal/      what is seen meanwhile and at the end: progress, tables, closing advice
     tracking/      MLflow: the record as a run, the publisher that loses and regains it, the view
     verdict/       is the number good: flags of samples, CPU and GPU, and the judge
-    config/        the keys, from a configuration to a Trial, what is wrong with either, the grid
+    config/        from words through Hydra to checked Trials, and what is wrong with either
     worker/        a fresh process for each trial, and what it does: prepare, measure, observe
     models/        what is timed: networks from their sources, inputs, a workload that runs them
     measure/       clocks: devices, timing methods, the loop, a simulated device
@@ -30,8 +30,10 @@ Rooms, from the one that sees everything down to the one that all know; arrows p
     records/       what is on disk: record.json of a trial, sweep.json of a sweep; finding them
     statistics/    what samples say: pure functions of arrays
     trial/         what one trial is, what it can't be, the facts of the timing methods
+    contract/      what others may rely on: closed sets of words, exit codes, all errors
 
-The way of a number: config -> Trial -> worker -> Outcome -> Record -> MLflow and the terminal.
+The way of a trial: words -> config (Hydra composes, each point becomes a Trial) -> Plan -> Job ->
+a launcher -> worker -> Outcome -> Record -> whoever listens: progress, MLflow, the closing table.
 """
 
 from __future__ import annotations

@@ -8,25 +8,10 @@ from __future__ import annotations
 
 def main() -> None:
     """Run what the command line asks for and exit: 0, 1 failed, 2 usage, 130 interrupted."""
+    import signal
     import sys
 
-    interrupt = None
-    try:
-        from runner.sweep.interrupt import Interrupt
-
-        interrupt = Interrupt()
-        interrupt.listen()
-        from runner.sweep.command import run_command
-
-        code = run_command(interrupt)
-    except KeyboardInterrupt:
-        code = 130
-    except Exception:
-        if interrupt is None or not interrupt.seen:
-            raise
-        code = 130
-    import signal
-
+    code = _run(sys.argv[1:])
     for late in (signal.SIGINT, signal.SIGTERM):
         signal.signal(late, signal.SIG_IGN)  # all is done: nothing is left to interrupt
     sys.exit(code)
@@ -35,17 +20,34 @@ def main() -> None:
 def run(words: list[str]) -> int:
     """Run a command line in this process, from another door; its exit code."""
     import signal
-    import sys
 
-    sys.argv = ["runner", *words]
     try:
-        main()
-    except SystemExit as end:
+        return _run(words)
+    except SystemExit as end:  # of a flag that is not known
         return int(end.code or 0)
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    return 0
+
+
+def _run(words: list[str]) -> int:
+    from runner.contract.exit_codes import ExitCode
+
+    interrupt = None
+    try:
+        from runner.host.interrupt import Interrupt
+
+        interrupt = Interrupt()
+        interrupt.listen()
+        from runner.sweep.command import run_command
+
+        return run_command(words, interrupt)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except Exception:
+        if interrupt is None or not interrupt.seen:
+            raise
+        return ExitCode.INTERRUPTED
 
 
 if __name__ == "__main__":

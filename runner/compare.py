@@ -10,15 +10,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from runner.history.comparison import Comparison, Side, Unmatched, compare, compare_by
+from runner.contract.errors import RunnerError, Unmatched
+from runner.contract.exit_codes import ExitCode
+from runner.history.comparison import Comparison, Side, compare, compare_by
 from runner.host.secrets import redact
 from runner.pages.comparison import page_of, values_of
 from runner.pages.page import to_html, to_markdown, to_text
-from runner.records.selection import NothingThere, Selection
+from runner.records.selection import Selection
 from runner.statistics.difference import SUITE_SHIFT, THRESHOLD
 from runner.tracking.fetch import find, result_options
 
-OK, USAGE, REGRESSION, MISSING, UNDECIDED, NOTHING_COMMON = 0, 2, 3, 4, 5, 6
 EXIT_CODES = """exit codes: 0 compared, 2 there is nothing of that name. With --fail-on-regression
 also 3 a trial (or the whole suite) is slower, 4 the later side lacks a trial or it failed,
 5 more trials are inconclusive than --allow-inconclusive, 6 there is no trial in common."""
@@ -31,16 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         found = [find(word, output_dir, uri) for word in _words(options)]
         comparisons = _compared(found, options.by, options.threshold)
-    except (NothingThere, Unmatched) as error:
+    except RunnerError as error:
         print(f"runner.compare: {redact(str(error))}", file=sys.stderr)
-        return USAGE
+        return error.exit_code
     for selection in found:
         for note in selection.notes:
             print(f"runner.compare: {selection.name}: {redact(note)}", file=sys.stderr)
     if not _written(comparisons, options):
-        return USAGE
+        return ExitCode.USAGE
     if not options.fail_on_regression:
-        return OK
+        return ExitCode.OK
     return max((_judged(one, options.allow_inconclusive) for one in comparisons), key=_urgency)
 
 
@@ -129,19 +130,22 @@ def _written(comparisons: Sequence[Comparison], options: argparse.Namespace) -> 
     return True
 
 
-def _judged(one: Comparison, allowed: float) -> int:
+def _judged(one: Comparison, allowed: float) -> ExitCode:
     verdicts = [pair.difference.verdict for pair in one.pairs]
     if not verdicts:
-        return MISSING if one.unusable else NOTHING_COMMON
+        return ExitCode.INCOMPLETE if one.unusable else ExitCode.NO_BASELINE
     if "slower" in verdicts or (one.judged.shift or 0.0) >= SUITE_SHIFT:
-        return REGRESSION
+        return ExitCode.REGRESSION
     if one.missing:
-        return MISSING
-    return UNDECIDED if verdicts.count("inconclusive") > allowed * len(verdicts) else OK
+        return ExitCode.INCOMPLETE
+    undecided = verdicts.count("inconclusive") > allowed * len(verdicts)
+    return ExitCode.UNDECIDED if undecided else ExitCode.OK
 
 
-def _urgency(code: int) -> int:
-    return [OK, UNDECIDED, NOTHING_COMMON, MISSING, REGRESSION].index(code)
+def _urgency(code: ExitCode) -> int:
+    """Of several comparisons the gravest counts."""
+    gravest_first = (ExitCode.REGRESSION, ExitCode.INCOMPLETE, ExitCode.NO_BASELINE)
+    return -[*gravest_first, ExitCode.UNDECIDED, ExitCode.OK].index(code)
 
 
 if __name__ == "__main__":

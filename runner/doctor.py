@@ -16,6 +16,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from runner.contract.errors import TrackingUnavailable
+from runner.contract.words import Level
 from runner.host import cpu
 from runner.host.devices import Devices, possible_devices
 from runner.host.environment import cpu_model
@@ -27,7 +29,7 @@ from runner.verdict.cpu import contended, virtual
 from runner.verdict.flag import Flag
 from runner.verdict.gpu import shared, throttled
 
-LEVELS = {"note": "ok", "suspect": "warning", "invalid": "problem"}
+LEVELS = {Level.NOTE: "ok", Level.SUSPECT: "warning", Level.INVALID: "problem"}
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 PROBE_SECONDS = 2.0
 GPU_PROBE_SECONDS = 1.0  # power capping shows only after a while
@@ -85,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _interference() -> Check:
     """Whether parallel timing can be trusted on this host."""
-    from runner.launchers.interference import NotTimed, devices_here, measure
+    from runner.contract.errors import NotTimed
+    from runner.launchers.interference import devices_here, measure
 
     devices = devices_here()
     kind = "cuda" if devices.cuda else "cpu"
@@ -324,7 +327,7 @@ def _store(output_dir: Path, uri: str | None) -> Check:
         return Check("MLflow", "ok", f"{where} will be made by the first run")
     try:
         store.check_writable(store.open_store(uri, "runner", output_dir))
-    except store.TrackingUnavailable as reason:
+    except TrackingUnavailable as reason:
         return Check(
             "MLflow",
             "problem",

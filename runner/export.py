@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.contract.errors import NothingThere
+from runner.contract.exit_codes import ExitCode
 from runner.host.secrets import redact
 from runner.records.frame import samples_frame, trials_frame
-from runner.records.selection import NothingThere
 from runner.tracking.fetch import find, result_options
 
 if TYPE_CHECKING:
@@ -65,13 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except LookupError as error:
         print(f"runner.export: {error.args[0]}", file=sys.stderr)
-        return 2
+        return ExitCode.USAGE
     except OSError as error:
         print(f"runner.export: {output} can't be written: {error.strerror}", file=sys.stderr)
-        return 2
+        return ExitCode.USAGE
     if output is not None:
         print(f"{output}: {len(frame)} rows, {len(frame.columns)} columns")
-    return 0
+    return ExitCode.OK
 
 
 if __name__ == "__main__":

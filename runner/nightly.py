@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.contract.exit_codes import ExitCode
+
 if TYPE_CHECKING:
-    from runner.config.parse import Settings
+    from runner.config.settings import Settings
     from runner.history.decisions import Decisions
 
-OK, FAILED, USAGE, OVERLAP, INTERRUPTED = 0, 1, 2, 7, 130  # what the gate says lies between
 EXIT_CODES = """exit codes: 0 passed, 1 a crash, 2 bad command or configuration, 3 a regression,
 4 trials failed or are missing, 5 more are undecided than nightly.allow_inconclusive or all trials
 together have moved, 6 there is no night to compare with, 7 another night is still running,
@@ -24,28 +25,23 @@ together have moved, 6 there is no night to compare with, 7 another night is sti
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run tonight's sweep and judge it, or add a decision; the exit code."""
-    from runner.history.decisions import Undecided
-    from runner.records.selection import NothingThere
-    from runner.trial.rules import UsageError
+    from runner.contract.errors import NothingThere, Undecided, UsageError
+    from runner.host.secrets import redact
 
     options, words = _parsed(arguments)
     try:
-        from runner.config.settings import settings_for
+        from runner.config.sweep_settings import settings_for
 
         settings = settings_for(words)
         if decision := _decision(options):
             return _decide(decision, options, settings)
         return _under_lock(options, words, settings)
-    except UsageError as error:
-        told = "; ".join(map(str, error.problems))
-    except (Undecided, NothingThere) as error:
-        told = str(error)
     except KeyboardInterrupt:
-        return INTERRUPTED
-    from runner.host.secrets import redact
-
-    print(f"runner.nightly: {redact(told)}", file=sys.stderr)
-    return USAGE
+        return ExitCode.INTERRUPTED
+    except (UsageError, Undecided, NothingThere) as error:
+        text = "; ".join(str(error).splitlines())
+        print(f"runner.nightly: {redact(text)}", file=sys.stderr)
+        return error.exit_code
 
 
 def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -86,6 +82,7 @@ def _decision(options: argparse.Namespace) -> str | None:
 
 def _decide(kind: str, options: argparse.Namespace, settings: Settings) -> int:
     """Add a decision to the file."""
+    from runner.contract.errors import Undecided
     from runner.history import decisions
     from runner.records.nights import nights_of
     from runner.sweep.night import name_of
@@ -101,9 +98,9 @@ def _decide(kind: str, options: argparse.Namespace, settings: Settings) -> int:
     try:
         decisions.append(path, entry)
     except OSError as error:
-        raise decisions.Undecided(f"{path} can't be written: {error.strerror}") from error
+        raise Undecided(f"{path} can't be written: {error.strerror}") from error
     print(f"{path}: {', '.join(f'{name}: {value}' for name, value in entry.items())}")
-    return OK
+    return ExitCode.OK
 
 
 def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Settings) -> int:
@@ -112,9 +109,9 @@ def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Set
     from datetime import datetime
 
     from runner.__main__ import run
+    from runner.contract.errors import Held, NothingThere
     from runner.history.decisions import read
-    from runner.records.locks import Held, locked
-    from runner.records.selection import NothingThere
+    from runner.records.locks import locked
     from runner.sweep import night
 
     now = datetime.now()
@@ -137,18 +134,18 @@ def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Set
         with locked(settings.output_dir / night.LOCK, sweep_id):
             if not options.judge:
                 code = run([*words, f"sweep.id={sweep_id}"])
-                if code not in (OK, FAILED):
+                if code not in (ExitCode.OK, ExitCode.FAILED):
                     return code
             return _judge(sweep_id, settings, decisions)
     except Held as holder:
         print(f"not started: {holder} is still running", flush=True)
-        return OVERLAP
+        return holder.exit_code
 
 
 def _date(text: str) -> str:
     from datetime import date
 
-    from runner.records.selection import NothingThere
+    from runner.contract.errors import NothingThere
 
     try:
         return date.fromisoformat(text).isoformat()
@@ -161,10 +158,10 @@ def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
     """Judge the night and tell it everywhere; the exit code."""
     from rich.console import Console
 
+    from runner.contract.errors import TrackingUnavailable
     from runner.pages.nightly import headline, page_of, values_of
     from runner.pages.page import to_text
     from runner.sweep import night
-    from runner.tracking.store import TrackingUnavailable
 
     report, store = night.judged(settings, sweep_id, decisions)
     code = night.code_of(report.judgement, settings.nightly.allow_inconclusive)

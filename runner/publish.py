@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runner.contract.errors import Held, TrackingUnavailable, UnreadableRecord
+from runner.contract.exit_codes import ExitCode
 from runner.host.secrets import HIDDEN, redact
-from runner.records.locks import Held
 from runner.records.manifest import MANIFEST
-from runner.records.store import RECORD, UnreadableRecord
+from runner.records.store import RECORD
 from runner.tracking.catch_up import Target, catch_up, target_of
-from runner.tracking.store import Store, TrackingUnavailable, open_store
+from runner.tracking.store import Store, open_store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path in none:
         print(f"{path} holds no record of a trial; expected the id of a sweep", file=sys.stderr)
     if none:
-        return 2
+        return ExitCode.USAGE
     stores: dict[Target, Store] = {}
     results = [
         _publish(path, options.tracking_uri, options.experiment, stores, path in named)
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     if not sweeps:
         print(f"there is no sweep below {output_dir}")
-    return 0 if all(results) else 1
+    return ExitCode.OK if all(results) else ExitCode.FAILED
 
 
 def _publish(

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from runner.contract.errors import NothingThere
+from runner.contract.exit_codes import ExitCode
 from runner.host.secrets import redact
 from runner.pages.page import to_html, to_markdown, to_text
 from runner.pages.report import page_of, write
-from runner.records.selection import NothingThere
 from runner.tracking.fetch import find, result_options
 
 
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = [find(word, options.output_dir, options.tracking_uri) for word in options.sweeps]
     except NothingThere as error:
         print(f"runner.report: {redact(str(error))}", file=sys.stderr)
-        return 2
+        return error.exit_code
     records = [record for selection in found for record in selection.records]
     notes = [redact(note) for selection in found for note in selection.notes]
     folder = found[0].folder if len(found) == 1 else None
@@ -57,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = options.output or folder
         print(f"runner.report: {where} can't be written: {error.strerror}", file=sys.stderr)
-        return 2
-    return 0
+        return ExitCode.USAGE
+    return ExitCode.OK
 
 
 if __name__ == "__main__":

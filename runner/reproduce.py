@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.config.words import words_of
+from runner.contract.errors import NothingThere
+from runner.contract.exit_codes import ExitCode
 from runner.history.comparison import Comparison, Side, compare
 from runner.host.secrets import HIDDEN, redact
 from runner.records.record import Record
-from runner.records.selection import NothingThere, select
+from runner.records.selection import select
 from runner.statistics.difference import THRESHOLD
 from runner.tracking.fetch import find, result_options
 
 SHARP = 0.1  # a comparison that would have seen such a change, and saw none, is an agreement
-AGREES, FAILED, USAGE, DIFFERS, UNDECIDED = 0, 1, 2, 3, 5
 EXIT_CODES = """exit codes: 0 the result agrees, 1 it could not be timed, 2 there is nothing of
 that name, 3 it does not agree, 5 that can't be told; 130 interrupted."""
 
@@ -51,22 +52,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise NothingThere(f"{then.name} holds a secret, which was not written down")
     except NothingThere as error:
         print(f"runner.reproduce: {redact(str(error))}", file=sys.stderr)
-        return USAGE
+        return error.exit_code
     sweep_id = f"reproduce-{time.strftime('%Y%m%d-%H%M%S')}"
     words += [f"sweep.id={sweep_id}", f"sweep.repeats={options.processes}"]
     words += [f"output_dir={output_dir}"] if output_dir != Path("outputs") else []
     print(f"python -m runner {shlex.join(words)}", flush=True)
     if options.dry_run:
-        return AGREES
+        return ExitCode.OK
     from runner.__main__ import run
 
     code = run(words)
-    if code not in (AGREES, FAILED):
+    if code not in (ExitCode.OK, ExitCode.FAILED):
         return code
     try:
         now = select(sweep_id, output_dir)
     except NothingThere:
-        return FAILED
+        return ExitCode.FAILED
     return _told(compare(then, Side("now", now.records), options.threshold))
 
 
@@ -97,7 +98,7 @@ def _told(one: Comparison) -> int:
     if not one.pairs:
         why = "; ".join(f"{record.title}: {reason}" for record, reason in one.unusable)
         print(f"it can't be compared: {why or 'the trial run is another one'}")
-        return FAILED if one.missing else UNDECIDED
+        return ExitCode.FAILED if one.missing else ExitCode.UNDECIDED
     (pair,) = one.pairs
     found = pair.difference
     then, now = (_side(side) for side in (pair.before, pair.after))
@@ -105,20 +106,20 @@ def _told(one: Comparison) -> int:
     figures = f"{then} then, {now} now, ratio {found.ratio:.3f}{bounds}"
     if found.verdict == "same":
         print(f"it agrees: {figures}")
-        return AGREES
+        return ExitCode.OK
     if found.verdict == "inconclusive":
         seen, ends = found.detectable, found.ci or (0.0, 0.0)
         if seen is not None and seen <= SHARP and ends[0] <= 1 <= ends[1]:
             print(f"it agrees: {figures}; a change of {seen:.1%} would have been seen")
-            return AGREES
+            return ExitCode.OK
         more = "--processes 5 would give an interval"
         if seen is not None:
             more = f"a change below {seen:.1%} would hardly be seen, --processes tells more"
         print(f"it can't be told whether it agrees: {figures}; {more}")
-        code = UNDECIDED
+        code = ExitCode.UNDECIDED
     else:
         print(f"it does not agree, it is {found.verdict} now: {figures}")
-        code = DIFFERS
+        code = ExitCode.REGRESSION  # or faster: it does not agree
     if one.changed:
         print("what could explain a difference:", *one.changed, sep="\n  ")
     else:

@@ -62,7 +62,7 @@ def test_the_workflow_is_yaml_and_its_keys_are_the_programs():
     words = line.replace("'", "").split()[3:]
     _, keys = _parsed(words)
     assert keys[0] == "sweep=nightly"
-    from runner.config.settings import settings_for
+    from runner.config.sweep_settings import settings_for
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")

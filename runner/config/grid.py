@@ -8,34 +8,29 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from runner.config.explain import explain
-from runner.config.parse import trial_of, values_of
 from runner.config.schema import CONF
-from runner.host.devices import possible_devices
-from runner.trial.rules import Problem, UsageError
+from runner.contract.errors import Problem, UsageError
 
 SWEEP_WIDE = (
     *("sweep", "nightly", "tracking", "output_dir", "isolation", "device_lock", "dry_run"),
     "report",
 )
+REPEAT = "repeat"
 MOST_ROUNDS = 3  # times sweep.repeats, that a budget gives an uncertain trial
 MOST_TRIALS = 20_000  # the grid is checked as a whole before the first one
 Point = tuple[str, ...]
+Axes = Mapping[str, Sequence[str]]
 
 
 def axes(
     params: Mapping[str, object], arguments: Sequence[str], folders: Sequence[Path] = (CONF,)
-) -> list[list[str]]:
-    """The overrides along each axis of a sweep; `arguments` win over a file's `params`.
+) -> Axes:
+    """The overrides along each axis of a sweep by its key; `arguments` win over a file's `params`.
 
     `repeat` comes first, whatever its place: repeats are rounds over the whole sweep. `folders`
     hold the files that a group's glob(...) is matched with.
@@ -59,13 +54,13 @@ def axes(
             problems.append(explain(error, text))
     if problems:
         raise UsageError(*problems)
-    return [found[name] for name in sorted(found, key=lambda name: name != "repeat")]
+    return {name: found[name] for name in sorted(found, key=lambda name: name != REPEAT)}
 
 
 def _values(override: Override, folders: Sequence[Path]) -> list[str]:
     key, line, group = override.get_key_element(), str(override.input_line), override.key_or_group
-    if group == "repeat":
-        key = "repeat"  # however it was added: repeats are rounds
+    if group == REPEAT:
+        key = REPEAT  # however it was added: repeats are rounds
     if problem := _unusable(override, folders):
         raise UsageError(problem)
     value = override.value()
@@ -117,17 +112,15 @@ def is_sweep_wide(override: str) -> bool:
     return override.lstrip("+").partition("=")[0].partition(".")[0] in SWEEP_WIDE
 
 
-def points(axes: Sequence[Sequence[str]]) -> list[Point]:
+def points(axes: Axes) -> list[Point]:
     """All combinations, the last axis varying fastest. Raises UsageError for too many."""
-    if (count := math.prod(map(len, axes))) > MOST_TRIALS:
+    if (count := math.prod(map(len, axes.values()))) > MOST_TRIALS:
         remedy = f"expected at most {MOST_TRIALS}: split it, or give fewer values"
         raise UsageError(Problem("sweep", f"this sweep spans {count} trials", remedy))
-    return list(itertools.product(*axes))
+    return list(itertools.product(*axes.values()))
 
 
-def with_repeats(
-    axes: Sequence[list[str]], repeats: int, budget: str | None = None
-) -> list[list[str]]:
+def with_repeats(axes: Axes, repeats: int, budget: str | None = None) -> Axes:
     """The axes with one more for `repeats` processes per trial, the first and slowest.
 
     With a budget there are more, of which it takes what fits.
@@ -138,12 +131,12 @@ def with_repeats(
         key, found = "nightly.budget", f"nightly.budget is {budget}, which plans the processes"
         repeats *= MOST_ROUNDS
     if repeats <= 1:
-        return list(axes)
+        return axes
     if repeats > MOST_TRIALS:
         raise UsageError(Problem(key, found, f"expected at most {MOST_TRIALS}"))
-    if any(axis[0].startswith("repeat=") for axis in axes):
+    if REPEAT in axes:
         raise UsageError(Problem(key, f"{found}, but repeat is given as well", "give one"))
-    return [[f"repeat={number}" for number in range(repeats)], *axes]
+    return {REPEAT: [f"{REPEAT}={number}" for number in range(repeats)], **axes}
 
 
 def in_rounds(points: Sequence[Point], rounds: int, seed: int) -> list[Point]:
@@ -159,51 +152,3 @@ def in_rounds(points: Sequence[Point], rounds: int, seed: int) -> list[Point]:
         random.Random(f"{seed} {number}").shuffle(points_of_round)
         ordered += points_of_round
     return ordered
-
-
-def diagnosis(
-    axes: Sequence[Sequence[str]], error: Exception, folders: Sequence[Path] = (CONF,)
-) -> UsageError:
-    """Everything wrong with a grid of which Hydra refused a point with `error`.
-
-    Hydra stops at its first error. Here each override is tried alone, and then, in a
-    trial of the good ones, each good value in its turn: all problems, in time that
-    grows with the values and not with their combinations.
-    """
-    found: list[Problem] = []
-    good: list[list[str]] = []
-    others = ",".join(f'"file://{folder}"' for folder in folders if folder != CONF)
-    base = [f"hydra.searchpath=[{others}]"] if others else []
-    GlobalHydra.instance().clear()  # the main one has no further use
-    with initialize_config_dir(str(CONF), version_base=None):
-        for axis in axes:
-            good.append([])
-            for override in axis:
-                refused = _compose([override, *base])
-                if isinstance(refused, DictConfig):
-                    good[-1].append(override)
-                else:
-                    found.append(explain(refused, override, folders))
-        good = [axis for axis in good if axis]
-        first = [axis[0] for axis in good]
-        varied = [
-            [*first[:place], value, *first[place + 1 :]]
-            for place, axis in enumerate(good)
-            for value in axis[1:]
-        ]
-        for overrides in [first, *varied]:
-            config = _compose([*overrides, *base])
-            if not isinstance(config, DictConfig):
-                continue
-            try:
-                trial_of(values_of(config), possible_devices(), Path.cwd())
-            except UsageError as refusal:
-                found += refusal.problems
-    return UsageError(*(found or [Problem("", str(error))]))
-
-
-def _compose(overrides: list[str]) -> DictConfig | Exception:
-    try:
-        return compose("config", overrides)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        return error

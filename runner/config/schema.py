@@ -137,12 +137,10 @@ def register_schema() -> None:
 def _writable(schema: type) -> DictConfig:
     """Frozen dataclasses come read-only, which would refuse the first YAML merged into them."""
     config: DictConfig = OmegaConf.structured(schema)
-    for node in (config, *(config._get_node(name) for name in config)):
+    for node in (config, *dict(config.items_ex(resolve=False)).values()):
         if isinstance(node, DictConfig):
             OmegaConf.set_readonly(node, None)
-            for name in node:
-                if isinstance(inner := node._get_node(name), DictConfig) and not is_dataclass(
-                    OmegaConf.get_type(inner)
-                ):
+            for _, inner in node.items_ex(resolve=False):
+                if isinstance(inner, DictConfig) and not is_dataclass(OmegaConf.get_type(inner)):
                     OmegaConf.set_struct(inner, False)  # a dictionary takes any key
     return config

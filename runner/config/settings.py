@@ -1,39 +1,154 @@
-"""The settings of a whole sweep from the words of a command line, before anything is planned."""
+"""The settings of a whole sweep: what they are, and what can be wrong with them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args_parser
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from runner.config.schema import (
+    DEVICE_LOCKS,
+    HISTORIES,
+    ISOLATIONS,
+    TRACKING_KINDS,
+    NightlyConfig,
+    TrackingConfig,
+)
+from runner.config.values import Values, known
+from runner.contract.errors import Problem
 
-from runner.config import grid
-from runner.config.parse import Settings, settings_of, values_of, wide_problems
-from runner.config.schema import CONF, register_schema
-from runner.trial.rules import UsageError
+LONGEST_ID, RESERVED_IDS = 128, ("mlartifacts", "mlflow.db")
+TRACKING_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 
 
-def settings_for(words: Sequence[str]) -> Settings:
-    """What holds for the sweep of these words, the axes' first values taken.
+@dataclass(frozen=True)
+class Settings:
+    """What holds for a whole sweep; `name` is that of its file, if it has one."""
 
-    Raises UsageError, with all that is wrong with them.
-    """
-    register_schema()
-    given = get_args_parser().parse_args(
-        [word for word in words if word not in ("-m", "--multirun")]
+    sweep_id: str
+    name: str | None
+    output_dir: Path
+    isolation: str
+    device_lock: str
+    retry: str | None
+    extend: bool
+    dry_run: bool
+    report: bool
+    tracking: TrackingConfig
+    repeats: int
+    nightly: NightlyConfig
+
+    @property
+    def sweep_dir(self) -> Path:
+        """The folder of the sweep's records."""
+        return self.output_dir / self.sweep_id
+
+
+def settings_of(values: Values) -> Settings:
+    """The settings of the sweep, from the checked values of any of its points."""
+    sweep = values["sweep"]
+    return Settings(
+        sweep_id=str(sweep["id"]),
+        name=sweep["name"],
+        output_dir=Path(values["output_dir"]),
+        isolation=values["isolation"],
+        device_lock=values["device_lock"],
+        retry=sweep["retry"],
+        extend=sweep["extend"],
+        dry_run=values["dry_run"],
+        report=values["report"],
+        tracking=TrackingConfig(**known(values["tracking"], TrackingConfig)),
+        repeats=sweep["repeats"],
+        nightly=NightlyConfig(**known(values["nightly"], NightlyConfig)),
     )
-    own = [Path(given.config_dir).absolute()] if given.config_dir else []
-    axes = grid.axes({}, given.overrides, [CONF, *own])
-    search = [f'hydra.searchpath=["file://{folder}"]' for folder in own]
-    try:
-        with initialize_config_dir(str(CONF), version_base=None):
-            values = values_of(compose("config", [*(axis[0] for axis in axes), *search]))
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise grid.diagnosis(axes, error, [CONF, *own]) from error
-    if problems := list(wide_problems(values)):
-        raise UsageError(*problems)
-    return settings_of(values)
+
+
+def wide_problems(values: Values) -> Iterator[Problem]:
+    """What is wrong with the keys that hold for a whole sweep."""
+    yield from _tracking_problems(values["tracking"])
+    yield from _sweep_problems(values)
+    yield from _nightly_problems(values["nightly"])
+
+
+def _sweep_problems(values: Values) -> Iterator[Problem]:
+    sweep, isolation = values["sweep"], values["isolation"]
+    for key, choices in (("isolation", ISOLATIONS), ("device_lock", DEVICE_LOCKS)):
+        if values[key] not in choices:
+            yield Problem(key, f"{key} is {values[key]}", f"expected one of {', '.join(choices)}")
+    if isolation == "none" and values["timing"]["timeout_s"] is not None:
+        found = "timing.timeout_s is set, but isolation=none leaves no process to end"
+        yield Problem("timing.timeout_s", found, "leave one of them out")
+    if not values["output_dir"].strip():
+        remedy = "expected a folder, as in output_dir=outputs"
+        yield Problem("output_dir", "output_dir is empty", remedy)
+    name, repeats = str(sweep["id"]), sweep["repeats"]
+    if not re.fullmatch(r"\w[\w.-]*", name) or len(name) > LONGEST_ID:
+        shown = name if len(name) <= LONGEST_ID else f"{name[:20]}... ({len(name)} characters)"
+        yield Problem(
+            "sweep.id",
+            f"sweep.id is {shown!r}",
+            f"expected letters, digits, '_', '-' and '.', at most {LONGEST_ID}, as it names a "
+            "folder",
+        )
+    if name in RESERVED_IDS:
+        found = f"sweep.id is {name}, which is MLflow's own below output_dir"
+        yield Problem("sweep.id", found, "give another")
+    if sweep["retry"] not in (None, "failed"):
+        yield Problem("sweep.retry", f"sweep.retry is {sweep['retry']}", "expected failed")
+    if sweep["resume"] is not None:  # what was typed has been carried out, and is not here
+        yield Problem("sweep.resume", "sweep.resume stands in a file", "give it when you go on")
+    if repeats < 1:
+        remedy = "expected a whole number of at least 1"
+        yield Problem("sweep.repeats", f"sweep.repeats is {repeats}", remedy)
+
+
+def seconds_of(duration: str) -> float | None:
+    """`2h`, `1h30m`, `90m` or `45s` in seconds; None for anything else."""
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", duration.replace(" ", ""))
+    if parts is None or not any(parts.groups()):
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in parts.groups())
+    return float(hours * 3600 + minutes * 60 + seconds)
+
+
+def _nightly_problems(nightly: Values) -> Iterator[Problem]:
+    budget, share = nightly["budget"], nightly["allow_inconclusive"]
+    if budget is not None and not seconds_of(budget):
+        key, remedy = "nightly.budget", "expected a time, as in 2h, 1h30m or 90m"
+        yield Problem(key, f"{key} is {budget}", remedy)
+    if nightly["window"] < 1:
+        key, remedy = "nightly.window", "expected at least 1 night"
+        yield Problem(key, f"{key} is {nightly['window']}", remedy)
+    if nightly["history"] not in HISTORIES:
+        key, remedy = "nightly.history", f"expected one of {', '.join(HISTORIES)}"
+        yield Problem(key, f"{key} is {nightly['history']}", remedy)
+    if not 0 <= share <= 1:
+        key = "nightly.allow_inconclusive"
+        yield Problem(key, f"{key} is {share}", "expected a share, from 0 to 1")
+    if nightly["webhook"] is not None and not re.match(r"https?://", nightly["webhook"]):
+        found = "nightly.webhook is no http or https address"
+        yield Problem("nightly.webhook", found, "expected one, as in https://host/hook")
+
+
+def _tracking_problems(tracking: Values) -> Iterator[Problem]:
+    kind, uri = tracking["kind"], tracking["uri"]
+    if kind not in TRACKING_KINDS:
+        remedy = f"expected one of {', '.join(TRACKING_KINDS)}"
+        yield Problem("tracking.kind", f"tracking.kind is {kind}", remedy)
+    if kind == "server" and not uri:
+        yield Problem(
+            "tracking.uri",
+            "tracking=server needs tracking.uri, as in tracking.uri=http://127.0.0.1:5000 "
+            "(or the variable MLFLOW_TRACKING_URI)",
+        )
+    scheme = str(uri or "").partition(":")[0].partition("+")[0]
+    if uri and scheme not in TRACKING_SCHEMES:
+        yield Problem(
+            "tracking.uri",
+            f"tracking.uri begins with {scheme!r}",
+            f"expected one of {', '.join(f'{name}:' for name in TRACKING_SCHEMES)}",
+        )
+    if not tracking["experiment"].strip():
+        remedy = "expected a name, as in tracking.experiment=runner"
+        yield Problem("tracking.experiment", "tracking.experiment is empty", remedy)

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from runner.contract.errors import Unmatched
 from runner.history.surroundings import Changed, changed
 from runner.records.record import Record
 from runner.statistics.difference import (
@@ -22,10 +23,6 @@ from runner.statistics.difference import (
 from runner.trial.labels import keys_of
 
 GROUPS = ("input", "timing", "runtime")  # of keys: --by timing means all of them
-
-
-class Unmatched(Exception):
-    """There is nothing to compare by; the message says what was asked for and what there is."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import yaml
 
+from runner.contract.errors import Undecided
 from runner.records.nights import Night
 
 NEEDS = {  # kind of a decision -> the keys that stand beside it
@@ -38,10 +39,6 @@ NEEDS = {  # kind of a decision -> the keys that stand beside it
 }
 MORE = ("by", "at")
 ALL = "*"
-
-
-class Undecided(Exception):
-    """The file can't be read, or an entry says nothing that is known; the message says which."""
 
 
 @dataclass(frozen=True)

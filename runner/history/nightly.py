@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from runner.contract.words import GateVerdict
 from runner.history.decisions import ALL, Decisions
 from runner.records.brief import DRIVERS, MACHINE, Brief
 from runner.records.nights import Night
@@ -19,10 +20,6 @@ from runner.statistics.gate import Night as Health
 WINDOW = 14  # nights that give a level
 CREPT = 3  # nights that are slower than the pinned ones, where something has crept
 MOST_INVALID = 0.5  # of a night's processes; of more, nothing is judged by it
-ORDER = (  # of verdicts, what to read first
-    *("regression", "failed", "missing", "suspect", "inconclusive", "no_baseline"),
-    *("improvement", "pass"),
-)
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Finding:
 
     identity: str
     title: str
-    verdict: str
+    verdict: GateVerdict
     judged: Judged
     why: str = ""
     creep: bool = False
@@ -43,7 +40,7 @@ class Finding:
     @property
     def weight(self) -> tuple[int, float]:
         """Sorts what is worst to the top."""
-        return ORDER.index(self.verdict), -abs(math.log(self.judged.ratio or 1.0))
+        return list(GateVerdict).index(self.verdict), -abs(math.log(self.judged.ratio or 1.0))
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,10 @@ class Judgement:
     notes: tuple[str, ...] = ()
 
     @property
-    def counts(self) -> Mapping[str, int]:
+    def counts(self) -> Mapping[GateVerdict, int]:
         """How many trials have which verdict, the worst first."""
         found = Counter(one.verdict for one in self.findings)
-        return {verdict: found[verdict] for verdict in ORDER if found[verdict]}
+        return {verdict: found[verdict] for verdict in GateVerdict if found[verdict]}
 
     @property
     def nights(self) -> tuple[Night, ...]:
@@ -170,7 +167,7 @@ def _past(usable: Sequence[Night], tonight: Night, decisions: Decisions) -> _Pas
         for night, found in zip(usable, processes, strict=False):
             same = [one for one in found if _facts([one], MACHINE) == machine]
             agreed = any(since <= night.sweep_id for since in accepted)
-            red = night.said.get(identity) == "regression" and not agreed
+            red = night.said.get(identity) == GateVerdict.REGRESSION and not agreed
             mine.append(_logs(same) if not red else np.empty(0))
         logs[identity] = mine
         segments[identity] = _segments(processes, names, ends)
@@ -252,21 +249,33 @@ def _finding(
     """One trial's verdict, what could not be timed included."""
     processes = tonight.by_trial.get(identity, [])
     failed = [one for one in processes if one.status != "completed"]
-    judged = judged or Judged("missing")
+    judged = judged or Judged(GateVerdict.MISSING)
     found = partial(Finding, identity, title)
-    if failed and judged.verdict != "regression":
-        return found("failed", judged, f"{len(failed)} of {len(processes)}: {failed[0].unfit}")
+    if failed and judged.verdict != GateVerdict.REGRESSION:
+        return found(
+            GateVerdict.FAILED, judged, f"{len(failed)} of {len(processes)}: {failed[0].unfit}"
+        )
     if not processes:
         if identity in tonight.planned:
-            return found("missing", judged, "planned, but not run")
-        return found("missing", judged, "not planned; once it is --retire'd, no longer missed")
+            return found(GateVerdict.MISSING, judged, "planned, but not run")
+        return found(
+            GateVerdict.MISSING, judged, "not planned; once it is --retire'd, no longer missed"
+        )
     if all(one.typical_ms is None for one in processes):
-        return found("inconclusive", Judged("inconclusive"), str(processes[0].unfit))
-    if judged.verdict == "no_baseline":
+        return found(
+            GateVerdict.INCONCLUSIVE, Judged(GateVerdict.INCONCLUSIVE), str(processes[0].unfit)
+        )
+    if judged.verdict == GateVerdict.NO_BASELINE:
         nights = past.logs.get(identity, [])
         if any(map(len, nights)):
-            return found("no_baseline", judged, "the first night since its level was changed")
-        return found("no_baseline", judged, "no night before has it on this machine")
-    if crept is not None and crept.verdict == "regression" and judged.verdict != "regression":
-        return found("regression", crept, creep=True)
+            return found(
+                GateVerdict.NO_BASELINE, judged, "the first night since its level was changed"
+            )
+        return found(GateVerdict.NO_BASELINE, judged, "no night before has it on this machine")
+    if (
+        crept is not None
+        and crept.verdict == GateVerdict.REGRESSION
+        and judged.verdict != GateVerdict.REGRESSION
+    ):
+        return found(GateVerdict.REGRESSION, crept, creep=True)
     return found(judged.verdict, judged)

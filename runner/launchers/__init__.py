@@ -1,1 +1,1 @@
-"""Where a sweep's trials run, if not here: jobs of a cluster, a process for each GPU."""
+"""Where trials run: here one after the other, on all GPUs of this host, as jobs of a cluster."""

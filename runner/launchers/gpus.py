@@ -15,10 +15,49 @@ from typing import Any
 
 import psutil
 
-from runner.launchers.point import run_point
-from runner.trial.rules import Problem, UsageError
+from runner.contract.errors import Problem, UsageError
+from runner.contract.exit_codes import ExitCode
+from runner.contract.words import Status
+from runner.host.devices import Devices
+from runner.launchers.job import Job, Lost, Result, run_point, with_cut_ones
+from runner.launchers.launcher import Launcher
+from runner.records.record import Record
+from runner.trial.description import Trial
 
-ENDED = 130  # the exit code of a process of the pool that was told to end
+
+class GpuPool(Launcher):
+    """A process for each of `gpus` (None: all that torch sees), which runs one trial at a time."""
+
+    def __init__(self, gpus: int | None = None) -> None:
+        self._asked, self._count = gpus, 0
+
+    def claims(self, trials: Sequence[Trial], devices: Devices) -> set[str]:
+        """All of its GPUs, whichever a trial gets."""
+        self._count = count_of(self._asked, devices.cuda)
+        return {devices.identity(f"cuda:{number}") for number in range(self._count)}
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
+        """See Launcher."""
+        return with_cut_ones(jobs, self._results(jobs))
+
+    def _results(self, jobs: Sequence[Job]) -> Iterator[Result]:
+        """A process of the pool that is killed takes the pool with it.
+
+        Jobs without a record are run once more then, in a new one.
+        """
+        left = list(jobs)
+        for again in (True, False):
+            killed = []
+            for job, result in _in_pool(left, self._count):
+                if result is not None:
+                    yield job.trial, result
+                elif again:
+                    killed.append(job)
+                else:
+                    why = "a process of the pool was killed, twice"
+                    yield job.trial, Lost(Status.FAILED, why)
+            if not (left := killed):
+                return
 
 
 @dataclass(frozen=True)
@@ -55,36 +94,20 @@ def count_of(asked: int | None, seen: int) -> int:
     return asked or seen
 
 
-def run(points: Sequence[bytes], count: int) -> Iterator[tuple[int, Any]]:
-    """The place of each point and its record, or in words why there is none, as they end.
-
-    `count` GPUs are used, which the caller holds. A process of the pool that is killed takes the
-    pool with it: the points without a record are run once more, in a new one.
-    """
-    left = list(range(len(points)))
-    for again in (True, False):
-        lost = []
-        for at, record in _in_pool(points, left, count):
-            if again and record is None:
-                lost.append(at)
-            else:
-                yield at, record or "a process of the pool was killed, twice"
-        if not (left := lost):
-            return
-
-
-def _in_pool(points: Sequence[bytes], left: Sequence[int], count: int) -> Iterator[tuple[int, Any]]:
-    """As `run`, for the points that are `left`; no record where a process was killed."""
+def _in_pool(jobs: Sequence[Job], count: int) -> Iterator[tuple[Job, Record | Lost | None]]:
+    """The result of each job as it ends; None where a process of the pool was killed."""
     with pool_of(count) as pool:
         try:
-            running = {pool.submit(run_in_place, points[at]): at for at in left}
+            running = {pool.submit(run_in_place, job): job for job in jobs}
             for one in as_completed(running):
                 error = one.exception()
                 if isinstance(error, BrokenProcessPool):
                     yield running[one], None
+                elif error is not None:
+                    why = f"{type(error).__name__}: {error}"
+                    yield running[one], Lost(Status.FAILED, why)
                 else:
-                    why = error and f"{type(error).__name__}: {error}"
-                    yield running[one], why or one.result()
+                    yield running[one], one.result()
         except BaseException:
             _interrupt_children()
             raise
@@ -122,14 +145,14 @@ def _end_with_sweep() -> None:
 
 
 class _Ending:
-    """SIGTERM to a process of the pool ends it, once the point it runs has been written down."""
+    """SIGTERM to a process of the pool ends it, once the trial it runs has been written down."""
 
     seen = running = False
 
     def __call__(self, number: int, frame: object) -> None:
         first, self.seen = not self.seen, True
         if not self.running:
-            os._exit(ENDED)
+            os._exit(ExitCode.INTERRUPTED)
         if first:  # a scheduler's may be followed by the sweep's own
             raise KeyboardInterrupt
 
@@ -137,19 +160,19 @@ class _Ending:
 _ending = _Ending()
 
 
-def run_in_place(point: bytes) -> Any:
-    """Run a point in this process, which ends with it if it has been told to.
+def run_in_place(job: Job) -> Record:
+    """Run a trial from this process, which ends with it if it has been told to.
 
-    It must not go on: the pool has sent it the next point beforehand, and a trial that had all
+    It must not go on: the pool has sent it the next job beforehand, and a trial that had all
     its samples when it was interrupted has completed.
     """
     _ending.running = True
     try:
-        return run_point(point)
+        return run_point(job)
     finally:
         _ending.running = False
         if _ending.seen:
-            os._exit(ENDED)
+            os._exit(ExitCode.INTERRUPTED)
 
 
 def _interrupt_children() -> None:

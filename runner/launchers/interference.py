@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+from runner.contract.errors import NotTimed
+from runner.contract.words import Status
 from runner.host.devices import Devices
+from runner.launchers.device_lock import held
 from runner.launchers.gpus import pool_of
 from runner.statistics.processes import Ratio, speed_up
-from runner.sweep.devices import held
 from runner.trial.description import Input, Model, Runtime, Timing, Trial
 from runner.worker import process
 
@@ -29,10 +31,6 @@ REFERENCE = Trial(
     repeat=0,
     seed=0,
 )
-
-
-class NotTimed(Exception):
-    """The reference could not be timed; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,6 @@ def reference_ms(device: str) -> float:
     Raises NotTimed.
     """
     outcome = process.run(replace(REFERENCE, device=device), "process", Path(os.devnull))
-    if outcome.status != "completed":
+    if outcome.status != Status.COMPLETED:
         raise NotTimed((outcome.error or {}).get("message", outcome.status))
     return median(outcome.latency_ms)

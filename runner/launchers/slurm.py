@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from runner.launchers.point import run_point
-from runner.sweep.interrupt import Interrupt
-from runner.trial.rules import Problem, UsageError
+from runner.contract.errors import Problem, UsageError
+from runner.contract.words import Status
+from runner.host.devices import Devices
+from runner.host.interrupt import Interrupt
+from runner.launchers.job import Job, Lost, Result, run_point, with_cut_ones
+from runner.launchers.launcher import Launcher
+from runner.records.record import Record
+from runner.trial.description import Trial
 
 LARGEST_ARRAY = 1000  # jobs; Slurm's own limit is MaxArraySize, 1001 by default
 TIMEOUT_MARGIN_S = 300  # to start a process, load torch and build the network
@@ -22,100 +28,144 @@ JOB_NAME = "runner"
 CANCELLED = "cancelled"  # a file, by which jobs know that the sweep itself ends them
 
 
-def run_on_node(point: bytes, cancelled: str) -> Any:
-    """Run a point as a job of a cluster.
+class Slurm(Launcher):
+    """Every trial a job of an array: its CPUs and its GPU are no other's meanwhile.
+
+    The settings are explained in conf/hydra/launcher/slurm.yaml.
+    """
+
+    def __init__(
+        self,
+        *,
+        gpus_per_trial: int,
+        cpus_per_trial: int | None,
+        most_at_once: int,
+        timeout_min: int,
+        poll_s: float,
+        partition: str | None,
+        exclusive: bool,
+        setup: list,  # type: ignore[type-arg]
+        more: dict,  # type: ignore[type-arg]
+    ) -> None:
+        self._gpus, self._poll_s, self._minutes = gpus_per_trial, poll_s, timeout_min
+        self._parameters = {
+            "job_name": JOB_NAME,
+            "array_parallelism": most_at_once,
+            "additional_parameters": {"requeue": True, **more},
+            "setup": setup,
+            **({"cpus_per_task": cpus_per_trial} if cpus_per_trial else {}),
+            **({"gres": f"gpu:{gpus_per_trial}"} if gpus_per_trial else {}),
+            **({"partition": partition} if partition else {}),
+            **({"exclusive": True} if exclusive else {}),
+        }
+
+    @property
+    def devices(self) -> Devices:
+        """The GPUs of one job, whatever the machine has on which this runs."""
+        return Devices(cuda=self._gpus)
+
+    def claims(self, trials: Sequence[Trial], devices: Devices) -> set[str]:
+        """Nothing of this machine: the cluster keeps jobs from each other."""
+        return set()
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
+        """See Launcher. Raises UsageError where there is no Slurm."""
+        return with_cut_ones(jobs, self._results(jobs))
+
+    def _results(self, jobs: Sequence[Job]) -> Iterator[Result]:
+        folder = jobs[0].sweep_dir.absolute() / ".slurm"
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)  # jobs lie there, with the secrets that networks are made with
+        cancelled = folder / CANCELLED
+        executor = _executor(folder, self._poll_s)
+        _end_earlier(folder, cancelled)
+        running = self._submitted(executor, jobs, cancelled)
+        try:
+            while running:
+                for job, sent in [pair for pair in running if pair[1].done()]:
+                    running = [pair for pair in running if pair[1] is not sent]
+                    result = _result_of(sent)
+                    _forget(sent)
+                    yield job.trial, result
+                time.sleep(self._poll_s)
+        except BaseException:
+            cancelled.touch()
+            for _, sent in running:
+                with suppress(Exception):  # one that has just ended
+                    sent.cancel(check=False)
+            until_s = time.monotonic() + GRACE_S
+            while time.monotonic() < until_s and not all(sent.done() for _, sent in running):
+                time.sleep(self._poll_s)
+            for _, sent in running:
+                _forget(sent)
+            raise
+
+    def _submitted(
+        self, executor: Any, jobs: Sequence[Job], cancelled: Path
+    ) -> list[tuple[Job, Any]]:
+        """Each job as submitit has sent it; a round begins when the one before has ended."""
+        from submitit.core.utils import FailedJobError
+
+        sent: list[tuple[Job, Any]] = []
+        before: list[str] = []
+        limits_s = [job.trial.timing.timeout_s for job in jobs]
+        minutes = self._minutes
+        if None not in limits_s:
+            minutes = math.ceil((max(filter(None, limits_s)) + TIMEOUT_MARGIN_S) / 60)
+        for _, round_ in itertools.groupby(jobs, lambda job: job.trial.repeat):
+            begun, of_round = [], list(round_)
+            for start in range(0, len(of_round), LARGEST_ARRAY):
+                part = of_round[start : start + LARGEST_ARRAY]
+                executor.update_parameters(
+                    time=minutes,
+                    **self._parameters,
+                    **({"dependency": f"afterany:{':'.join(before)}"} if before else {}),
+                )
+                try:
+                    with _private_files():
+                        made = executor.map_array(run_on_node, part, [str(cancelled)] * len(part))
+                except FailedJobError as error:
+                    last = (str(error).strip().splitlines() or [""])[-1]
+                    found = f"sbatch refused the jobs: {last}"
+                    problem = Problem("hydra.launcher", found, "see conf/hydra/launcher/slurm.yaml")
+                    raise UsageError(problem) from error
+                sent += zip(part, made, strict=True)
+                begun.append(made[0].job_id.partition("_")[0])
+            before = begun
+        return sent
+
+
+def run_on_node(job: Job, cancelled: str) -> Record:
+    """Run a trial in a job of a cluster.
 
     SIGTERM, when the machine is taken away, has the trial write down what it has. Then this waits
     for its end: a job that is preempted starts again by itself, one that has ended would not.
     """
     Interrupt().listen()
+    record = None
+    with suppress(KeyboardInterrupt):
+        record = run_point(job)
+    if record is not None and record.status != Status.INTERRUPTED:
+        return record
+    until_s = time.monotonic() + GRACE_S
+    while time.monotonic() < until_s and not Path(cancelled).exists():
+        time.sleep(0.2)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """Make files that nobody else can read."""
+    before = os.umask(0o077)
     try:
-        return run_point(point)
-    except KeyboardInterrupt:
-        until_s = time.monotonic() + GRACE_S
-        while time.monotonic() < until_s and not Path(cancelled).exists():
-            time.sleep(0.2)
-        raise
+        yield
+    finally:
+        os.umask(before)
 
 
-class SlurmJobs:
-    """Every trial a job of an array: its CPUs and its GPU are no other's meanwhile.
-
-    `settings` are those of conf/hydra/launcher/slurm.yaml, `timeout_s` is the trial's own.
-    """
-
-    def __init__(self, settings: Mapping[str, Any], timeout_s: float | None) -> None:
-        self._most_at_once, self._poll_s = settings["most_at_once"], settings["poll_s"]
-        self._minutes = settings["timeout_min"]
-        if timeout_s is not None:
-            self._minutes = math.ceil((timeout_s + TIMEOUT_MARGIN_S) / 60)
-        cpus, gpus = settings["cpus_per_trial"], settings["gpus_per_trial"]
-        self._parameters = {
-            "additional_parameters": {"requeue": True, **settings["more"]},
-            "setup": list(settings["setup"]),
-            **({"cpus_per_task": cpus} if cpus else {}),
-            **({"gres": f"gpu:{gpus}"} if gpus else {}),
-            **({"partition": settings["partition"]} if settings["partition"] else {}),
-            **({"exclusive": True} if settings["exclusive"] else {}),
-        }
-
-    def run(
-        self, points: Sequence[bytes], overrides: Sequence[Sequence[str]], sweep_dir: Path
-    ) -> Iterator[tuple[int, Any]]:
-        """The place of each point and its record, or in words why there is none, as they end.
-
-        Raises UsageError where there is no Slurm.
-        """
-        folder = sweep_dir.absolute() / ".slurm"
-        folder.mkdir(parents=True, exist_ok=True)
-        cancelled = folder / CANCELLED
-        executor = _executor(folder, self._poll_s)
-        _end_earlier(folder, cancelled)
-        jobs = self._submitted(executor, points, overrides, cancelled)
-        try:
-            while jobs:
-                for place, job in list(jobs.items()):
-                    if job.done():
-                        del jobs[place]
-                        yield place, _result_of(job)
-                time.sleep(self._poll_s)
-        except BaseException:
-            cancelled.touch()
-            for job in jobs.values():
-                with suppress(Exception):  # one that has just ended
-                    job.cancel(check=False)
-            until_s = time.monotonic() + GRACE_S
-            while time.monotonic() < until_s and not all(job.done() for job in jobs.values()):
-                time.sleep(self._poll_s)
-            raise
-
-    def _submitted(
-        self,
-        executor: Any,
-        points: Sequence[bytes],
-        overrides: Sequence[Sequence[str]],
-        cancelled: Path,
-    ) -> dict[int, Any]:
-        """The job of each point; a round begins when the one before has ended."""
-        jobs: dict[int, Any] = {}
-        before: list[str] = []
-        for _, round_ in itertools.groupby(range(len(points)), lambda at: _round(overrides[at])):
-            places, begun = list(round_), []
-            for start in range(0, len(places), LARGEST_ARRAY):
-                part = places[start : start + LARGEST_ARRAY]
-                executor.update_parameters(
-                    job_name=JOB_NAME,
-                    time=self._minutes,
-                    array_parallelism=self._most_at_once,
-                    **self._parameters,
-                    **({"dependency": f"afterany:{':'.join(before)}"} if before else {}),
-                )
-                sent = [points[place] for place in part]
-                made = executor.map_array(run_on_node, sent, [str(cancelled)] * len(sent))
-                jobs |= dict(zip(part, made, strict=True))
-                begun.append(made[0].job_id.partition("_")[0])
-            before = begun
-        return jobs
+def _forget(sent: Any) -> None:
+    """Remove what a job was given, once it has ended; what it has printed stays."""
+    sent.paths.submitted_pickle.unlink(missing_ok=True)
 
 
 def _executor(folder: Path, poll_s: float) -> Any:
@@ -163,17 +213,14 @@ def _end_earlier(folder: Path, cancelled: Path) -> None:
     cancelled.unlink(missing_ok=True)
 
 
-def _round(overrides: Sequence[str]) -> str:
-    """That of a point: its repeat."""
-    return next((word for word in overrides if word.startswith("repeat=")), "")
-
-
-def _result_of(job: Any) -> Any:
-    """The record that a job has returned; in words why it has not."""
+def _result_of(sent: Any) -> Record | Lost:
+    """The record that a job has handed back, or why it has not."""
     from submitit.core.utils import UncompletedJobError
 
     try:
-        return job.result()
+        record: Record = sent.result()
+        return record
     except UncompletedJobError as error:
         last = (str(error).strip().splitlines() or [""])[-1]
-        return f"its Slurm job {job.job_id} ended as {job.state}: {last}"
+        status = Status.TIMED_OUT if sent.state == "TIMEOUT" else Status.FAILED
+        return Lost(status, f"its Slurm job {sent.job_id} ended as {sent.state}: {last}")

@@ -12,10 +12,6 @@ UNCAPTURED = (
 )
 
 
-class MeasureError(Exception):
-    """A device can't do what the timing asks of it; the message says what to do."""
-
-
 class Event(Protocol):
     """A mark on a device's time line, as torch.cuda.Event is."""
 

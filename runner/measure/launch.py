@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
-from runner.measure.device import Device, MeasureError
+from runner.contract.errors import MeasureError
+from runner.measure.device import Device
 from runner.measure.loop import no_garbage_collection
 from runner.measure.methods import Forward, Queued, event
 
@@ -48,9 +49,9 @@ def launch_cost(forward: Forward, device: Device) -> LaunchCost:
     with device.selected(), no_garbage_collection():
         device.synchronize()
         until_ns = device.now_ns() + BUDGET_S * 1e9
-        alone = event(launched, device, _nothing)
+        alone = event(launched, device)
         event_ms += alone(1).latency_ms
-        behind = Queued(forward, device, _nothing, launch_ms=enqueue_ms[0], give_up_ns=until_ns)
+        behind = Queued(forward, device, launch_ms=enqueue_ms[0], give_up_ns=until_ns)
         while len(queued_ms) < PASSES and device.now_ns() < until_ns:
             try:
                 queued_ms += behind(1).latency_ms
@@ -64,7 +65,3 @@ def launch_cost(forward: Forward, device: Device) -> LaunchCost:
     series = {"enqueue_ms": enqueue_ms, "event_ms": event_ms, "queued_ms": queued_ms}
     behind_ms = median(queued_ms) if queued_ms else None
     return LaunchCost(median(enqueue_ms), median(event_ms), behind_ms, why_not, series)
-
-
-def _nothing() -> None:
-    """Between samples there is nothing to prepare."""

@@ -7,10 +7,11 @@ import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from runner.contract.words import Phase
 from runner.measure.device import Device
-from runner.measure.methods import Forward, Sampler, method_named
+from runner.measure.methods import SAMPLERS, Forward, Sampler, nothing
 from runner.trial.description import Timing
 from runner.trial.methods import METHODS
 
@@ -21,7 +22,6 @@ LEAST_ON_A_BUDGET = 10  # samples: fewer give no median worth printing
 LEAST_SAMPLES = 30  # and
 LEAST_SECONDS = 1.0  # before an adaptive run may stop
 
-Phase = Callable[[str, float | None], None]
 Samples = Sequence[float]
 
 
@@ -33,6 +33,24 @@ class Keep:
 
     def timed(self, samples_ms: Samples) -> None:
         """Those of the next block, milliseconds for one pass."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """What happens around the samples, by default nothing.
+
+    `phase` hears each phase before it begins, with its expected seconds (None: unknown). `look` is
+    called before, between and after the blocks of the timed part; with `settle` each block begins
+    with a pass that is not timed, for devices that fall idle during a look. With a `timing.target`,
+    `enough(samples)` is asked at growing intervals whether to stop. `keep` gets the samples as they
+    are there, between two blocks.
+    """
+
+    phase: Callable[[Phase, float | None], None] = lambda name, expected_s: None
+    look: Callable[[], object] = nothing
+    settle: bool = False
+    enough: Callable[[Samples], bool] = lambda samples: False
+    keep: Keep = field(default_factory=Keep)
 
 
 @dataclass(frozen=True)
@@ -72,31 +90,23 @@ def measure(
     forward: Forward,
     device: Device,
     timing: Timing,
-    phase: Phase = lambda name, expected_s: None,
-    *,
-    look: Callable[[], object] = lambda: None,
-    settle: bool = False,
-    enough: Callable[[Samples], bool] = lambda samples: False,
-    keep: Keep = Keep(),  # noqa: B008  (it has no state)
+    around: Around | None = None,
 ) -> Measurement:
     """Time `timing.iterations` samples of a forward pass by `timing.method`, after its warm-up.
 
     Warm-up and timed part run alike, so that the second continues the first; the device
-    is idle when the timed part begins. `phase` hears each phase before it starts, with
-    its expected seconds (None: unknown). `look` is called before, between and after the blocks
-    of the timed part, never inside a timed interval; with `settle` each block begins with a pass
-    that is not timed, for devices that fall idle during a look. With a
-    `timing.target`, `enough(samples)` is asked at growing intervals whether to stop. `keep` gets
-    the samples as they are there, between two blocks.
+    is idle when the timed part begins. What happens `around` the samples is never inside a timed
+    interval.
     Raises MeasureError for what this device or network can't be asked.
     """
-    method = method_named(timing.method)
-    prepare = device.flush_cache if timing.cache == "flush" else _nothing
+    around = around or Around()
+    method = SAMPLERS[timing.method]
+    prepare = device.flush_cache if timing.cache == "flush" else nothing
     with device.selected(), no_garbage_collection():
-        phase("warm-up", None)
+        around.phase(Phase.WARM_UP, None)
         take = method(forward, device, prepare)
         warmup_ms = take(timing.warmup).latency_ms
-        keep.warmed_up(warmup_ms)
+        around.keep.warmed_up(warmup_ms)
         inner = _inner(timing, warmup_ms)
         if inner > 1:
             several = _repeated(forward, inner)
@@ -105,8 +115,8 @@ def measure(
                 take(FRESH_WARMUPS)  # the method made it into something new: a graph, still cold
         discarded_before = take.discarded
         device.synchronize()
-        phase("timed", _expected_seconds(warmup_ms, timing, inner))
-        timed = _timed(take, device, timing, look, settle, enough, keep, inner)
+        around.phase(Phase.TIMED, _expected_seconds(warmup_ms, timing, inner))
+        timed = _timed(take, device, timing, around, inner)
     calls = len(timed.latency_ms) * inner
     return Measurement(
         tuple(warmup_ms),
@@ -124,21 +134,18 @@ def _timed(
     take: Sampler,
     device: Device,
     timing: Timing,
-    look: Callable[[], object],
-    settle: bool,
-    enough: Callable[[Samples], bool],
-    keep: Keep,
+    around: Around,
     inner: int,
 ) -> _TimedPart:
     """Block after block, until the count, the target or the deadline is reached."""
-    look()
+    around.look()
     began_ns = device.now_ns()
     deadline_ns = began_ns + (timing.max_seconds or math.inf) * 1e9
     latency_ms: list[float] = []
     synced_ms = 0.0
     converged = None if timing.target is None else False
     for stop in _block_ends(timing):
-        if settle and (latency_ms or timing.warmup):  # never hides a cold start
+        if around.settle and (latency_ms or timing.warmup):  # never hides a cold start
             take.work()
             device.synchronize()
         done = len(latency_ms)
@@ -147,17 +154,13 @@ def _timed(
         latency_ms += samples_ms
         synced_ms += block.synced_ms
         ended_ns = device.now_ns()
-        keep.timed(samples_ms)
-        look()
+        around.keep.timed(samples_ms)
+        around.look()
         if timing.target is not None and (ended_ns - began_ns) / 1e9 >= LEAST_SECONDS:
-            converged = enough(latency_ms)
+            converged = around.enough(latency_ms)
         if converged or len(latency_ms) < stop:  # the latter: past the deadline
             break
     return _TimedPart(latency_ms, synced_ms, block.hidden_ms, converged)
-
-
-def _nothing() -> None:
-    """Between samples there is nothing to prepare."""
 
 
 def _inner(timing: Timing, warmup_ms: list[float]) -> int:

@@ -1,7 +1,7 @@
 """The timing methods: each answers another question, and says which.
 
 A method is given what to time and gives a Sampler, which takes blocks of samples. To add
-one, write its function here, and its facts under the same name in runner/trial/methods.py.
+one, write it here, name it in SAMPLERS, and give its facts in runner/trial/methods.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from runner.measure.device import Device, Event, MeasureError
+from runner.contract.errors import MeasureError
+from runner.measure.device import Device, Event
 
 RECENT = 20  # passes whose launch times decide how long `queued` keeps the device busy
 BUSY_MARGIN = 1.5  # times the longest of them
@@ -84,7 +85,11 @@ def _block(latency_ms: list[float], device: Device, began_ns: int) -> Block:
     return Block(latency_ms, (ended_ns - began_ns) / 1e6, (ended_ns - returned_ns) / 1e6)
 
 
-def naive(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
+def nothing() -> None:
+    """Between samples there is nothing to prepare."""
+
+
+def naive(forward: Forward, device: Device, prepare: Prepare = nothing) -> Sampler:
     """What does the call cost the host? Clock, forward, clock: the article's first two ways.
 
     On an asynchronous device this is the launch cost until the queue is full, and
@@ -101,7 +106,7 @@ def naive(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
     return OneByOne(forward, device, sample_ms)
 
 
-def wall(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
+def wall(forward: Forward, device: Device, prepare: Prepare = nothing) -> Sampler:
     """What does a blocking caller see? Synchronize, clock, forward, synchronize, clock."""
     now_ns, synchronize = device.now_ns, device.synchronize
 
@@ -116,7 +121,7 @@ def wall(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
     return OneByOne(forward, device, sample_ms)
 
 
-def event(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
+def event(forward: Forward, device: Device, prepare: Prepare = nothing) -> Sampler:
     """What does one isolated request take? The article's third way.
 
     Record, forward, record, synchronize, elapsed_time: the device's own clock. Gaps in
@@ -136,7 +141,7 @@ def event(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
 
 
 class Queued(OneByOne):
-    """Samples of device time without the host's gaps.
+    """How long does the device work? Its time without the host's gaps.
 
     The device is kept busy while the host launches the pass, so that all of it lies queued
     when the start event is reached. A sample whose start had already passed when its end was
@@ -151,7 +156,7 @@ class Queued(OneByOne):
         self,
         forward: Forward,
         device: Device,
-        prepare: Prepare,
+        prepare: Prepare = nothing,
         *,
         launch_ms: float | None = None,
         give_up_ns: float = math.inf,
@@ -217,15 +222,14 @@ class Queued(OneByOne):
         return launch_ms
 
 
-def queued(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
-    """How long does the device work, without the host's gaps? See Queued."""
-    return Queued(forward, device, prepare)
-
-
 class Pipelined:
-    """Passes launched in a row, between events that are made before and read after them."""
+    """How many images per second? All passes launched in a row, one synchronization at the end.
 
-    def __init__(self, work: Forward, device: Device) -> None:
+    The samples are device times between the events around each pass; they overlap the host's
+    launches of the next passes and are no latency. Events are made before and read after.
+    """
+
+    def __init__(self, work: Forward, device: Device, prepare: Prepare = nothing) -> None:
         self.work, self.discarded = work, 0
         self._device = device
 
@@ -246,21 +250,16 @@ class Pipelined:
         return block
 
 
-def pipelined(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
-    """How many images per second? All passes launched in a row, one synchronization at the end.
-
-    The samples are device times between the events around each pass; they overlap the host's
-    launches of the next passes and are no latency.
-    """
-    return Pipelined(forward, device)
-
-
-def graph(forward: Forward, device: Device, prepare: Prepare) -> Sampler:
+def graph(forward: Forward, device: Device, prepare: Prepare = nothing) -> Sampler:
     """What is the lower bound? The pass as one captured graph: no Python, no dispatcher."""
     return event(device.capture(forward), device, prepare)
 
 
-def method_named(name: str) -> Method:
-    """The function here that bears the name of a timing method."""
-    method: Method = globals()[name]
-    return method
+SAMPLERS: dict[str, Method] = {  # by the word for timing.method
+    "naive": naive,
+    "wall": wall,
+    "event": event,
+    "queued": Queued,
+    "pipelined": Pipelined,
+    "graph": graph,
+}

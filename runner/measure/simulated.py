@@ -10,23 +10,33 @@ import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, fields
+from types import NoneType
+from typing import Any
 
-from runner.measure.device import UNCAPTURED, MeasureError
+from runner.contract.errors import MeasureError
+from runner.measure.device import UNCAPTURED
 
-COUNTS = ("launches", "queue_length", "slow_passes", "sync_every")
+
+def _cost(default: float | None = None, least: float = 0, *, count: bool = False) -> Any:
+    """A cost with its bound; `count` for whole numbers."""
+    bound = {"least": least, "kind": int if count else (int, float)}
+    return field(default=default, metadata=bound) if default is not None else field(metadata=bound)
 
 
-class SimulatedDevice:
-    """A device on which one forward pass is `launches` kernels of `kernel_ms` in all.
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a pass costs on a simulated device, in milliseconds, and how it changes.
 
-    The host needs `enqueue_ms` to launch them, and `cold_ms` more in the first pass, when
-    kernels are loaded and algorithms chosen. At most `queue_length` kernels are in flight:
-    a launch into a full queue blocks the host until the oldest one is done, as CUDA's does.
+    The host needs `enqueue_ms` to launch the `launches` kernels of a pass, which take the device
+    `kernel_ms` in all, and `cold_ms` more in the first pass, when kernels are loaded and algorithms
+    chosen. At most `queue_length` kernels are in flight: a launch into a full queue blocks the host
+    until the oldest one is done, as CUDA's does.
     The kernels of the first `slow_passes` passes take `slow_factor` times as long; each pass
     takes `drift` (a share of kernel_ms) longer than the one before; once the device has worked
-    for `throttle_after_ms` it is `throttle_factor` times slower; after a flush of the cache
-    a pass takes `cache_miss_ms` more. A replayed graph costs the host `graph_enqueue_ms`, and
-    `graph_cold_ms` more the first time. After every `sync_every` launches (0: never) the host
+    for `throttle_after_ms` (None: never) it is `throttle_factor` times slower; after a flush of
+    the cache a pass takes `cache_miss_ms` more. A replayed graph costs the host `graph_enqueue_ms`,
+    and `graph_cold_ms` more the first time. After every `sync_every` launches (0: never) the host
     waits for the device, as a detector does that reads a result; such a pass can't be captured.
     `side_ms` of each pass's work runs on a second stream, which no event sees. A spin lasts
     `spin_share` of what was asked for, as it does when the clock has moved since its calibration.
@@ -34,64 +44,49 @@ class SimulatedDevice:
     Raises ValueError for what no device could have, as a cost below zero.
     """
 
-    def __init__(
-        self,
-        *,
-        enqueue_ms: float,
-        kernel_ms: float,
-        launches: int = 1,
-        queue_length: int = 1024,
-        cold_ms: float = 0.0,
-        slow_passes: int = 0,
-        slow_factor: float = 1.0,
-        drift: float = 0.0,
-        throttle_after_ms: float | None = None,
-        throttle_factor: float = 1.0,
-        cache_miss_ms: float = 0.0,
-        graph_enqueue_ms: float = 0.0,
-        graph_cold_ms: float = 0.0,
-        sync_every: int = 0,
-        side_ms: float = 0.0,
-        spin_share: float = 1.0,
-        left_over_ms: float = 0.0,
-    ) -> None:
-        for name, value, least in (
-            ("enqueue_ms", enqueue_ms, 0),
-            ("kernel_ms", kernel_ms, 0),
-            ("launches", launches, 1),
-            ("queue_length", queue_length, 1),
-            ("cold_ms", cold_ms, 0),
-            ("slow_passes", slow_passes, 0),
-            ("slow_factor", slow_factor, 1),
-            ("drift", drift, -1),
-            ("throttle_after_ms", throttle_after_ms or 0.0, 0),
-            ("throttle_factor", throttle_factor, 1),
-            ("cache_miss_ms", cache_miss_ms, 0),
-            ("graph_enqueue_ms", graph_enqueue_ms, 0),
-            ("graph_cold_ms", graph_cold_ms, 0),
-            ("sync_every", sync_every, 0),
-            ("side_ms", side_ms, 0),
-            ("spin_share", spin_share, 0),
-            ("left_over_ms", left_over_ms, 0),
-        ):
-            kind = int if name in COUNTS else (int, float)
-            if not isinstance(value, kind) or not least <= value < math.inf:
+    enqueue_ms: float = _cost()
+    kernel_ms: float = _cost()
+    launches: int = _cost(1, 1, count=True)
+    queue_length: int = _cost(1024, 1, count=True)
+    cold_ms: float = _cost(0.0)
+    slow_passes: int = _cost(0, count=True)
+    slow_factor: float = _cost(1.0, 1)
+    drift: float = _cost(0.0, -1)
+    throttle_after_ms: float | None = field(
+        default=None, metadata={"least": 0, "kind": (int, float, NoneType)}
+    )
+    throttle_factor: float = _cost(1.0, 1)
+    cache_miss_ms: float = _cost(0.0)
+    graph_enqueue_ms: float = _cost(0.0)
+    graph_cold_ms: float = _cost(0.0)
+    sync_every: int = _cost(0, count=True)
+    side_ms: float = _cost(0.0)
+    spin_share: float = _cost(1.0)
+    left_over_ms: float = _cost(0.0)
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            value, least, kind = (
+                getattr(self, part.name),
+                part.metadata["least"],
+                part.metadata["kind"],
+            )
+            if not isinstance(value, kind) or not least <= (value or 0.0) < math.inf:
                 what = "a whole number" if kind is int else "a number"
-                raise ValueError(f"{name} is {value}; expected {what} of at least {least}")
+                raise ValueError(f"{part.name} is {value}; expected {what} of at least {least}")
+
+
+class SimulatedDevice:
+    """A device on which a forward pass has the `costs` that are given: those of Costs."""
+
+    def __init__(self, **costs: Any) -> None:
+        self._costs = Costs(**costs)
         self.host_ms = 0.0
-        self.idle_at_ms = left_over_ms
+        self.idle_at_ms = self._costs.left_over_ms
         self.side_idle_at_ms = 0.0
         self.passes = 0
-        self._enqueue_ms, self._kernel_ms, self._launches = enqueue_ms, kernel_ms, launches
-        self._queue_length = queue_length
-        self._cold_ms = cold_ms
-        self._slow_passes, self._slow_factor = slow_passes, slow_factor
-        self._drift = drift
-        self._throttle_after_ms = math.inf if throttle_after_ms is None else throttle_after_ms
-        self._throttle_factor = throttle_factor
-        self._cache_miss_ms, self._missing_ms = cache_miss_ms, 0.0
-        self._graph_enqueue_ms, self._graph_cold_ms = graph_enqueue_ms, graph_cold_ms
-        self._sync_every, self._side_ms, self._spin_share = sync_every, side_ms, spin_share
+        self._cold_ms, self._graph_cold_ms = self._costs.cold_ms, self._costs.graph_cold_ms
+        self._missing_ms = 0.0
         self._worked_ms = 0.0
         self._ends_ms: deque[float] = deque()
 
@@ -101,39 +96,44 @@ class SimulatedDevice:
 
         Without what runs on the second stream.
         """
-        first_ms = self._enqueue_ms / self._launches
-        kernel_ms = self._kernel_ms / self._launches
+        first_ms = self._costs.enqueue_ms / self._costs.launches
+        kernel_ms = self._costs.kernel_ms / self._costs.launches
         slower_ms = max(first_ms, kernel_ms)
         # of launches between which the host does not wait
-        stretches = math.ceil(self._launches / self._sync_every) if self._sync_every else 1
-        return stretches * (first_ms + kernel_ms) + slower_ms * (self._launches - stretches)
+        stretches = (
+            math.ceil(self._costs.launches / self._costs.sync_every)
+            if self._costs.sync_every
+            else 1
+        )
+        return stretches * (first_ms + kernel_ms) + slower_ms * (self._costs.launches - stretches)
 
     def forward(self) -> None:
         """Launch the kernels of one pass."""
         self.host_ms += self._cold_ms
         self._cold_ms = 0.0
-        self._run(self._enqueue_ms, self._launches)
+        self._run(self._costs.enqueue_ms, self._costs.launches)
 
     def _run(self, enqueue_ms: float, launches: int) -> None:
-        work_ms = self._kernel_ms * max(0.0, 1 + self._drift * self.passes)
-        if self.passes < self._slow_passes:
-            work_ms *= self._slow_factor
-        if self._worked_ms >= self._throttle_after_ms:
-            work_ms *= self._throttle_factor
+        work_ms = self._costs.kernel_ms * max(0.0, 1 + self._costs.drift * self.passes)
+        if self.passes < self._costs.slow_passes:
+            work_ms *= self._costs.slow_factor
+        after_ms = self._costs.throttle_after_ms
+        if after_ms is not None and self._worked_ms >= after_ms:
+            work_ms *= self._costs.throttle_factor
         work_ms += self._missing_ms
         self._missing_ms = 0.0
         self.passes += 1
         self._worked_ms += work_ms
-        self.side_idle_at_ms = max(self.host_ms, self.side_idle_at_ms) + self._side_ms
+        self.side_idle_at_ms = max(self.host_ms, self.side_idle_at_ms) + self._costs.side_ms
         for number in range(1, launches + 1):
             self._launch(enqueue_ms / launches, work_ms / launches)
-            if self._sync_every and number % self._sync_every == 0:
+            if self._costs.sync_every and number % self._costs.sync_every == 0:
                 self.host_ms = max(self.host_ms, self.idle_at_ms)
 
     def _launch(self, enqueue_ms: float, work_ms: float) -> None:
         while self._ends_ms and self._ends_ms[0] <= self.host_ms:
             self._ends_ms.popleft()
-        if len(self._ends_ms) >= self._queue_length:
+        if len(self._ends_ms) >= self._costs.queue_length:
             self.host_ms = self._ends_ms.popleft()
         self.host_ms += enqueue_ms
         self.idle_at_ms = max(self.host_ms, self.idle_at_ms) + work_ms
@@ -153,14 +153,14 @@ class SimulatedDevice:
 
     def occupy(self, busy_ms: float) -> None:
         """Give the device `busy_ms` of idle work."""
-        self._launch(0.0, busy_ms * self._spin_share)
+        self._launch(0.0, busy_ms * self._costs.spin_share)
 
     def capture(self, forward: Callable[[], object]) -> Callable[[], object]:
         """One launch for all that `forward` would have launched.
 
         Raises MeasureError for a pass that waits for the device.
         """
-        if self._sync_every:
+        if self._costs.sync_every:
             raise MeasureError(f"this pass waits for the device: {UNCAPTURED}")
         before = self.passes
         for _ in range(3):
@@ -171,7 +171,7 @@ class SimulatedDevice:
 
         def replay() -> None:
             self.host_ms += cold.pop() if cold else 0.0
-            self._run(self._graph_enqueue_ms, 1)
+            self._run(self._costs.graph_enqueue_ms, 1)
             for _ in range(passes - 1):
                 self._run(0.0, 1)
 
@@ -179,7 +179,7 @@ class SimulatedDevice:
 
     def flush_cache(self) -> None:
         """The next pass finds nothing in the cache."""
-        self._missing_ms = self._cache_miss_ms
+        self._missing_ms = self._costs.cache_miss_ms
 
     def selected(self) -> AbstractContextManager[object]:
         """Nothing to select: there is one simulated device."""

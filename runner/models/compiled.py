@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from runner.contract.errors import Problem
 from runner.trial.description import Trial
-from runner.trial.rules import Problem
 
 
 def compiled(network: torch.nn.Module, mode: str) -> Callable[..., object]:

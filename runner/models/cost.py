@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from runner.models.workload import ModelError, converted
+from runner.contract.errors import ModelError
+from runner.models.workload import converted
 
 
 @dataclass(frozen=True)

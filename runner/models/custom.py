@@ -12,9 +12,8 @@ from pathlib import Path
 
 import torch
 
-from runner.models.workload import ModelError
+from runner.contract.errors import ModelError, Problem
 from runner.trial.description import Model, Trial
-from runner.trial.rules import Problem
 
 
 def network(trial: Trial) -> torch.nn.Module:

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from runner.contract.errors import ModelError, Problem
 from runner.models import compiled
 from runner.models.cost import cost_of
-from runner.models.workload import ModelError, Workload, converted, dtypes_of, shapes
+from runner.models.workload import Workload, converted, dtypes_of, shapes
 from runner.trial.description import Runtime, Trial
-from runner.trial.rules import Problem
 
 CAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 AUTOCAST = {"amp_bf16": torch.bfloat16, "amp_fp16": torch.float16}
@@ -46,7 +46,7 @@ def prepare(
         call = _autocast(call, device.type, autocast)
     facts = {
         "engine": lambda: f"torch {torch.__version__}",
-        **_facts(network, trial.input.size),
+        **_facts(network, trial.input.pixels),
         "input_shapes": lambda: shapes(inputs),
         "input_dtype": lambda: dtypes_of(inputs),
         "autocast": lambda: str(autocast).removeprefix("torch.") if autocast else None,

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from runner.contract.errors import Problem
 from runner.models.files import image_size, other_shape, unreadable
 from runner.trial.description import Model, Trial
-from runner.trial.rules import Problem
 
 
 class Exported(torch.nn.Module):

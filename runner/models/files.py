@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from runner.contract.errors import Problem
 from runner.trial.description import Trial
-from runner.trial.rules import Problem
 
 
 def unreadable(trial: Trial, example: str) -> Iterator[Problem]:
@@ -28,9 +28,8 @@ def other_shape(trial: Trial, shape: Sequence[int | None] | None) -> Iterator[Pr
     """Why inputs do not fit a file that is made for this `shape` (None: any number)."""
     if shape is None or len(shape) != 4:
         return
-    given = (trial.input.batch_size, 3, *trial.input.size)
-    # a size of 0 is not known yet: it will be the file's own
-    asked = [number or fixed for number, fixed in zip(given, shape, strict=True)]
+    # a size that is not known yet will be the file's own
+    asked = (trial.input.batch_size, 3, *(trial.input.size or shape[2:]))
     if any(fixed not in (None, number) for number, fixed in zip(asked, shape, strict=True)):
         made_for = "x".join("any" if fixed is None else str(fixed) for fixed in shape)
         found = f"{trial.model.file} takes inputs of {made_for}, but {'x'.join(map(str, asked))}"

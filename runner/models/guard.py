@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from runner.models.workload import ModelError, tensors_of
+from runner.contract.errors import ModelError
+from runner.models.workload import tensors_of
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
+from runner.contract.errors import ModelError, Problem
 from runner.models.custom import load
-from runner.models.workload import ModelError, converted, tensors_of
+from runner.models.workload import converted, tensors_of
 from runner.trial.description import Trial
-from runner.trial.rules import Problem
 
 
 def inputs_of(trial: Trial, device: torch.device) -> tuple[Any, ...]:
@@ -45,14 +45,14 @@ def problems(trial: Trial) -> Iterator[Problem]:
 
 def _from_user(trial: Trial, device: torch.device) -> tuple[Any, ...]:
     name = str(trial.model.inputs)
-    made = load(name, "model.inputs")(trial.input.batch_size, trial.input.size, device)
+    made = load(name, "model.inputs")(trial.input.batch_size, trial.input.pixels, device)
     if not tensors_of(made):
         raise ModelError(f"model.inputs={name} returned a {type(made).__name__} without tensors")
     return tuple(made) if isinstance(made, (tuple, list)) else (made,)
 
 
 def _made(trial: Trial) -> tuple[Any, ...]:
-    batch_size, (height, width) = trial.input.batch_size, trial.input.size
+    batch_size, (height, width) = trial.input.batch_size, trial.input.pixels
     match trial.model.task:
         case "detection":  # a list of images with values from 0 to 1
             images = [_filled(trial, (3, height, width), unit=True) for _ in range(batch_size)]

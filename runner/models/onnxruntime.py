@@ -12,20 +12,13 @@ from typing import Any
 
 import torch
 
+from runner.contract.errors import ModelError, Problem
 from runner.models.cost import cost_of
 from runner.models.eager import CAST, as_reference, evaluated
 from runner.models.onnx import OnnxFile
-from runner.models.workload import (
-    ModelError,
-    Workload,
-    converted,
-    dtypes_of,
-    innermost,
-    shapes,
-    tensors_of,
-)
+from runner.models.workload import Workload, converted, dtypes_of, innermost, shapes, tensors_of
 from runner.trial.description import Trial
-from runner.trial.rules import Problem, missing_package
+from runner.trial.rules import missing_package
 
 PROVIDERS = {  # word of engine.providers -> ONNX Runtime's name
     "CPU": "CPUExecutionProvider",

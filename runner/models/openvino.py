@@ -10,19 +10,13 @@ from typing import Any
 
 import torch
 
+from runner.contract.errors import ModelError, Problem
 from runner.models.cost import cost_of
 from runner.models.eager import as_reference, evaluated
 from runner.models.onnx import OnnxFile
-from runner.models.workload import (
-    ModelError,
-    Workload,
-    dtypes_of,
-    innermost,
-    shapes,
-    tensors_of,
-)
+from runner.models.workload import Workload, dtypes_of, innermost, shapes, tensors_of
 from runner.trial.description import Trial
-from runner.trial.rules import Problem, missing_package
+from runner.trial.rules import missing_package
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}  # of its hint
 

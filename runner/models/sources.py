@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 
+from runner.contract.errors import Problem
 from runner.models import eager
 from runner.models.cost import Cost, cost_of
 from runner.models.inputs import inputs_of
 from runner.models.inputs import problems as inputs_problems
 from runner.models.workload import Workload
 from runner.trial.description import Model, Trial
-from runner.trial.rules import Problem
 
 
 def build(trial: Trial, device: torch.device) -> Workload:

@@ -9,9 +9,9 @@ from urllib.error import URLError
 
 import torch
 
-from runner.models.workload import ModelError
+from runner.contract.errors import ModelError, Problem
 from runner.trial.description import Model, Trial
-from runner.trial.rules import Problem, missing_package
+from runner.trial.rules import missing_package
 
 PRETRAINED = "DEFAULT"  # the word for a model's own trained weights, as torchvision has it
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import torch
 
+from runner.contract.errors import Problem
 from runner.models.files import unreadable
 from runner.trial.description import Trial
-from runner.trial.rules import Problem
 
 
 def network(trial: Trial) -> torch.nn.Module:

@@ -10,9 +10,8 @@ from urllib.error import URLError
 import torch
 import torchvision
 
-from runner.models.workload import ModelError
+from runner.contract.errors import ModelError, Problem
 from runner.trial.description import Model, Trial
-from runner.trial.rules import Problem
 
 
 def network(trial: Trial) -> torch.nn.Module:
@@ -47,7 +46,7 @@ def problems(trial: Trial) -> Iterator[Problem]:
 
 
 def _builder_arguments(trial: Trial) -> dict[str, Any]:
-    model, (height, width) = trial.model, trial.input.size
+    model, (height, width) = trial.model, trial.input.pixels
     arguments: dict[str, Any] = {}
     if model.size_argument == "image_size":
         arguments["image_size"] = height

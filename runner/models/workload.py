@@ -12,11 +12,9 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from runner.contract.errors import ModelError
+
 MOST_COPIES = 2**18  # in rotation: more tensors than that take memory and minutes to make
-
-
-class ModelError(Exception):
-    """The network can't be had; the message says what to do."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median_high
 
+from runner.contract.words import Verdict
 from runner.pages.plots import Line
 from runner.records.record import Record
 from runner.statistics.processes import Ratio, speed_up
@@ -41,7 +42,9 @@ def answers(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
 
 def usable(records: Sequence[Record]) -> list[Row]:
     """The rows of the processes whose numbers may be ranked."""
-    good = [one for one in records if one.completed and one.verdict in ("valid", "suspect")]
+    good = [
+        one for one in records if one.completed and one.verdict in (Verdict.VALID, Verdict.SUSPECT)
+    ]
     return [row for row in rows_of(good) if row.typical is not None]
 
 
@@ -63,7 +66,7 @@ def fastest(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
 
 def _input(row: Row) -> tuple[tuple[int, int], int]:
     given = row.first.trial.input
-    return given.size, given.batch_size
+    return given.pixels, given.batch_size
 
 
 def _situation(trial: Trial) -> str:

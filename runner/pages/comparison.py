@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from runner.contract.words import Verdict
 from runner.history.comparison import Comparison, Pair, Side
 from runner.history.surroundings import machines
 from runner.pages.page import Page, Plot, Section
@@ -111,7 +112,8 @@ def _remarks(one: Comparison) -> Iterator[str]:
             "trials moved to and fro by more than their own noise"
         )
     suspect = sum(
-        any(one.verdict == "suspect" for one in (*pair.before, *pair.after)) for pair in one.pairs
+        any(one.verdict == Verdict.SUSPECT for one in (*pair.before, *pair.after))
+        for pair in one.pairs
     )
     if suspect:
         yield f"{suspect} of {len(one.pairs)} trials have suspect numbers; their tables say why"

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 from xml.etree import ElementTree
 
+from runner.contract.words import GateVerdict
 from runner.history.attribution import Attribution, Onset, Step
 from runner.history.nightly import Finding, Judgement
 from runner.history.surroundings import Changed
@@ -19,16 +20,16 @@ from runner.statistics.gate import FEWEST_NIGHTS
 from runner.terminal.layout import Column
 from runner.terminal.table import number
 
-DATED = ("regression", "suspect")  # verdicts of which one asks since when
+DATED = (GateVerdict.REGRESSION, GateVerdict.SUSPECT)  # verdicts of which one asks since when
 HEADINGS = {
-    "regression": "Regressions",
-    "suspect": "Suspects",
-    "inconclusive": "Not decided",
-    "failed": "Failed",
-    "missing": "Missing",
-    "no_baseline": "New, or at a new level",
-    "improvement": "Improvements",
-    "pass": "Passed",
+    GateVerdict.REGRESSION: "Regressions",
+    GateVerdict.SUSPECT: "Suspects",
+    GateVerdict.INCONCLUSIVE: "Not decided",
+    GateVerdict.FAILED: "Failed",
+    GateVerdict.MISSING: "Missing",
+    GateVerdict.NO_BASELINE: "New, or at a new level",
+    GateVerdict.IMPROVEMENT: "Improvements",
+    GateVerdict.PASS: "Passed",
 }
 NAMED = 3  # trials in a line; of more, only their number is told
 CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # not for XML
@@ -76,9 +77,9 @@ class Report:
         first = self.judgement.night.sweep_id
         for night in reversed(self.judgement.before):
             verdict = night.said.get(identity)
-            if verdict != "regression" and night.by_trial.get(identity):
+            if verdict != GateVerdict.REGRESSION and night.by_trial.get(identity):
                 break
-            first = night.sweep_id if verdict == "regression" else first
+            first = night.sweep_id if verdict == GateVerdict.REGRESSION else first
         return first
 
     def reproduce(self, finding: Finding) -> str | None:
@@ -95,7 +96,7 @@ def headline(judgement: Judgement) -> str:
     host = next((one.facts.get("host") for one in judgement.night.processes), None)
     where = f" on {host}" if host else ""
     parts = [f"{count} {_plural(verdict, count)}" for verdict, count in judgement.counts.items()]
-    worst = [one for one in judgement.findings if one.verdict == "regression"]
+    worst = [one for one in judgement.findings if one.verdict == GateVerdict.REGRESSION]
     named = ", ".join(f"{one.title} {_percent(one)}" for one in worst[:NAMED])
     more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
     asks = "; all trials together have moved" if judgement.health.question else ""
@@ -103,10 +104,11 @@ def headline(judgement: Judgement) -> str:
     return f"{judgement.night.sweep_id}{where}: {', '.join(parts) or 'nothing timed'}{told}{asks}"
 
 
-def _plural(verdict: str, count: int) -> str:
-    words = {"no_baseline": "new", "pass": "passed"}
+def _plural(verdict: GateVerdict, count: int) -> str:
+    words = {GateVerdict.NO_BASELINE: "new", GateVerdict.PASS: "passed"}
     word = words.get(verdict, verdict)
-    plural = word in ("regression", "suspect", "improvement") and count > 1
+    countable = (GateVerdict.REGRESSION, GateVerdict.SUSPECT, GateVerdict.IMPROVEMENT)
+    plural = verdict in countable and count > 1
     return f"{word}s" if plural else word
 
 
@@ -187,24 +189,24 @@ def _step(step: Step) -> str:
     return f"new segment since {step.night} ({told}): {shift}{verdict}"
 
 
-def _section(report: Report, verdict: str, found: Sequence[Finding]) -> Section:
+def _section(report: Report, verdict: GateVerdict, found: Sequence[Finding]) -> Section:
     lines = [
         line
         for one in found
         for line in (_details(report, one) if verdict in DATED else [_reason(one)])
         if line
     ]
-    if verdict == "pass":
+    if verdict == GateVerdict.PASS:
         lines = [f"{len(found)} trial{'s' if len(found) > 1 else ''}, a slowdown of 5 % excluded"]
     columns = _columns(report, found) if any(one.judged.ratio for one in found) else ()
-    return Section(HEADINGS[verdict], tuple(lines), columns, folded=verdict == "pass")
+    return Section(HEADINGS[verdict], tuple(lines), columns, folded=verdict == GateVerdict.PASS)
 
 
 def _reason(finding: Finding) -> str:
     if finding.why:
         return f"{finding.title}: {finding.why}"
     judged = finding.judged
-    if finding.verdict == "inconclusive" and judged.ci is not None and judged.detectable:
+    if finding.verdict == GateVerdict.INCONCLUSIVE and judged.ci is not None and judged.detectable:
         return (
             f"{finding.title}: could not exclude {judged.ci[1] - 1:+.1%}; such a night finds "
             f"{judged.detectable:.1%}"
@@ -222,7 +224,7 @@ def _details(report: Report, finding: Finding) -> Iterator[str]:
         yield f"{finding.title}: {crept}began {onset}, last good {onset.before}; {told}"
     elif crept:
         yield f"{finding.title}: {crept}since when can't be told"
-    if finding.verdict == "regression":
+    if finding.verdict == GateVerdict.REGRESSION:
         yield f"{finding.title}: first seen {report.first_seen(finding.identity)}"
         places = (report.link_of.get(finding.identity), report.reproduce(finding))
         yield from (f"{finding.title}: {place}" for place in places if place)
@@ -302,16 +304,26 @@ def _values_of(report: Report, finding: Finding) -> dict[str, Any]:
 def junit_of(report: Report) -> str:
     """The same for CI systems: a test for each trial."""
     judgement = report.judgement
-    kinds = {"regression": "failure", "failed": "error", "missing": "error", "pass": ""}
-    kinds["improvement"] = ""
+    kinds = {
+        GateVerdict.REGRESSION: "failure",
+        GateVerdict.FAILED: "error",
+        GateVerdict.MISSING: "error",
+        GateVerdict.PASS: "",
+    }
+    kinds[GateVerdict.IMPROVEMENT] = ""
     counts = judgement.counts
     suite = ElementTree.Element(
         "testsuite",
         name=judgement.night.sweep_id,
         tests=str(len(judgement.findings)),
-        failures=str(counts.get("regression", 0)),
-        errors=str(counts.get("failed", 0) + counts.get("missing", 0)),
-        skipped=str(sum(counts.get(v, 0) for v in ("suspect", "inconclusive", "no_baseline"))),
+        failures=str(counts.get(GateVerdict.REGRESSION, 0)),
+        errors=str(counts.get(GateVerdict.FAILED, 0) + counts.get(GateVerdict.MISSING, 0)),
+        skipped=str(
+            sum(
+                counts.get(v, 0)
+                for v in (GateVerdict.SUSPECT, GateVerdict.INCONCLUSIVE, GateVerdict.NO_BASELINE)
+            )
+        ),
     )
     for finding in judgement.findings:
         processes = judgement.night.by_trial.get(finding.identity, [])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from runner.contract.words import Verdict
 from runner.history.comparison import Comparison
 from runner.pages.page import Plot
 from runner.records.record import Record
@@ -27,6 +28,7 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 MOST_BARS = 60
 MOST_SERIES = 6  # trials whose samples are drawn
 GREY = "#8c959f"
+GOODNESS: dict[str, str] = dict(zip(Verdict, (COLOURS[1], COLOURS[4], COLOURS[2]), strict=True))
 KINDS = {"faster": (COLOURS[0], "star"), "slower": (COLOURS[1], "square")}
 UNDECIDED = (GREY, "circle")
 
@@ -94,7 +96,7 @@ def ranking(rows: Sequence[Row]) -> Plot:
         error_x=_error(shown, values),
         marker={
             "color": COLOURS[0],
-            "opacity": [1.0 if row.verdict == "valid" else 0.5 for row in shown],
+            "opacity": [1.0 if row.verdict == Verdict.VALID else 0.5 for row in shown],
         },
         hovertext=[row.first.title for row in shown],
     )
@@ -258,15 +260,14 @@ def methods(rows: Sequence[Row], faults: Sequence[str]) -> Plot:
     """The article's bars: the mean by each way of timing, what is wrong with it on hovering."""
     names = short_titles([row.first.trial for row in rows])
     values = [row.first.summary.get("mean_ms") for row in rows]
-    colours = {"valid": COLOURS[2], "suspect": COLOURS[4], "invalid": COLOURS[1]}
     verdicts = [row.verdict for row in rows]
     labels = [f"{number(value)} ms<br>{word}" for value, word in zip(values, verdicts, strict=True)]
     bars = go.Bar(
         x=names,
         y=values,
         marker={
-            "color": [colours.get(word, GREY) for word in verdicts],
-            "pattern": {"shape": ["" if word == "valid" else "/" for word in verdicts]},
+            "color": [GOODNESS.get(word, GREY) for word in verdicts],
+            "pattern": {"shape": ["" if word == Verdict.VALID else "/" for word in verdicts]},
         },
         text=labels,
         textposition="outside",

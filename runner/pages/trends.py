@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import plotly.graph_objects as go
 
+from runner.contract.words import GateVerdict
 from runner.history.nightly import Finding, Judgement
 from runner.pages.page import Page, Plot, Section
 from runner.pages.plots import COLOURS, GREY, make_plot
@@ -19,7 +20,7 @@ MOST_DRAWN = 300  # trials
 MOST_TICKS = 12
 LEAST_SPAN = 0.05  # of the vertical axis, as a share of the latency
 DATE_LENGTH = len("2026-11-26")
-BAD = ("regression", "failed", "missing")
+BAD = (GateVerdict.REGRESSION, GateVerdict.FAILED, GateVerdict.MISSING)
 
 
 def page_of(judgement: Judgement, name: str) -> Page:

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 
+from runner.contract.errors import UnreadableRecord
 from runner.records.record import Record
-from runner.records.store import RECORD, UnreadableRecord, load, write_whole
+from runner.records.store import RECORD, load, write_whole
 
 INDEX = "index.json"
 VERSION = 2  # 1 had identities of trials without their secrets

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from runner.contract.words import Level
 from runner.records.record import Record
 from runner.trial.labels import keys_of
 
@@ -61,9 +62,9 @@ def _identity(record: Record) -> dict[str, Any]:
 
 def _row(record: Record) -> dict[str, Any]:
     bounds = record.summary.get("ci_ms", {}).get("p50") or (None, None)
-    codes = [reason["code"] for reason in record.reasons if reason["level"] != "note"]
+    codes = [reason["code"] for reason in record.reasons if reason["level"] != Level.NOTE]
     figures = {name: value for name, value in record.figures.items() if value is not None}
-    height, width = record.trial.input.size
+    height, width = record.trial.input.pixels
     return {
         **_identity(record),
         **{name: value for name, value in keys_of(record.trial).items() if name != "repeat"},

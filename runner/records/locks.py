@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from runner.contract.errors import Held
 from runner.records.record import utc_now
 
 
@@ -25,10 +26,6 @@ class Holder:
 
     def __str__(self) -> str:
         return f"{self.what} (pid {self.pid} on {self.host}, since {self.since})"
-
-
-class Held(Exception):
-    """Another process holds the lock; the message says which."""
 
 
 @contextmanager

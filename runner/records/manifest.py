@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from runner.records.store import UnreadableRecord, write_whole
+from runner.contract.errors import UnreadableRecord
+from runner.records.store import write_whole
 from runner.trial.description import folder_of
 
 MANIFEST = "sweep.json"

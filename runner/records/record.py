@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from runner.contract.words import Level, Status, Verdict
 from runner.trial.description import Trial, folder_of
 
 VERSION = 1
-LEVELS = ("invalid", "suspect", "note")  # of what is found about a number, the worst first
-VERDICTS = ("invalid", "suspect", "valid")  # the worst first
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Outcome:
     whatever could not be looked at or described after the last sample.
     """
 
-    status: str
+    status: Status
     warmup_ms: tuple[float, ...] = ()
     latency_ms: tuple[float, ...] = ()
     figures: dict[str, float | None] = field(default_factory=dict)
@@ -55,8 +54,8 @@ class Record:
     repeat: int
     title: str
     trial: Trial
-    status: str
-    verdict: str | None
+    status: Status
+    verdict: Verdict | None
     reasons: list[dict[str, Any]]
     effective: dict[str, Any]
     warmup_ms: list[float]
@@ -88,7 +87,7 @@ class Record:
     @property
     def completed(self) -> bool:
         """Whether the trial was timed to its end."""
-        return self.status == "completed"
+        return self.status == Status.COMPLETED
 
     @property
     def outcome(self) -> Outcome:
@@ -137,8 +136,8 @@ class Record:
         """Why it can't be compared with others; None if it can."""
         if not self.completed:
             return self.cause
-        if self.verdict == "invalid":
-            codes = [reason["code"] for reason in self.reasons if reason["level"] == "invalid"]
+        if self.verdict == Verdict.INVALID:
+            codes = [reason["code"] for reason in self.reasons if reason["level"] == Level.INVALID]
             return " ".join(["invalid:", *codes])
         return None if self.typical_ms else "it has no time to compare by"
 

@@ -7,17 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.contract.errors import NothingThere, UnreadableRecord
 from runner.records.locks import holder_of
 from runner.records.manifest import MANIFEST, Manifest, load_manifest
 from runner.records.record import Record
-from runner.records.store import LOCK, RECORD, UnreadableRecord, load
+from runner.records.store import LOCK, RECORD, load
 
 LATEST = re.compile(r"latest(?:~(\d+))?")
 SHOWN = 3  # unreadable files; of more, only their number is told
-
-
-class NothingThere(Exception):
-    """No record goes by that name; the message says what was looked for and what to do."""
 
 
 @dataclass(frozen=True)

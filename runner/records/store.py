@@ -8,16 +8,14 @@ from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from runner.contract.errors import UnreadableRecord
+from runner.contract.words import Status, Verdict
 from runner.records.record import VERSION, Record
 from runner.trial.description import Trial
 
 RECORD = "record.json"
 LOG = "worker.log"  # beside it: what the trial printed
 LOCK = ".lock"  # of the folder of a sweep
-
-
-class UnreadableRecord(Exception):
-    """A record file that is damaged, or of a version this program does not know."""
 
 
 def write_whole(values: Any, path: Path) -> None:
@@ -66,6 +64,8 @@ def load(path: Path) -> Record:
     _bring_up_to_date(values)
     try:
         values["trial"] = Trial.of(values["trial"])
+        values["status"] = Status(values["status"])
+        values["verdict"] = values["verdict"] and Verdict(values["verdict"])
     except ValueError as error:
         raise UnreadableRecord(f"{path} holds {error}") from error
     if not values.get("trial_title"):

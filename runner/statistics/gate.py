@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
+from runner.contract.words import GateVerdict
 from runner.statistics.difference import (
     MANY,
     SUITE_SHIFT,
@@ -60,7 +61,7 @@ class Judged:
     no_baseline (no night before), missing (none tonight); the last two have no figures.
     """
 
-    verdict: str
+    verdict: GateVerdict
     nights: int = 0
     ratio: float | None = None
     ci: tuple[float, float] | None = None
@@ -142,7 +143,7 @@ def judge_logs(
     """Judge by the logarithms of the processes' medians, which is all that the gate needs."""
     ago = {name: (segments or {}).get(name, [0] * len(nights)) for name, nights in history.items()}
     known = [name for name, nights in history.items() if any(map(len, nights))]
-    judged = {name: Judged("missing") for name in known if not len(tonight.get(name, ()))}
+    judged = {name: Judged(GateVerdict.MISSING) for name in known if not len(tonight.get(name, ()))}
     names = [
         name
         for name in known
@@ -151,7 +152,8 @@ def judge_logs(
             len(night) and not back for night, back in zip(history[name], ago[name], strict=True)
         )
     ]
-    judged |= {name: Judged("no_baseline") for name in tonight if name not in (*names, *judged)}
+    new = [name for name in tonight if name not in (*names, *judged)]
+    judged |= {name: Judged(GateVerdict.NO_BASELINE) for name in new}
     if not names:
         return Night(judged, None, False, 1.0, None)
     many = len(names) >= MANY
@@ -331,18 +333,20 @@ def _judged(
     found = []
     for at, change in enumerate(changes):
         if np.isnan(errors[at]):
-            found.append(Judged("inconclusive", int(levels.nights[at]), math.exp(change)))
+            found.append(Judged(GateVerdict.INCONCLUSIVE, int(levels.nights[at]), math.exp(change)))
             continue
         enough = levels.nights[at] >= FEWEST_NIGHTS
         low, high = levels.usual[:, at]
         if enough and regressions[at] and change >= max(math.log1p(REGRESSION), high):
-            verdict = "regression"
+            verdict = GateVerdict.REGRESSION
         elif suspects[at] and at in worst:
-            verdict = "suspect"
+            verdict = GateVerdict.SUSPECT
         elif enough and improvements[at] and change <= min(math.log1p(-REGRESSION), low):
-            verdict = "improvement"
+            verdict = GateVerdict.IMPROVEMENT
         else:
-            verdict = "pass" if at_most[at] < math.log1p(EXCLUDED) else "inconclusive"
+            verdict = (
+                GateVerdict.PASS if at_most[at] < math.log1p(EXCLUDED) else GateVerdict.INCONCLUSIVE
+            )
         found.append(
             Judged(
                 verdict,

@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from runner.config.grid import MOST_ROUNDS
-from runner.config.parse import Settings, seconds_of
+from runner.config.settings import Settings, seconds_of
+from runner.contract.errors import UnreadableRecord
 from runner.records.brief import Brief
-from runner.records.manifest import MANIFEST, load_manifest
+from runner.records.manifest import MANIFEST, Planned, load_manifest
 from runner.records.nights import load_night, nights_of
-from runner.records.store import UnreadableRecord
 from runner.statistics.budget import rounds_within
-from runner.trial.description import Trial
 
 LAST = 3  # nights that say what a trial takes
 NAMED = 3  # trials with more rounds; of more, only their number is told
@@ -29,7 +28,7 @@ class Kept:
     told: str
 
 
-def within_budget(trials: Sequence[Trial], titles: Sequence[str], settings: Settings) -> Kept:
+def within_budget(trials: Sequence[Planned], settings: Settings) -> Kept:
     """The trials of all rounds that fit the budget; a sweep that goes on keeps to its plan."""
     everything = tuple(range(len(trials)))
     budget = settings.nightly.budget
@@ -40,8 +39,8 @@ def within_budget(trials: Sequence[Trial], titles: Sequence[str], settings: Sett
     budget_s = seconds_of(budget) or 0.0
     identities = [trial.identity for trial in trials]
     named: dict[str, str] = {}
-    for identity, title in zip(identities, titles, strict=True):
-        named.setdefault(identity, title)
+    for trial in trials:
+        named.setdefault(trial.identity, trial.trial_title)
     cost_s, spread = _known(settings)
     known_s = [cost_s[identity] for identity in named if identity in cost_s]
     if not known_s:
@@ -60,7 +59,7 @@ def within_budget(trials: Sequence[Trial], titles: Sequence[str], settings: Sett
     )
 
 
-def _as_planned(trials: Sequence[Trial], settings: Settings) -> tuple[int, ...]:
+def _as_planned(trials: Sequence[Planned], settings: Settings) -> tuple[int, ...]:
     """The trials of the sweep that is there, whose own plan counts."""
     try:
         there = {planned.folder for planned in load_manifest(settings.sweep_dir).trials}
@@ -72,7 +71,7 @@ def _as_planned(trials: Sequence[Trial], settings: Settings) -> tuple[int, ...]:
 
 
 def _of_rounds(
-    trials: Sequence[Trial], rounds: Mapping[str, int], identities: Sequence[str]
+    trials: Sequence[Planned], rounds: Mapping[str, int], identities: Sequence[str]
 ) -> tuple[int, ...]:
     return tuple(
         place

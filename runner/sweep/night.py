@@ -11,24 +11,25 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from runner.config.parse import Settings
+from runner.config.settings import Settings
+from runner.contract.errors import NothingThere, TrackingUnavailable, UnreadableRecord
+from runner.contract.exit_codes import ExitCode
+from runner.contract.words import GateVerdict
 from runner.history.decisions import Decisions, fingerprint, still_holds
 from runner.host.environment import commits_between
 from runner.host.secrets import redact
 from runner.records.manifest import load_manifest
 from runner.records.nights import VERDICTS, Night, load_night, nights_of
-from runner.records.selection import NothingThere
-from runner.records.store import UnreadableRecord, write_whole
+from runner.records.store import write_whole
 from runner.sweep.resume import unfinished
 from runner.tracking import nights as tracked
 from runner.tracking import trends as tracked_trends
-from runner.tracking.store import Store, TrackingUnavailable, open_store
+from runner.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
     from runner.history.nightly import Judgement
     from runner.pages.nightly import Report
 
-OK, REGRESSION, FAILED, UNDECIDED, NO_BASELINE = 0, 3, 4, 5, 6
 LOCK = ".nightly.lock"  # below output_dir
 HTML, MARKDOWN, JUNIT = "night.html", "night.md", "junit.xml"
 SAME_NIGHT = timedelta(hours=20)  # for which a night that was cut off is gone on with
@@ -171,19 +172,19 @@ def _rewritten(settings: Settings, before: Sequence[Night], decisions: Decisions
     return ()
 
 
-def code_of(judgement: Judgement, allow_inconclusive: float) -> int:
+def code_of(judgement: Judgement, allow_inconclusive: float) -> ExitCode:
     """The exit code: the gravest of what was found."""
     counts = judgement.counts
-    if counts.get("regression"):
-        return REGRESSION
-    if counts.get("failed") or counts.get("missing"):
-        return FAILED
-    compared = len(judgement.findings) - counts.get("no_baseline", 0)
+    if counts.get(GateVerdict.REGRESSION):
+        return ExitCode.REGRESSION
+    if counts.get(GateVerdict.FAILED) or counts.get(GateVerdict.MISSING):
+        return ExitCode.INCOMPLETE
+    compared = len(judgement.findings) - counts.get(GateVerdict.NO_BASELINE, 0)
     if not compared or len(judgement.before) == len(judgement.flagged):
-        return NO_BASELINE
-    undecided = counts.get("inconclusive", 0) + counts.get("suspect", 0)
+        return ExitCode.NO_BASELINE
+    undecided = counts.get(GateVerdict.INCONCLUSIVE, 0) + counts.get(GateVerdict.SUSPECT, 0)
     asks = judgement.health.question or undecided > allow_inconclusive * compared
-    return UNDECIDED if asks else OK
+    return ExitCode.UNDECIDED if asks else ExitCode.OK
 
 
 def write(report: Report, settings: Settings, values: Mapping[str, Any]) -> dict[str, Path]:

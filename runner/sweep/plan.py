@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from runner.config.grid import SWEEP_WIDE
-from runner.config.parse import Settings, Values, settings_of, trial_of
+from runner.config.parse import Draft, Sizes, drafted, settled
+from runner.config.points import Grid
+from runner.config.settings import Settings, settings_of
+from runner.config.values import Values
+from runner.contract.errors import Problem, UsageError, WorkerDied
 from runner.host.devices import Devices, possible_devices
 from runner.host.secrets import redact, redacted_trial
+from runner.launchers.job import Job
+from runner.launchers.launcher import Launcher, launcher_of
 from runner.records.manifest import Manifest, Planned
 from runner.records.record import utc_now
-from runner.sweep.budget import Kept, within_budget
+from runner.sweep.budget import within_budget
 from runner.tracking import store
 from runner.trial.description import Engine, Runtime, Trial
 from runner.trial.labels import full_title, summary_of, varying
-from runner.trial.rules import Problem, UsageError
 from runner.worker import process
 from runner.worker.execution import Inspection
 
@@ -28,53 +33,37 @@ MOST_COSTED = 200  # trials whose cost a dry run tells: a fraction of a second e
 
 @dataclass(frozen=True)
 class Plan:
-    """What is going to be run, and `titles` that tell its trials apart.
+    """What is going to be run: the trials in their order, and what each is called.
 
-    `varying` names the settings that do so, `order_seed` has decided the order of the trials, if
-    they come in rounds, `folder` is where the command was typed. `kept` says which points of the
-    grid the trials are: a budget may not hold all of them. Trials that run `elsewhere` leave the
-    devices of this machine alone, or hold them themselves.
+    `title` names the sweep by what it varies. `order_seed` has decided the order of the trials, if
+    they come in rounds, `source_dir` is where the command was typed. `devices` are those that
+    trials find where they run. `budget_note` says what of the grid a budget holds.
     """
 
     settings: Settings
     trials: tuple[Trial, ...]
-    titles: tuple[str, ...]
-    varying: tuple[str, ...]
+    planned: tuple[Planned, ...]
+    title: str
     order_seed: int | None
     devices: Devices
-    folder: Path
-    kept: Kept
-    elsewhere: bool = False
+    source_dir: Path
+    launcher: Launcher
+    budget_note: str
 
-    @property
-    def title(self) -> str:
-        """The sweep by its name and what it varies."""
-        return summary_of([redacted_trial(trial) for trial in self.trials], self.settings.name)
-
-    def settled(self, trial: Trial) -> list[str]:
-        """What only the model's source has known, in words for whoever runs the trial."""
-        return [] if trial.model.default_size else [f"input.size={list(trial.input.size)}"]
-
-    def costs(self) -> dict[str, dict[str, float]]:
-        """What a pass of each trial costs, by its folder; of a long plan none, as that takes time.
-
-        FLOPs, parameters and bytes as in runner/models/cost.py.
-        """
-        alike: dict[str, list[Trial]] = {}
-        for trial in self.trials:
-            if trial.model.task != "simulated" and trial.model.source != "onnx":
-                alike.setdefault(
-                    repr((trial.model, trial.input, trial.runtime.precision)), []
-                ).append(trial)
-        if not alike or len(self.trials) > MOST_COSTED:
-            return {}
-        start_worker(self.settings)
-        try:
-            found = process.costs([group[0] for group in alike.values()])
-        except process.WorkerDied:
-            return {}  # a module of the user ended it, which their trials will tell
-        groups = {group[0].folder: group for group in alike.values()}
-        return {one.folder: cost for first, cost in found.items() for one in groups[first]}
+    def jobs(self, command: Sequence[str]) -> list[Job]:
+        """What the launcher runs, for each trial."""
+        return [
+            Job(
+                trial,
+                planned,
+                self.settings.sweep_dir,
+                self.source_dir,
+                tuple(command),
+                self.order_seed,
+                self.settings.isolation,
+            )
+            for trial, planned in zip(self.trials, self.planned, strict=True)
+        ]
 
     def manifest(self, command: Sequence[str]) -> Manifest:
         """What is written down before the first trial."""
@@ -88,77 +77,113 @@ class Plan:
             host=socket.gethostname(),
             pid=os.getpid(),
             planned_at=utc_now(),
-            trials=tuple(
-                Planned(
-                    trial.folder,
-                    trial.key,
-                    trial.repeat,
-                    title,
-                    trial.device,
-                    trial_title=full_title(replace(redacted_trial(trial), repeat=0), self.varying),
-                )
-                for trial, title in zip(self.trials, self.titles, strict=True)
-            ),
+            trials=self.planned,
         )
 
+    def listing(self) -> Iterator[str]:
+        """A line for each trial, with what a pass costs where that can be told beforehand."""
+        costs = self._costs()
+        for number, (trial, planned) in enumerate(zip(self.trials, self.planned, strict=True), 1):
+            line = f"{number:4}  {planned.folder}  {planned.title} on {trial.device}"
+            if cost := costs.get(planned.folder):
+                line += (
+                    f": {cost['gflop']:.4g} GFLOP, {cost['parameters'] / 1e6:.3g} M parameters, "
+                    f"{cost['weights_mib']:.3g} MiB"
+                )
+            yield line
+        if self.budget_note:
+            yield self.budget_note
+        plural = "s" if len(self.trials) > 1 else ""
+        yield f"{len(self.trials)} trial{plural}; a dry run: nothing was run"
 
-def make_plan(
-    points: Iterable[Values],
-    order_seed: int | None,
-    folder: Path,
-    elsewhere: bool = False,
-    gpus: int | None = None,
-) -> Plan:
+    def _costs(self) -> dict[str, dict[str, float]]:
+        """What a pass of each trial costs, by its folder; of a long plan none, as that takes time.
+
+        FLOPs, parameters and bytes as in runner/models/cost.py.
+        """
+        alike: dict[str, list[Trial]] = {}
+        for trial in self.trials:
+            if trial.model.task != "simulated" and trial.model.source != "onnx":
+                alike.setdefault(
+                    repr((trial.model, trial.input, trial.runtime.precision)), []
+                ).append(trial)
+        if not alike or len(self.trials) > MOST_COSTED:
+            return {}
+        try:
+            found = process.costs([group[0] for group in alike.values()])
+        except WorkerDied:
+            return {}  # a module of the user ended it, which their trials will tell
+        groups = {group[0].folder: group for group in alike.values()}
+        return {one.folder: cost for first, cost in found.items() for one in groups[first]}
+
+
+def make_plan(grid: Grid, source_dir: Path) -> Plan:
     """Check every point, and ask a process with torch where only that can tell.
 
-    Trials that run `elsewhere` with so many `gpus` each are checked for these.
     Raises UsageError with the problems of all points.
     """
-    devices = possible_devices() if gpus is None else Devices(cuda=gpus)
-    trials = _checked(points, devices, folder)
-    settings = settings_of(next(iter(points)))
+    drafts, settings = _drafts(grid, source_dir)
+    launcher = launcher_of(grid.launcher, grid.launchers)
+    devices = possible_devices() if launcher.devices is None else launcher.devices
+    trials = _settled(drafts, devices)
     asked = _to_inspect(trials)
-    unsure = gpus is None and devices != Devices()
+    unsure = launcher.devices is None and devices != Devices()
     if asked or (unsure and any(trial.device != "cpu" for trial in trials)):
         found = _inspected(asked, settings)
-        if (gpus is None and found.devices != devices) or found.own_sizes:
-            # what `auto` means, here and of models
-            devices = found.devices if gpus is None else devices
-            trials = _checked(points, devices, folder, found.own_sizes)
+        if launcher.devices is None:
+            devices = found.devices  # what `auto` means here
+        trials = _settled(drafts, devices, found.own_sizes)
+    if problems := [*_of_repeats(settings, trials), *_twice(trials)]:
+        raise UsageError(*problems)
     shown = [redacted_trial(trial) for trial in trials]
     names = varying(shown)
-    titles = tuple(full_title(trial, names) for trial in shown)
-    kept = within_budget(trials, titles, settings)
+    planned = [
+        Planned(
+            trial.folder,
+            trial.key,
+            trial.repeat,
+            full_title(one, names),
+            trial.device,
+            trial_title=full_title(replace(one, repeat=0), names),
+        )
+        for trial, one in zip(trials, shown, strict=True)
+    ]
+    kept = within_budget(planned, settings)
     return Plan(
         settings,
         tuple(trials[place] for place in kept.places),
-        tuple(titles[place] for place in kept.places),
-        names,
-        order_seed,
+        tuple(planned[place] for place in kept.places),
+        summary_of([shown[place] for place in kept.places], settings.name),
+        grid.order_seed,
         devices,
-        folder,
-        kept,
-        elsewhere,
+        source_dir,
+        launcher,
+        kept.told,
     )
 
 
-def _checked(
-    points: Iterable[Values],
-    devices: Devices,
-    folder: Path,
-    own_sizes: Mapping[str, tuple[int, int]] | None = None,
-) -> list[Trial]:
+def _drafts(grid: Grid, source_dir: Path) -> tuple[list[Draft], Settings]:
+    """Every point as it was written, and the settings of the sweep."""
+    drafts: list[Draft] = []
+    first: Values | None = None
+    for values in grid.points:
+        first = first or values
+        draft = drafted(values, source_dir)
+        unlike = tuple(_of_the_whole(values, first))
+        drafts.append(replace(draft, problems=draft.problems + unlike))
+    assert first is not None, "a grid has at least one point"
+    return drafts, settings_of(first)
+
+
+def _settled(drafts: Sequence[Draft], devices: Devices, sizes: Sizes | None = None) -> list[Trial]:
+    """The trials on these devices. Raises UsageError with the problems of all."""
     trials: list[Trial] = []
     problems: list[Problem] = []
-    first = next(iter(points))
-    for values in points:
-        try:
-            trials.append(trial_of(values, devices, folder, own_sizes))
-        except UsageError as error:
-            problems += error.problems
-        problems += _of_the_whole(values, first)
-    problems += _of_repeats(first, trials)
-    if problems := problems or list(_twice(trials)):
+    for draft in drafts:
+        trial, found = settled(draft, devices, sizes)
+        trials.append(trial)
+        problems += found
+    if problems:
         raise UsageError(*problems)
     return trials
 
@@ -171,8 +196,8 @@ def _of_the_whole(values: Values, first: Values) -> Iterator[Problem]:
             yield Problem(name, found, "give one")
 
 
-def _of_repeats(values: Values, trials: Sequence[Trial]) -> Iterator[Problem]:
-    if values["isolation"] == "none" and any(trial.repeat for trial in trials):
+def _of_repeats(settings: Settings, trials: Sequence[Trial]) -> Iterator[Problem]:
+    if settings.isolation == "none" and any(trial.repeat for trial in trials):
         yield Problem(
             "isolation",
             "isolation=none runs everything in this process, but repeats stand for processes",
@@ -214,20 +239,15 @@ def _to_inspect(trials: Sequence[Trial]) -> list[Trial]:
 
 def _inspected(trials: Sequence[Trial], settings: Settings) -> Inspection:
     """What torch, sources and engines say. Raises UsageError for models that can't be had."""
-    start_worker(settings)
+    if settings.isolation == "process":
+        process.start()
     if settings.tracking.kind != "off" and not settings.dry_run:
         store.load()  # while the forkserver loads torch
     try:
         inspection = process.inspect(trials, settings.isolation)
-    except process.WorkerDied as death:
+    except WorkerDied as death:
         found = f"devices and models can't be looked at: {death}"
         raise UsageError(Problem("model", found)) from death
     if inspection.problems:
         raise UsageError(*inspection.problems)
     return inspection
-
-
-def start_worker(settings: Settings) -> None:
-    """Let the forkserver load torch, if trials run in processes of their own."""
-    if settings.isolation == "process":
-        process.start()

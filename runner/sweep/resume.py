@@ -9,11 +9,12 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from runner.config.schema import CONF
+from runner.contract.errors import Problem, UnreadableRecord, UsageError
+from runner.contract.words import Status
 from runner.host.secrets import HIDDEN
 from runner.records.manifest import MANIFEST, Manifest, Planned, load_manifest
 from runner.records.record import Record
-from runner.records.store import RECORD, UnreadableRecord, load
-from runner.trial.rules import Problem, UsageError
+from runner.records.store import RECORD, load
 
 NAMED = 2  # trials of a difference; of more, only their number is told
 OF_ONE_START = ("sweep.resume", "sweep.retry", "sweep.extend", "sweep.id")
@@ -90,7 +91,7 @@ def unfinished(manifest: Manifest, sweep_dir: Path, retry: str | None) -> int | 
 
 def is_left(record: Record | None, retry: str | None) -> bool:
     """Whether a planned trial is to be run: it has not ended, or it has failed and is retried."""
-    if record is None or record.status == "interrupted":
+    if record is None or record.status == Status.INTERRUPTED:
         return True
     return not record.completed and retry == "failed"
 

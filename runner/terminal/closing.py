@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.records.record import LEVELS, Record, sentence
+from runner.contract.words import Level, Status
+from runner.records.record import Record, sentence
 from runner.terminal.table import number, shows_methods
 from runner.trial.description import size_label
 from runner.trial.methods import METHODS
 
+LEVELS = list(Level)
 NAMED = 2  # trials; of more, only their number is told
 
 
@@ -19,7 +21,7 @@ def closing_lines(records: Sequence[Record], trials: int, sweep_dir: Path) -> It
     """The lines for the records of a sweep of so many `trials`."""
     yield from faults(records) if shows_methods(records) else reasons(records)
     yield from _unfinished(records, trials, sweep_dir)
-    if len(records) < trials or any(record.status == "interrupted" for record in records):
+    if len(records) < trials or any(record.status == Status.INTERRUPTED for record in records):
         yield f"go on     python -m runner sweep.resume={sweep_dir.name}"
     yield from _resized(records)
     models = [record.trial.model for record in records]
@@ -79,7 +81,7 @@ def faults(records: Sequence[Record]) -> Iterator[str]:
         name = f"{timing.method} w{timing.warmup}"
         if len(models) > 1:
             name = f"{record.trial.model.name} {name}"
-        found = [sentence(reason) for reason in record.reasons if reason["level"] != "note"]
+        found = [sentence(reason) for reason in record.reasons if reason["level"] != Level.NOTE]
         if not METHODS[timing.method].synchronized and record.trial.device == "cpu":
             found.insert(
                 0,
@@ -97,7 +99,7 @@ def reasons(records: Sequence[Record]) -> Iterator[str]:
     found: dict[tuple[str, bool], list[tuple[Record, dict[str, Any]]]] = defaultdict(list)
     for record in records:
         for reason in record.reasons:
-            found[reason["code"], reason["level"] == "note"].append((record, reason))
+            found[reason["code"], reason["level"] == Level.NOTE].append((record, reason))
     completed = {record.key for record in records if record.completed}
     for (code, note), cases in sorted(found.items(), key=lambda item: _weight(item[1])):
         worst: dict[str, tuple[Record, dict[str, Any]]] = {}

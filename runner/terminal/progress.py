@@ -17,8 +17,10 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from runner.contract.words import Phase, Status, Verdict
 from runner.records.record import Record
 from runner.terminal.lines import Lines
+from runner.trial.description import Timing
 
 
 class SweepProgress:
@@ -63,24 +65,24 @@ class SweepProgress:
         self._tell_alike()
         self._bar.stop()
 
-    def trial(self, title: str, phases: str) -> None:
-        """The next trial begins; `phases` names its counts."""
-        self._number += 1
-        self._title, self._timing = title, phases
+    def begins(self, title: str, timing: Timing) -> None:
+        """The next trial begins in this process."""
+        self._title = title
+        self._timing = f"{timing.warmup} warm-ups, {timing.iterations} timed"
         if self._began_s is None:  # a later one begins where that before it ended
             self._began_s = time.monotonic()
         self._show("starting a fresh process")
 
-    def phase(self, name: str, expected_s: float | None) -> None:
+    def phase(self, name: Phase, expected_s: float | None) -> None:
         """A phase of the trial begins, expected to take so many seconds (None: unknown)."""
-        words = {"build": "building the model", "warm-up": "warming up", "timed": "timing"}
         known = ""
         if expected_s is not None:
             known = f", about {duration(expected_s)}{self._outlook(expected_s, running=1)}"
-        self._show(f"{words[name]} ({self._timing}){known}")
+        self._show(f"{DOING[name]} ({self._timing}){known}")
 
     def done(self, record: Record, log: Path) -> None:
         """The trial has ended and its record is on disk; what it printed is in `log`."""
+        self._number += 1
         now_s = time.monotonic()
         self._spent_s[record.key] = 0.0 if self._began_s is None else now_s - self._began_s
         self._began_s = now_s
@@ -112,7 +114,7 @@ class SweepProgress:
         if self._total == 1 or (left and not self._spent_s) or (not left and not running):
             return ""
         counts = [f"{self._counts[name]} {name}" for name in COUNTED if self._counts[name]]
-        told = counts if self._number > 1 else []
+        told = counts if self._number + running > 1 else []
         known_s, typical_s = self._spent_s, fmean(self._spent_s.values() or [0.0])
         rest_s = sum(known_s.get(key, typical_s) * count for key, count in self._left.items())
         if running:
@@ -124,11 +126,20 @@ class SweepProgress:
         self._bar.refresh()
 
 
-COUNTED = ("failed", "invalid", "suspect")  # beside those that are as they should be
+DOING = {
+    Phase.BUILD: "building the model",
+    Phase.WARM_UP: "warming up",
+    Phase.TIMED: "timing",
+}
+COUNTED = (
+    Status.FAILED,
+    Verdict.INVALID,
+    Verdict.SUSPECT,
+)  # beside those that are as they should be
 
 
 def _counted(record: Record) -> str:
-    return record.verdict or "not judged" if record.completed else "failed"
+    return record.verdict or "not judged" if record.completed else Status.FAILED
 
 
 def _took_s(record: Record) -> float:

@@ -14,7 +14,8 @@ from statistics import fmean
 
 from rich.console import Console
 
-from runner.records.record import VERDICTS, Record
+from runner.contract.words import Level, Verdict
+from runner.records.record import Record
 from runner.statistics.processes import Processes, combine, speed_up
 from runner.terminal.layout import Column, lay_out
 from runner.trial.labels import settings, varying
@@ -297,13 +298,16 @@ def number(value: float | None) -> str:
 
 def verdict_label(group: Sequence[Record]) -> str:
     """The worst verdict of the processes and all their reasons, or what ended them."""
-    ended = sorted({record.status for record in group if not record.completed})
+    ended = sorted({str(record.status) for record in group if not record.completed})
     if any(record.completed and record.verdict is None for record in group):
         ended.append("not judged")
     levels = {record.verdict for record in group}
-    worst = next((level for level in VERDICTS if level in levels), None)
+    worst = next((level for level in Verdict if level in levels), None)
     codes = dict.fromkeys(
-        reason["code"] for record in group for reason in record.reasons if reason["level"] != "note"
+        reason["code"]
+        for record in group
+        for reason in record.reasons
+        if reason["level"] != Level.NOTE
     )
     judged = [f"{worst}: {' '.join(codes)}" if codes else worst] if worst else []
     return ", ".join([*ended, *judged])

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.contract.errors import TrackingUnavailable, UnreadableRecord
+from runner.contract.words import Status
 from runner.host.secrets import redact
 from runner.records.locks import locked
 from runner.records.manifest import MANIFEST, load_manifest
 from runner.records.record import Record
-from runner.records.store import LOCK, RECORD, UnreadableRecord, load
+from runner.records.store import LOCK, RECORD, load
 from runner.tracking import parent, runs
 from runner.tracking.journal import JOURNAL, Journal, unsent
-from runner.tracking.store import Store, TrackingUnavailable
+from runner.tracking.store import Store
 from runner.trial.labels import summary_of
 
 
@@ -106,6 +108,6 @@ def _planned(sweep_dir: Path, records: list[Record]) -> tuple[str | None, int]:
 
 def _status(records: list[Record], trials: int) -> str:
     """That of the parent run of so many planned trials, as the sweep would have closed it."""
-    if len(records) < trials or any(record.status == "interrupted" for record in records):
+    if len(records) < trials or any(record.status == Status.INTERRUPTED for record in records):
         return "KILLED"
     return "FINISHED" if all(one.completed and one.verdict for one in records) else "FAILED"

@@ -13,9 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runner.contract.errors import TrackingUnavailable
+from runner.contract.words import Verdict
 from runner.records.record import Record
 from runner.tracking.projection import NAME_LIMIT, digits, params_of
-from runner.tracking.store import Store, TrackingUnavailable, explained
+from runner.tracking.store import Store, explained
 from runner.tracking.view import save_curves_view
 from runner.trial.axes import AXES, lines, place
 from runner.trial.labels import keys_of, short_titles
@@ -40,7 +42,7 @@ def curves_of(records: Sequence[Record]) -> list[Curve]:
     """The lines of a sweep, along each axis, by the trials that have a number."""
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        if record.completed and record.verdict != "invalid" and record.typical_ms:
+        if record.completed and record.verdict != Verdict.INVALID and record.typical_ms:
             groups[record.key, record.trial.device].append(record)
     processes = list(groups.values())
     trials = [group[0].trial for group in processes]

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.contract.errors import NothingThere, TrackingUnavailable, UnreadableRecord
 from runner.records.record import Record
-from runner.records.selection import LATEST, NothingThere, Selection, select
-from runner.records.store import RECORD, UnreadableRecord, load
-from runner.tracking.store import TrackingUnavailable, connect, explained
+from runner.records.selection import LATEST, Selection, select
+from runner.records.store import RECORD, load
+from runner.tracking.store import connect, explained
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

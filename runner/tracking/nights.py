@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.contract.words import GateVerdict
 from runner.records.brief import FACTS, Brief
 from runner.records.nights import Night
 from runner.tracking.projection import TAG_LIMIT
@@ -107,7 +108,7 @@ def publish(store: Store, night: Night, values: Mapping[str, Any], files: Sequen
     with explained():
         client = store.client
         for run in trials_of(store, sweep_id):
-            verdict = verdicts.get(identity_of(run), "missing")
+            verdict = verdicts.get(identity_of(run), GateVerdict.MISSING)
             is_mine = (identity_of(run), run.info.start_time) in mine
             if is_mine and run.data.tags.get("gate") != verdict:
                 client.set_tag(run.info.run_id, "gate", verdict)

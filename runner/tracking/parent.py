@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from runner.contract.errors import TrackingUnavailable
+from runner.contract.words import Verdict
 from runner.records.record import Record
 from runner.tracking import curves
 from runner.tracking.projection import NAME_LIMIT, TAG_LIMIT, digits
-from runner.tracking.store import Store, TrackingUnavailable, explained
+from runner.tracking.store import Store, explained
 from runner.tracking.view import save_view
 from runner.trial.labels import summary_of, varying_keys
 
@@ -51,9 +53,9 @@ def figures_of(records: Sequence[Record]) -> Iterator[tuple[str, float]]:
     yield "sweep/trials", len({record.key for record in records})
     yield "sweep/processes", len(records)
     yield "sweep/failed", sum(not record.completed for record in records)
-    for verdict in ("suspect", "invalid"):
+    for verdict in (Verdict.SUSPECT, Verdict.INVALID):
         yield f"sweep/{verdict}", sum(record.verdict == verdict for record in records)
-    good = [one for one in records if one.completed and one.verdict != "invalid"]
+    good = [one for one in records if one.completed and one.verdict != Verdict.INVALID]
     times = [ms for one in good if (ms := one.summary.get("p50_ms"))]
     rates = [rate for one in good if (rate := one.images_per_second)]
     if times:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner.contract.words import Level
 from runner.records.brief import brief_of
 from runner.records.record import Record, sentence
 
@@ -87,7 +88,7 @@ def tags_of(record: Record) -> dict[str, str]:
         "status": record.status,
         "verdict": record.verdict or "not judged",
         "reasons": " ".join(
-            reason["code"] for reason in record.reasons if reason["level"] != "note"
+            reason["code"] for reason in record.reasons if reason["level"] != Level.NOTE
         )
         or None,
         "runner.order_seed": record.order_seed,

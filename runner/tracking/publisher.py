@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from runner.records.locks import Held
+from runner.contract.errors import Held, TrackingUnavailable
 from runner.records.record import Record
 from runner.tracking import parent, runs
 from runner.tracking.catch_up import Target, catch_up, waiting
 from runner.tracking.journal import Journal
-from runner.tracking.store import Store, TrackingUnavailable, open_store
+from runner.tracking.store import Store, open_store
 from runner.tracking.view import curves_link, ui_command, ui_link
 
 RETRY_S = 60.0  # after MLflow was lost, before it is tried again: each try may take as long

@@ -10,9 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.contract.errors import TrackingUnavailable
+from runner.contract.words import Status
 from runner.records.record import Record
 from runner.tracking.projection import NAME_LIMIT, metrics_of, note_of, params_of, tags_of
-from runner.tracking.store import Store, TrackingUnavailable, explained
+from runner.tracking.store import Store, explained
 from runner.tracking.view import save_view
 from runner.trial.labels import keys_of
 
@@ -111,7 +113,9 @@ def publish(
         client.log_artifact(run_id, str(path))
         client.set_terminated(
             run_id,
-            {"completed": "FINISHED", "interrupted": "KILLED"}.get(record.status, "FAILED"),
+            {Status.COMPLETED: "FINISHED", Status.INTERRUPTED: "KILLED"}.get(
+                record.status, "FAILED"
+            ),
             end_time=_epoch_ms(record.ended_at),
         )
         return run_id

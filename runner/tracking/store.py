@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.contract.errors import TrackingUnavailable
 from runner.records.locks import locked
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 DATABASE = "mlflow.db"
 CONNECT_S = 10  # that a database may take to answer
-
-
-class TrackingUnavailable(Exception):
-    """The MLflow store can't be reached or written; the message says why."""
 
 
 @dataclass(frozen=True)

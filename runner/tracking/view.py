@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from runner.tracking.store import Store, TrackingUnavailable, explained
+from runner.contract.errors import TrackingUnavailable
+from runner.tracking.store import Store, explained
 
 COLUMNS = {  # of the run table, from left to right -> width in pixels
     "metrics.`lat_ms/p50`": 85,

@@ -17,7 +17,7 @@ AXES = {  # key -> what stands at its axis
 def place(trial: Trial, axis: str) -> int | None:
     """Where a trial lies along an axis; None for inputs that are not square, along input.size."""
     if axis == "input.size":
-        height, width = trial.input.size
+        height, width = trial.input.pixels
         return height if height == width else None
     return trial.input.batch_size if axis == "input.batch_size" else trial.timing.warmup
 

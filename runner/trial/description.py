@@ -65,17 +65,26 @@ class Model:
 
 @dataclass(frozen=True)
 class Input:
-    """The batch a forward pass gets; `size` is (height, width) in pixels."""
+    """The batch a forward pass gets; `size` is (height, width) in pixels.
 
-    size: tuple[int, int]
+    None while only the model's source knows it, before the sweep is planned.
+    """
+
+    size: tuple[int, int] | None
     batch_size: int
     frames: int
     fill: str
 
     @property
+    def pixels(self) -> tuple[int, int]:
+        """(height, width), once that is known."""
+        assert self.size is not None, "asked for the size of an input before it was planned"
+        return self.size
+
+    @property
     def size_label(self) -> str:
         """`640` for a square input, `480x640` (height x width) for another."""
-        return size_label(self.size)
+        return "?" if self.size is None else size_label(self.size)
 
 
 @dataclass(frozen=True)
@@ -143,8 +152,9 @@ class Trial:
             made = {
                 name: group(**BEFORE.get(name, {}) | given[name]) for name, group in groups.items()
             }
-            height, width = values["input"]["size"]
-            made["input"] = Input(**values["input"] | {"size": (height, width)})
+            size = values["input"]["size"]
+            height, width = size or (0, 0)
+            made["input"] = Input(**values["input"] | {"size": size and (height, width)})
             return cls(**{**values, **made})
         except (KeyError, TypeError) as error:
             raise ValueError(f"no trial of this version ({error})") from error

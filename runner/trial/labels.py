@@ -26,7 +26,7 @@ def keys_of(trial: Trial) -> dict[str, Any]:
     for name in ("source", "inputs", "file"):
         if (value := getattr(model, name)) is not None:
             found[f"model.{name}"] = value
-    height, width = trial.input.size
+    height, width = trial.input.pixels
     found["input.size"] = height if height == width else trial.input.size_label
     for group in ("input", "timing", "runtime"):
         for name, value in vars(getattr(trial, group)).items():

@@ -1,6 +1,6 @@
 """The facts of the timing methods, in one table: what the rest of the program asks of them.
 
-How each takes its samples is in runner/measure/methods.py, a function of the same name.
+How each takes its samples is in runner/measure/methods.py.
 """
 
 from __future__ import annotations

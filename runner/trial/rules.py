@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from runner.contract.errors import Problem
 from runner.trial.description import Runtime, Trial
 from runner.trial.labels import shown
 from runner.trial.methods import METHODS
@@ -41,29 +41,6 @@ MOST_PIXELS, MOST_IMAGES = 10**6, 10**9  # no device's memory holds nearly as ma
 
 PLAIN = Runtime(threads=None, cudnn_benchmark=False)
 SIMULATED_HAS_NO = ("precision", "channels_last", "compile", "deterministic")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why something that was asked for can't be done: the key it is about, what was found there.
-
-    `remedy` says what was expected or what to do; empty where what was found says it all.
-    """
-
-    key: str
-    found: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.found}; {self.remedy}" if self.remedy else self.found
-
-
-class UsageError(Exception):
-    """What the user asked for can't be done; carries every problem once."""
-
-    def __init__(self, *problems: Problem) -> None:
-        self.problems = tuple(dict.fromkeys(problems))
-        super().__init__("\n".join(map(str, self.problems)))
 
 
 def size_of(value: object) -> tuple[int, int] | Problem:
@@ -141,6 +118,8 @@ def _unknown_words(trial: Trial) -> Iterator[Problem]:
 
 
 def _unfit_size(trial: Trial) -> Iterator[Problem]:
+    if trial.input.size is None:
+        return  # it will be the model's own
     model, (height, width) = trial.model, trial.input.size
     for side in dict.fromkeys((height, width)):
         found = f"input.size is {side}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from runner.contract.words import Level
 from runner.verdict.flag import Case, Flag
 
 SUSPECT_SHARE, INVALID_SHARE = 0.01, 0.05  # of the threads' time, taken by others
@@ -35,7 +36,7 @@ def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
         reason = cpu.get("unknown", {}).get("run_queue_wait", "not read")
         yield Flag(
             "NOT_CHECKED",
-            "suspect",
+            Level.SUSPECT,
             None,
             "",
             f"whether others used the CPU can't be seen here ({reason})",
@@ -46,7 +47,7 @@ def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
     if share > SUSPECT_SHARE:
         yield Flag(
             "CPU_CONTENDED",
-            "invalid" if share > INVALID_SHARE else "suspect",
+            Level.INVALID if share > INVALID_SHARE else Level.SUSPECT,
             share,
             "% of the threads' time",
             f"{share:.1%} of the threads' time was spent {causes[worst]}",
@@ -59,7 +60,7 @@ def virtual(cpu: dict[str, Any]) -> Iterator[Flag]:
     if cpu.get("virtual_machine"):
         yield Flag(
             "VIRTUAL_MACHINE",
-            "note",
+            Level.NOTE,
             None,
             "",
             "this is a virtual machine, where neighbours on the same cores may slow everything "
@@ -74,7 +75,7 @@ def oversubscribed(case: Case) -> Iterator[Flag]:
     if threads and usable and threads > usable:
         yield Flag(
             "OVERSUBSCRIBED",
-            "suspect",
+            Level.SUSPECT,
             threads,
             "threads",
             f"{threads} threads on {usable} usable CPU{'s' if usable > 1 else ''}: they wait for "

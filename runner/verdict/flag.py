@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from runner.contract.words import Level
 from runner.records.record import Outcome
 from runner.statistics.shape import Shape, shape_of
 from runner.statistics.summary import Summary
 from runner.trial.description import Trial
 from runner.trial.methods import METHODS, Method, is_synchronized
 
-PROPORTIONS = {"invalid": 0.05, "suspect": 0.01, "note": 0.0}  # of the figure that is wrong
+PROPORTIONS = {
+    Level.INVALID: 0.05,
+    Level.SUSPECT: 0.01,
+    Level.NOTE: 0.0,
+}  # of the figure that is wrong
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Flag:
     """
 
     code: str
-    level: str
+    level: Level
     figure: float | None
     unit: str
     found: str
@@ -32,7 +37,7 @@ class Flag:
     need: float = 0.0
 
 
-def in_proportion(effect: float) -> str:
+def in_proportion(effect: float) -> Level:
     """The level of what puts a figure wrong by this share of it."""
     return next(level for level, least in PROPORTIONS.items() if abs(effect) >= least)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from runner.contract.words import Level
 from runner.verdict.flag import Case, Flag
 
 SLOW_CLOCK, CLOCK_RANGE = 0.75, 0.05
@@ -34,7 +35,7 @@ def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
         why = "; ".join(f"{name}: {reason}" for name, reason in told.items()) or "NVML not read"
         yield Flag(
             "NOT_CHECKED",
-            "suspect",
+            Level.SUSPECT,
             None,
             "",
             f"whether the GPU was throttled can't be seen here ({why})",
@@ -45,7 +46,7 @@ def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
     if hard or soft:
         yield Flag(
             "THROTTLED",
-            "invalid" if hard else "suspect",
+            Level.INVALID if hard else Level.SUSPECT,
             speed,
             "% of the fastest clock",
             f"the GPU ran below its speed ({', '.join(hard + soft)})",
@@ -54,7 +55,7 @@ def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
     elif clocks and speed is not None and speed < SLOW_CLOCK:
         yield Flag(
             "LOW_CLOCK",
-            "note",
+            Level.NOTE,
             speed,
             "% of the fastest clock",
             f"the SM clock was {min(clocks)} of {fastest} MHz under load, and nothing throttled "
@@ -89,7 +90,7 @@ def shared(gpu: dict[str, Any]) -> Iterator[Flag]:
         reason = (gpu.get("unknown") or {}).get("foreign_pids", "not read")
         yield Flag(
             "FOREIGN_PROCESS",
-            "note",
+            Level.NOTE,
             None,
             "",
             f"unknown whether other processes use the GPU ({reason})",
@@ -98,7 +99,7 @@ def shared(gpu: dict[str, Any]) -> Iterator[Flag]:
     elif pids:
         yield Flag(
             "FOREIGN_PROCESS",
-            "suspect",
+            Level.SUSPECT,
             len(pids),
             "processes",
             f"other processes compute on this GPU ({', '.join(map(str, pids[:5]))})",

@@ -7,7 +7,8 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from runner.records.record import LEVELS, VERDICTS, Outcome, Record
+from runner.contract.words import Level, Status, Verdict
+from runner.records.record import Outcome, Record
 from runner.statistics.summary import Summary, summarize
 from runner.trial.description import Trial
 from runner.trial.methods import METHODS
@@ -25,7 +26,7 @@ def judged(record: Record) -> Record:
     """The record with its summary and verdict; a fault in judging costs only these."""
     trial, outcome = record.trial, record.outcome
     why_null = dict(outcome.why_null)
-    if outcome.status != "completed":
+    if outcome.status != Status.COMPLETED:
         return replace(record, why_null=why_null)
     try:
         summary = _summary(trial, outcome)
@@ -60,12 +61,12 @@ def flags(trial: Trial, outcome: Outcome, summary: Summary) -> list[Flag]:
     case = Case(trial, outcome, summary)
     found = [flag for rule in RULES for flag in rule(case)]
     # the cause is told, and its remedy is another
-    if any(flag.code in WIDENING and flag.level != "note" for flag in found):
+    if any(flag.code in WIDENING and flag.level != Level.NOTE for flag in found):
         found = [flag for flag in found if flag.code != "NOISY"]
-    return sorted(found, key=lambda flag: LEVELS.index(flag.level))
+    return sorted(found, key=lambda flag: list(Level).index(flag.level))
 
 
-def verdict_of(found: Sequence[Flag]) -> str:
+def verdict_of(found: Sequence[Flag]) -> Verdict:
     """The worst level of the flags; valid when there is none but notes."""
-    levels = {flag.level for flag in found} | {"valid"}
-    return next(level for level in VERDICTS if level in levels)
+    levels = {flag.level for flag in found} | {Verdict.VALID}
+    return next(verdict for verdict in Verdict if verdict in levels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runner.contract.words import Level
 from runner.verdict.flag import Case, Flag
 
 # of the output's norm, that rounding explains, with room for deep networks: fp32 has been seen at
@@ -17,7 +18,7 @@ def wrong_output(case: Case) -> Iterator[Flag]:
     limit = MOST_ERROR[precision.removeprefix("amp_")]
     if error is not None and error > limit:
         # of boxes in another order, the difference is no error
-        level = "note" if case.trial.model.task == "detection" else "suspect"
+        level = Level.NOTE if case.trial.model.task == "detection" else Level.SUSPECT
         yield Flag(
             "WRONG_OUTPUT",
             level,
@@ -36,7 +37,7 @@ def recompiled(case: Case) -> Iterator[Flag]:
     if again:
         yield Flag(
             "RECOMPILED",
-            "invalid",
+            Level.INVALID,
             again,
             "times",
             f"the network was compiled {again} times more while it was timed",
@@ -51,7 +52,7 @@ def graph_breaks(case: Case) -> Iterator[Flag]:
     if breaks:
         yield Flag(
             "GRAPH_BREAKS",
-            "note",
+            Level.NOTE,
             breaks,
             "breaks",
             f"the compiler went back to Python {breaks} times",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from runner.contract.words import Level
 from runner.statistics.quantiles import half_width
 from runner.statistics.shape import FEWEST_FOR_SHAPE
 from runner.verdict.flag import Case, Flag, in_proportion
@@ -26,7 +27,7 @@ def side_stream(case: Case) -> Iterator[Flag]:
     if case.method.by_events and hidden_ms > max(HIDDEN_MS, HIDDEN_SHARE * pass_ms):
         yield Flag(
             "NO_SYNC",
-            "invalid",
+            Level.INVALID,
             hidden_ms,
             "ms hidden",
             f"{hidden_ms:.2f} ms of device work still ran when the last event had passed: the "
@@ -50,7 +51,7 @@ def unsynchronized(case: Case) -> Iterator[Flag]:
         )
     yield Flag(
         "NO_SYNC",
-        "invalid",
+        Level.INVALID,
         hidden_ms,
         "ms hidden",
         f"not synchronized: {hidden_ms:.2f} ms of device work still ran when the last "
@@ -64,7 +65,7 @@ def not_finite(case: Case) -> Iterator[Flag]:
     if case.outcome.effective.get("finite") is False:
         yield Flag(
             "NOT_FINITE",
-            "suspect",
+            Level.SUSPECT,
             None,
             "",
             "the output holds NaN or infinity, on which a device may be faster or slower than on "
@@ -78,7 +79,7 @@ def training_mode(case: Case) -> Iterator[Flag]:
     if case.outcome.effective.get("eval") is False:
         yield Flag(
             "TRAINING_MODE",
-            "invalid",
+            Level.INVALID,
             None,
             "",
             "a part of the network was in training mode after the timing, where dropout and batch "
@@ -93,7 +94,7 @@ def not_converged(case: Case) -> Iterator[Flag]:
         n = len(case.outcome.latency_ms)
         yield Flag(
             "NOT_CONVERGED",
-            "suspect",
+            Level.SUSPECT,
             n,
             "samples",
             f"the cap came before timing.target, after {n} samples",
@@ -145,7 +146,7 @@ def drift(case: Case) -> Iterator[Flag]:
     if change is not None:
         yield Flag(
             "DRIFT",
-            "suspect",
+            Level.SUSPECT,
             change,
             "+% from the first sample to the last",
             f"the time drifts by {change:+.1%} from the first sample to the last",
@@ -188,7 +189,7 @@ def too_short(case: Case) -> Iterator[Flag]:
     if case.synchronized and case.inner == 1 and sample_ms < SHORTEST_SAMPLE_MS:
         yield Flag(
             "TOO_SHORT",
-            "suspect",
+            Level.SUSPECT,
             sample_ms,
             "ms a sample",
             "a sample is shorter than 0.1 ms, of which the clock itself is a good part",
@@ -202,7 +203,7 @@ def few_samples(case: Case) -> Iterator[Flag]:
     if n < FEWEST_FOR_SHAPE:
         yield Flag(
             "FEW_SAMPLES",
-            "suspect",
+            Level.SUSPECT,
             n,
             "samples",
             f"{n} sample{'s' if n > 1 else ''} can't show a drift or two modes",
@@ -217,7 +218,7 @@ def noisy(case: Case) -> Iterator[Flag]:
     if width is None:
         yield Flag(
             "NOISY",
-            "suspect",
+            Level.SUSPECT,
             None,
             "",
             f"{n} samples are too few to bound their median"
@@ -231,7 +232,7 @@ def noisy(case: Case) -> Iterator[Flag]:
         more = f"about timing.iterations={needed} would do, or " if feasible else ""
         yield Flag(
             "NOISY",
-            "suspect",
+            Level.SUSPECT,
             width,
             f"% around the median (limit {limit:.1%})",
             f"the median is known to +-{width:.1%} only (limit {limit:.1%})",
@@ -257,7 +258,7 @@ def host_bound(case: Case) -> Iterator[Flag]:
     yield Flag(
         "HOST_BOUND",
         # the gaps are in the number of one isolated request, and belong there
-        "suspect" if case.method.isolated else "note",
+        Level.SUSPECT if case.method.isolated else Level.NOTE,
         launch,
         "% of the pass to launch it",
         f"the device waits for the host: a pass {seen}; "

@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runner.contract.errors import Problem
+from runner.contract.words import Phase, Status
 from runner.host.devices import Devices
 from runner.measure.loop import Keep
 from runner.records.record import Outcome
 from runner.trial.description import Trial
 from runner.trial.methods import METHODS
-from runner.trial.rules import Problem
 
 if TYPE_CHECKING:
     from runner.host.cpu import CpuWatch
@@ -46,7 +47,7 @@ class Listener:
     as soon as the last sample is taken, and `keep` the samples before that.
     """
 
-    phase: Callable[[str, float | None], None] = lambda name, expected_s: None
+    phase: Callable[[Phase, float | None], None] = lambda name, expected_s: None
     measured: Callable[[Outcome], None] = lambda outcome: None
     keep: Keep = field(default_factory=Keep)
 
@@ -133,7 +134,7 @@ def _failed(trial: Trial, raised: Exception) -> Outcome:
     findings = Findings()
     environment = findings.get("environment", lambda: device_environment(trial.device))
     return Outcome(
-        "out_of_memory" if ran_out else "failed",
+        Status.OUT_OF_MEMORY if ran_out else Status.FAILED,
         environment=environment or {},
         error={
             "where": place_of(raised) or "",
@@ -174,7 +175,7 @@ def _timed(trial: Trial, listener: Listener) -> Outcome:
     from runner.measure.torch_device import TorchDevice
     from runner.worker.settings import in_force
 
-    listener.phase("build", None)
+    listener.phase(Phase.BUILD, None)
     started = time.perf_counter()
     device = TorchDevice(torch.device(trial.device))
     with in_force(trial.runtime), torch.inference_mode(), device.selected():
@@ -219,18 +220,20 @@ def _prepare(trial: Trial, device: TorchDevice, started: float) -> Prepared:
 
 def _measure(prepared: Prepared, listener: Listener) -> tuple[Outcome, Callable[[], object]]:
     """The raw outcome, before anything else is known, and what was timed, as one call."""
-    from runner.measure.loop import measure
+    from runner.measure.loop import Around, measure
 
     timing = prepared.trial.timing
     measurement = measure(
         prepared.workload.forward,
         prepared.device,
         timing,
-        listener.phase,
-        look=prepared.look,
-        settle=prepared.gpu is not None,
-        enough=_reached(timing.target),
-        keep=listener.keep,
+        Around(
+            listener.phase,
+            look=prepared.look,
+            settle=prepared.gpu is not None,
+            enough=_reached(timing.target),
+            keep=listener.keep,
+        ),
     )
     return _raw(measurement, **prepared.setup_s), measurement.work
 
@@ -238,7 +241,7 @@ def _measure(prepared: Prepared, listener: Listener) -> tuple[Outcome, Callable[
 def _raw(measurement: Measurement, **figures: float) -> Outcome:
     taken = ("hidden_device_ms", "synced_ms", "discarded")
     return Outcome(
-        "completed",
+        Status.COMPLETED,
         warmup_ms=measurement.warmup_ms,
         latency_ms=measurement.latency_ms,
         figures=figures | {name: getattr(measurement, name) for name in taken},
@@ -318,14 +321,12 @@ def _output(
 def _simulated(trial: Trial, listener: Listener) -> Outcome:
     """Time the simulated device, whose clock no one can disturb."""
     from runner.host.environment import device_environment
-    from runner.measure.loop import measure
+    from runner.measure.loop import Around, measure
     from runner.measure.simulated import SimulatedDevice
 
     device: Any = SimulatedDevice(**trial.model.kwargs)
-    enough = _reached(trial.timing.target)
-    measurement = measure(
-        device.forward, device, trial.timing, listener.phase, enough=enough, keep=listener.keep
-    )
+    around = Around(listener.phase, enough=_reached(trial.timing.target), keep=listener.keep)
+    measurement = measure(device.forward, device, trial.timing, around)
     raw = _raw(measurement, true_ms=device.latency_ms)
     listener.measured(raw)
     findings = Findings()

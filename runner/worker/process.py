@@ -25,6 +25,8 @@ from typing import Any
 
 import psutil
 
+from runner.contract.errors import WorkerDied
+from runner.contract.words import Status
 from runner.host import memory
 from runner.measure.loop import Keep
 from runner.records.record import Outcome
@@ -97,9 +99,13 @@ def run(trial: Trial, isolation: str, log: Path, listener: Listener | None = Non
     hears = replace(listener, measured=measured, keep=kept)
     try:
         outcome = _carried_out(trial, isolation, log, hears, raw)
-        return outcome if outcome.status == "completed" else kept.into(outcome)
+        return outcome if outcome.status == Status.COMPLETED else kept.into(outcome)
     except KeyboardInterrupt:
-        status, kind, why = "interrupted", "KeyboardInterrupt", "interrupted by the user or SIGTERM"
+        status, kind, why = (
+            Status.INTERRUPTED,
+            "KeyboardInterrupt",
+            "interrupted by the user or SIGTERM",
+        )
     except WorkerDied as death:
         status, kind, why = death.status, "WorkerDied", str(death)
     if raw:
@@ -117,14 +123,6 @@ def _carried_out(
     ask = partial(_in_fresh_process, execution.run_trial, trial, log, listener, limit_s)
     outcome: Outcome = _once_more_after((FORKSERVER_GONE,), ask, raw)
     return outcome
-
-
-class WorkerDied(Exception):
-    """A worker process ended without an answer; the message says how, `status` what that is."""
-
-    def __init__(self, message: str, status: str = "failed", exitcode: int | None = None) -> None:
-        super().__init__(message)
-        self.status, self.exitcode = status, exitcode
 
 
 def _once_more_after(
@@ -170,7 +168,7 @@ def _in_fresh_process(
             left_s = None if until is None else max(0.0, until - time.monotonic())
             if not connection.wait([ours, process.sentinel], left_s):
                 text = f"the worker process did not answer within {limit_s:g} s"
-                raise WorkerDied(text, "timed_out")
+                raise WorkerDied(text, Status.TIMED_OUT)
             try:
                 if not ours.poll():
                     raise EOFError
@@ -217,7 +215,7 @@ def _died(exitcode: int | None, oom_kills: int | None) -> WorkerDied:
         time.sleep(PREEMPTION_S)  # if all processes of a job get it, ours raises an interrupt here
     if exitcode == -signal.SIGKILL and (memory.oom_kills() or 0) > (oom_kills or 0):
         text = "the kernel's OOM killer ended the worker process: memory ran out"
-        return WorkerDied(text, "out_of_memory", exitcode)
+        return WorkerDied(text, Status.OUT_OF_MEMORY, exitcode)
     if exitcode is not None and exitcode < 0:
         text = f"the worker process was ended by {signal.Signals(-exitcode).name}"
     else:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from runner.config.grid import axes, points
-from runner.trial.rules import UsageError
+from runner.contract.errors import UsageError
 
 
 def test_a_grid_is_the_product_of_its_axes_the_last_one_fastest():
@@ -17,17 +17,18 @@ def test_a_grid_is_the_product_of_its_axes_the_last_one_fastest():
 
 
 def test_repeats_are_rounds_over_the_whole_sweep():
-    assert axes({}, ["model=a,b", "repeat=0,1"])[0] == ["repeat=0", "repeat=1"]
+    found = axes({}, ["model=a,b", "repeat=0,1"])
+    assert next(iter(found.items())) == ("repeat", ["repeat=0", "repeat=1"])
 
 
 def test_the_command_line_wins_over_the_sweep_file():
-    assert axes({"input.size": "64,96"}, ["input.size=32"]) == [["input.size=32"]]
+    assert axes({"input.size": "64,96"}, ["input.size=32"]) == {"input.size": ["input.size=32"]}
 
 
 def test_ranges_and_choices_are_swept():
-    assert axes({}, ["timing.warmup=range(0,3)"]) == [
-        ["timing.warmup=0", "timing.warmup=1", "timing.warmup=2"]
-    ]
+    assert axes({}, ["timing.warmup=range(0,3)"]) == {
+        "timing.warmup": ["timing.warmup=0", "timing.warmup=1", "timing.warmup=2"]
+    }
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 
 from runner.config import grid
-from runner.config.parse import values_of
 from runner.config.points import Points
 from runner.config.schema import CONF, register_schema
+from runner.config.values import values_of
 
 SHIPPED = sorted(path.stem for path in (CONF / "sweep").glob("*.yaml"))
 WORDS = [

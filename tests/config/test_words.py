@@ -6,8 +6,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from runner.config.parse import trial_of, values_of
+from runner.config.parse import trial_of
 from runner.config.schema import CONF, register_schema
+from runner.config.values import values_of
 from runner.config.words import spelled, words_of
 from runner.host.devices import Devices
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from runner.host.secrets import redacted_trial
+from runner.launchers.job import raw_record
 from runner.records.manifest import Manifest, Planned, save_manifest
 from runner.records.record import Outcome, Record
 from runner.records.store import RECORD, save
-from runner.sweep.job import raw_record
 from runner.trial.description import Input, Model, Runtime, Timing, Trial
 from runner.verdict.judge import judged
 
@@ -37,15 +37,21 @@ def make_trial(**changes: Any) -> Trial:
     return trial
 
 
+def planned_of(trial: Trial) -> Planned:
+    """A trial in a manifest, by its key with its secrets."""
+    name = replace(trial, repeat=0).title
+    return Planned(
+        trial.folder, trial.key, trial.repeat, trial.title, trial.device, trial_title=name
+    )
+
+
 def record_of(trial: Trial, outcome: Outcome, host: dict[str, Any] | None = None) -> Record:
     """The judged record of an outcome."""
     return judged(
         raw_record(
             outcome,
             trial=redacted_trial(trial),
-            key=trial.key,
-            title=trial.title,
-            trial_title=replace(trial, repeat=0).title,
+            planned=planned_of(trial),
             sweep_id="night",
             host=host or {},
             started_at="2026-01-01T00:00:00.000+00:00",
@@ -96,13 +102,6 @@ def write_sweep(
         )
         for one in records  # by the keys of the records, whose trials have no secrets any more
     ]
-    left = [
-        Planned(
-            *(one.folder, one.key, one.repeat, one.title, one.device),
-            trial_title=replace(one, repeat=0).title,
-        )
-        for one in planned
-    ]
     manifest = Manifest(
         sweep_id=sweep_id,
         name=None,
@@ -112,7 +111,7 @@ def write_sweep(
         host="here",
         pid=1,
         planned_at="2026-01-01T00:00:00.000+00:00",
-        trials=(*done, *left),
+        trials=(*done, *map(planned_of, planned)),
     )
     save_manifest(manifest, folder)
     return folder

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runner.history.decisions import Undecided, append, fingerprint, read, still_holds
+from runner.contract.errors import Undecided
+from runner.history.decisions import append, fingerprint, read, still_holds
 
 
 def test_entries_are_added_at_the_end(tmp_path):

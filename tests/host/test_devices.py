@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from runner.contract.errors import Problem
 from runner.host.devices import Devices, resolve_device
-from runner.trial.rules import Problem
 
 ONE_GPU = Devices(cuda=1)
 

@@ -1,4 +1,4 @@
-"""All GPUs of a host, stood in for by simulated devices, and launchers of others."""
+"""All GPUs of a host, stood in for by simulated devices."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from fakes.networks import NETWORKS
 from fakes.program import run_in, start_in, until
 
+from runner.contract.errors import UsageError
 from runner.launchers import gpus
-from runner.trial.rules import UsageError
 
 pytestmark = pytest.mark.slow
 
@@ -169,17 +169,3 @@ def test_without_a_gpu_it_is_refused_and_nothing_is_run(tmp_path):
     assert ran.code == 2
     assert "hydra/launcher=gpus, but torch sees no CUDA device here" in ran.err
     assert records(tmp_path) == []
-
-
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_launchers_of_others_run_a_sweep_unchanged(tmp_path, launcher):
-    (tmp_path / "networks.py").write_text(NETWORKS)
-    jobs = ["hydra.launcher.n_jobs=1"] if launcher == "joblib" else []
-    ran = run_in(
-        tmp_path, "model=custom", "model.target=networks.Identity,networks.Raises", "input.size=8",
-        "timing.iterations=5", "timing.warmup=1", f"hydra/launcher={launcher}", *jobs,
-    )  # fmt: skip
-    assert ran.code == 1, ran.out + ran.err
-    assert [record["status"] for record in records(tmp_path)].count("completed") == 1
-    assert len(records(tmp_path)) == 2
-    assert "[2/2]" in ran.out

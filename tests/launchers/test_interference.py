@@ -7,8 +7,9 @@ import json
 import pytest
 from fakes.program import run_doctor
 
+from runner.contract.errors import NotTimed
 from runner.launchers import interference
-from runner.launchers.interference import Interference, NotTimed, reference_ms
+from runner.launchers.interference import Interference, reference_ms
 from runner.records.record import Outcome
 from runner.statistics.processes import speed_up
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch.utils.benchmark import Timer
 
+from runner.contract.errors import MeasureError
 from runner.measure import launch, loop
-from runner.measure.device import MeasureError
 from runner.measure.launch import launch_cost
-from runner.measure.loop import BLOCKS, measure
+from runner.measure.loop import BLOCKS, Around, measure
 from runner.measure.simulated import SimulatedDevice
 from runner.measure.torch_device import TorchDevice
 from runner.trial.description import Timing
@@ -228,10 +228,10 @@ def test_between_two_blocks_a_pass_that_is_not_timed_ends_the_idle_time_of_a_loo
         device.idle_again = False
         device.forward()
 
-    measured = measure(forward, device, timing("event", 5, 50), look=look, settle=True)
+    measured = measure(forward, device, timing("event", 5, 50), Around(look=look, settle=True))
     assert measured.latency_ms == (10.0,) * 50
     assert device.passes == 5 + 50 + BLOCKS
-    cold = measure(forward, device, timing("event", 0, 50), look=look, settle=True)
+    cold = measure(forward, device, timing("event", 0, 50), Around(look=look, settle=True))
     assert cold.latency_ms[0] == 15.0  # what the first call costs is never hidden
 
 
@@ -252,7 +252,7 @@ def test_the_synced_clock_stands_still_between_the_blocks_of_an_adaptive_run():
         device.host_ms += 1000
 
     timed = timing("pipelined", iterations=50, target=0.01)
-    measured = measure(device.forward, device, timed, look=look)
+    measured = measure(device.forward, device, timed, Around(look=look))
     assert measured.synced_ms == pytest.approx(50)
 
 
@@ -293,11 +293,11 @@ def test_the_machine_is_looked_at_between_blocks_and_never_inside_a_sample():
         seen.append(device.host_ms)
         device.host_ms += 1000  # as slow as can be
 
-    measured = measure(device.forward, device, timing("event", 5, 50), look=look)
+    measured = measure(device.forward, device, timing("event", 5, 50), Around(look=look))
     assert len(seen) == BLOCKS + 1
     assert measured.latency_ms == pytest.approx((10.0,) * 50)
     seen.clear()
-    measure(device.forward, device, timing("pipelined", 5, 50), look=look)
+    measure(device.forward, device, timing("pipelined", 5, 50), Around(look=look))
     assert len(seen) == 2
 
 
@@ -309,7 +309,9 @@ def test_an_adaptive_run_stops_at_its_target_and_looks_ever_more_seldom():
         looks.append(len(samples))
         return len(samples) >= 60
 
-    measured = measure(device.forward, device, timing("event", 0, 1000, target=0.01), enough=enough)
+    measured = measure(
+        device.forward, device, timing("event", 0, 1000, target=0.01), Around(enough=enough)
+    )
     assert looks == [30, 38, 48, 60]
     assert measured.converged is True
     assert len(measured.latency_ms) == 60
@@ -318,14 +320,17 @@ def test_an_adaptive_run_stops_at_its_target_and_looks_ever_more_seldom():
 def test_an_adaptive_run_takes_a_second_at_least_and_ends_at_its_caps():
     device = SimulatedDevice(enqueue_ms=0, kernel_ms=2)
     measured = measure(
-        device.forward, device, timing("event", 0, 10**6, target=0.01), enough=lambda _: True
+        device.forward,
+        device,
+        timing("event", 0, 10**6, target=0.01),
+        Around(enough=lambda _: True),
     )
     assert 500 <= len(measured.latency_ms) <= 700
     capped = timing("event", 0, 40, target=0.01)
-    measured = measure(device.forward, device, capped, enough=lambda _: False)
+    measured = measure(device.forward, device, capped, Around(enough=lambda _: False))
     assert (measured.converged, len(measured.latency_ms)) == (False, 40)
     capped = timing("event", 0, 10**6, 3.0, target=0.01)
-    measured = measure(device.forward, device, capped, enough=lambda _: False)
+    measured = measure(device.forward, device, capped, Around(enough=lambda _: False))
     assert measured.converged is False
     assert len(measured.latency_ms) == 1500
 
@@ -406,7 +411,7 @@ def test_phases_are_announced_before_they_start_with_the_seconds_they_will_take(
         device.forward,
         device,
         timing("wall", warmup=3),
-        lambda phase, seconds: heard.append((phase, seconds, device.host_ms)),
+        Around(lambda phase, seconds: heard.append((phase, seconds, device.host_ms))),
     )
     assert heard == [("warm-up", None, 0.0), ("timed", 20.0, 3000.0)]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torchvision
 
+from runner.contract.errors import ModelError
 from runner.models.cost import cost_of
-from runner.models.workload import ModelError
 
 
 @pytest.mark.parametrize(

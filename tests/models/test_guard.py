@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from runner.contract.errors import ModelError
 from runner.models.guard import agreement, finite
-from runner.models.workload import ModelError
 
 
 def test_the_error_is_relative_to_the_norm_over_all_tensors():

@@ -11,7 +11,8 @@ import time
 import pytest
 from fakes.program import ROOT
 
-from runner.records.locks import Held, locked
+from runner.contract.errors import Held
+from runner.records.locks import locked
 
 HOLD = """
 import sys, time; from pathlib import Path; from runner.records.locks import locked

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from runner.contract.errors import UnreadableRecord
 from runner.records.manifest import MANIFEST, Manifest, Planned, load_manifest, save_manifest
-from runner.records.store import UnreadableRecord
 
 PLANNED = Planned(
     "abc-r1", "abc", 1, "resnet18 64px b1 w2 wall r1", "cpu", 0, "resnet18 64px b1 w2 wall"

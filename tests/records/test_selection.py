@@ -7,8 +7,9 @@ import os
 import pytest
 from fakes.trials import make_trial, timed, write_sweep
 
+from runner.contract.errors import NothingThere
 from runner.records.locks import locked
-from runner.records.selection import NothingThere, select
+from runner.records.selection import select
 from runner.records.store import LOCK, RECORD
 
 SMALL, LARGE = (make_trial(input={"size": (size, size)}) for size in (64, 128))

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from fakes.trials import make_record, make_trial, record_of
 
+from runner.contract.errors import UnreadableRecord
 from runner.records.record import Outcome
-from runner.records.store import UnreadableRecord, load, save
+from runner.records.store import load, save
 from runner.verdict.flag import Flag
 
 

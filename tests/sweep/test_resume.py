@@ -10,10 +10,10 @@ import sys
 import pytest
 from fakes.program import ROOT, run_in
 
+from runner.contract.errors import UnreadableRecord, UsageError
 from runner.records.manifest import load_manifest
-from runner.records.store import UnreadableRecord, load
+from runner.records.store import load
 from runner.sweep.resume import continued, typed_again
-from runner.trial.rules import UsageError
 
 SIMULATED = ("model=simulated", "tracking=off", "timing.warmup=1,2,3", "sweep.id=night")
 

@@ -13,8 +13,9 @@ import pytest
 from fakes.program import ROOT
 from fakes.trials import make_trial, record_of
 
+from runner.contract.errors import Held, TrackingUnavailable
 from runner.publish import main
-from runner.records.locks import Held, locked
+from runner.records.locks import locked
 from runner.records.manifest import Manifest, Planned, save_manifest
 from runner.records.record import Outcome
 from runner.records.store import save
@@ -22,7 +23,7 @@ from runner.tracking import catch_up as catching
 from runner.tracking import runs
 from runner.tracking.catch_up import CaughtUp, Target, catch_up, waiting
 from runner.tracking.journal import JOURNAL
-from runner.tracking.store import TrackingUnavailable, open_store
+from runner.tracking.store import open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own; the subject here is ours
 SIZES = (32, 48, 64)

@@ -11,9 +11,10 @@ import warnings
 import pytest
 from fakes.trials import make_record
 
+from runner.contract.errors import TrackingUnavailable
 from runner.records.store import save
 from runner.tracking import runs, view
-from runner.tracking.store import TrackingUnavailable, open_store
+from runner.tracking.store import open_store
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

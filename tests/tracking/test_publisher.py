@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pytest
 from fakes.trials import make_trial, record_of
 
+from runner.contract.errors import TrackingUnavailable
 from runner.records.record import Outcome
 from runner.records.store import save
 from runner.tracking import publisher, runs
 from runner.tracking.catch_up import Target
 from runner.tracking.publisher import RETRY_S, Publisher
-from runner.tracking.store import TrackingUnavailable
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own; the subject here is ours
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from runner.measure.methods import method_named
+from runner.measure.methods import SAMPLERS
 from runner.trial.methods import METHODS, is_synchronized, resolve_method
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_a_user_can_ask_for_says_which_question_it_answers(name):
-    assert "?" in str(method_named(name).__doc__).partition("\n")[0]
+    assert "?" in str(SAMPLERS[name].__doc__).partition("\n")[0]
 
 
 def test_event_is_the_default_where_there_are_events_and_wall_elsewhere():

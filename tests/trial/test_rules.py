@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from fakes.trials import make_trial
 
-from runner.trial.rules import Problem, UsageError, problems, size_of
+from runner.contract.errors import Problem, UsageError
+from runner.trial.rules import problems, size_of
 
 
 def test_a_size_is_a_side_or_height_and_width():

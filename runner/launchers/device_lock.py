@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from runner.records.locks import Held, locked
-from runner.trial.rules import Problem, UsageError
+from runner.contract.errors import Held, Problem, UsageError
+from runner.records.locks import locked
 
 
 @contextmanager

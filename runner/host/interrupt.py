@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+from runner.contract.exit_codes import ExitCode
+
 SHOW_CURSOR = "\x1b[?25h"  # which a progress line hides
 
 
@@ -27,6 +29,8 @@ class Interrupt:
         if self.seen:
             if sys.stdout.isatty():
                 os.write(sys.stdout.fileno(), SHOW_CURSOR.encode())
-            os._exit(130)  # the worker ends with its parent; what is on disk can be gone on with
+            os._exit(
+                ExitCode.INTERRUPTED
+            )  # the worker ends with its parent; what is on disk can be gone on with
         self.seen = True
         raise KeyboardInterrupt

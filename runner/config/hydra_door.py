@@ -1,0 +1,86 @@
+"""Hydra's door: all that is private or global about how Hydra is called, in one place.
+
+Private is `get_args_parser`, as nothing public splits a command line into flags and overrides the
+way Hydra will. Global are sys.argv, from which `hydra.main` takes its words, and HYDRA_FULL_ERROR,
+without which it prints errors and exits instead of raising them; both are put back. Read in
+hydra-core 1.3.8.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from omegaconf import DictConfig, OmegaConf
+
+from runner.config.schema import CONF, register_schema
+
+
+@dataclass(frozen=True)
+class Words:
+    """A command line: its overrides, the folders with configuration files, the flags that count."""
+
+    overrides: tuple[str, ...]
+    folders: tuple[Path, ...]
+    asks_help: bool
+    asks_config: bool
+
+
+def parsed(words: Sequence[str]) -> Words:
+    """What a command line says. A flag that is not known ends the program, with code 2."""
+    # everything is a sweep: -m changes nothing and may stand anywhere
+    given = get_args_parser().parse_args([w for w in words if w not in ("-m", "--multirun")])
+    own = [Path(given.config_dir).absolute()] if given.config_dir else []
+    return Words(tuple(given.overrides), (CONF, *own), given.help, bool(given.cfg))
+
+
+def run_hydra(words: Sequence[str], task: Callable[[DictConfig], None]) -> None:
+    """Hand a command line to Hydra, which hands it on to the sweeper."""
+    register_schema()
+    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = ["runner", *(word for word in words if word not in ("-m", "--multirun"))]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base=None, config_path=str(CONF), config_name="config")(task)()
+    finally:
+        sys.argv = argv
+        del os.environ["HYDRA_FULL_ERROR"]
+        if full_error is not None:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
+
+
+@contextmanager
+def composer(folders: Sequence[Path]) -> Iterator[Callable[[Sequence[str]], DictConfig]]:
+    """Composes overrides with the files in these folders, apart from any sweep."""
+    register_schema()
+    others = ",".join(f'"file://{folder}"' for folder in folders if folder != CONF)
+    search = [f"hydra.searchpath=[{others}]"] if others else []
+    with initialize_config_dir(str(CONF), version_base=None):
+        yield lambda overrides: compose("config", [*overrides, *search])
+
+
+def help_text(words: Words) -> str:
+    """The help of conf/config.yaml. Hydra's own lists the groups by copying its files 80 times."""
+    register_schema()
+    with initialize_config_dir(str(CONF), version_base=None):
+        config = compose("config", list(words.overrides), return_hydra_config=True)
+    keys = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+    return Template(config.hydra.help.template).substitute(
+        APP_CONFIG_GROUPS="\n".join(_groups(words.folders)), CONFIG=OmegaConf.to_yaml(keys)
+    )
+
+
+def _groups(folders: Sequence[Path]) -> Iterator[str]:
+    """A line for each group with its options, as files lie in the folders."""
+    names = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()}
+    for name in sorted(names - {"hydra"}):
+        options = {path.stem for folder in folders for path in (folder / name).glob("*.yaml")}
+        yield f"{name}: {', '.join(sorted(options))}"

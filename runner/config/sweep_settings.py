@@ -1,0 +1,33 @@
+"""The settings of a whole sweep from the words of a command line, before anything is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from runner.config import grid
+from runner.config.diagnosis import diagnosis
+from runner.config.hydra_door import composer, parsed
+from runner.config.settings import Settings, settings_of, wide_problems
+from runner.config.values import values_of
+from runner.contract.errors import UsageError
+
+
+def settings_for(words: Sequence[str]) -> Settings:
+    """What holds for the sweep of these words, the axes' first values taken.
+
+    Raises UsageError, with all that is wrong with them.
+    """
+    given = parsed(words)
+    axes = grid.axes({}, given.overrides, given.folders)
+    try:
+        with composer(given.folders) as compose:
+            values = values_of(compose([values[0] for values in axes.values()]))
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise diagnosis(axes, error, given.folders) from error
+    if problems := list(wide_problems(values)):
+        raise UsageError(*problems)
+    return settings_of(values)

@@ -1,0 +1,109 @@
+"""All errors of the program, each with the exit code of a command that it ends.
+
+    RunnerError                  1
+      UsageError                 2  what was asked for can't be done: every problem, once
+      NothingThere               2  no such record, sweep or night
+      Unmatched                  2  two results have nothing to be compared by
+      Undecided                  2  the file of decisions can't be read or written
+      Held                       7  another process holds the lock
+      UnreadableRecord           1  a file of records is damaged, or of another version
+      TrackingUnavailable        1  MLflow can't be used
+      WorkerDied                 1  a worker process ended without an answer
+      ModelError                 1  the network can't be built
+      MeasureError               1  the device can't do what the timing method asks
+      NotTimed                   1  the reference of --interference could not be timed
+
+Those that end a trial or lose MLflow are caught where the sweep goes on without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.contract.exit_codes import ExitCode
+from runner.contract.words import Status
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why something that was asked for can't be done: the key it is about, what was found there.
+
+    `remedy` says what was expected or what to do; empty where what was found says it all.
+    """
+
+    key: str
+    found: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.found}; {self.remedy}" if self.remedy else self.found
+
+
+class RunnerError(Exception):
+    """Any of them; the message says what was found and what to do."""
+
+    exit_code = ExitCode.FAILED
+
+
+class UsageError(RunnerError):
+    """What the user asked for can't be done; carries every problem once."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class NothingThere(RunnerError):
+    """No such record; the message says what was looked for and what to do."""
+
+    exit_code = ExitCode.USAGE
+
+
+class Unmatched(RunnerError):
+    """There is nothing to compare by; the message says what was asked for and what there is."""
+
+    exit_code = ExitCode.USAGE
+
+
+class Undecided(RunnerError):
+    """The file of decisions can't be read, or an entry says nothing that is known."""
+
+    exit_code = ExitCode.USAGE
+
+
+class Held(RunnerError):
+    """Another process holds the lock; the message says which."""
+
+    exit_code = ExitCode.OVERLAP
+
+
+class UnreadableRecord(RunnerError):
+    """A file of records that is damaged, or of a version this program does not know."""
+
+
+class TrackingUnavailable(RunnerError):
+    """MLflow can't be used; the message says why."""
+
+
+class WorkerDied(RunnerError):
+    """A worker process ended without an answer; the message says how, `status` what that is."""
+
+    def __init__(
+        self, message: str, status: Status = Status.FAILED, exitcode: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.exitcode = status, exitcode
+
+
+class ModelError(RunnerError):
+    """The network can't be built; the message says what to do."""
+
+
+class MeasureError(RunnerError):
+    """A device can't do what the timing asks of it; the message says what to do."""
+
+
+class NotTimed(RunnerError):
+    """The reference could not be timed; the message says why."""

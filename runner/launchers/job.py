@@ -1,0 +1,162 @@
+"""A trial to be run, and how any process runs it: measured, written down, judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from runner.contract.errors import UnreadableRecord
+from runner.contract.words import Status
+from runner.host.environment import host_environment
+from runner.host.secrets import redacted_trial
+from runner.records.manifest import Planned
+from runner.records.record import Outcome, Record, utc_now
+from runner.records.store import LOG, RECORD, load, save, set_aside
+from runner.trial.description import KEY_RULE, Trial
+from runner.worker import process
+from runner.worker.execution import Listener
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to run one trial, on this machine or another.
+
+    `planned` says what the trial is called, `sweep_dir` is the folder of its sweep, `source_dir`
+    where a user's own modules are looked for, `command` what was typed, without secrets. The trial
+    has its own, which the network needs.
+    """
+
+    trial: Trial
+    planned: Planned
+    sweep_dir: Path
+    source_dir: Path
+    command: tuple[str, ...]
+    order_seed: int | None
+    isolation: str
+
+    @property
+    def record_path(self) -> Path:
+        """The file of its record."""
+        return self.sweep_dir / self.planned.folder / RECORD
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A trial whose process elsewhere handed back no record: what that is, and why."""
+
+    status: Status
+    why: str
+
+
+Result = tuple[Trial, Record | Lost]
+
+
+def run_point(job: Job, listener: Listener | None = None) -> Record:
+    """Run a trial in a fresh process; its raw outcome is on disk before it is judged.
+
+    One that an interrupt has cut short has that status, and what it had measured.
+    """
+    from runner.verdict.judge import judged  # brings scipy, which no dry run needs
+
+    listener, path, started_at = listener or Listener(), job.record_path, utc_now()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    set_aside(path)
+    # of the machine that it runs on
+    host = host_environment(job.source_dir) | {"command": list(job.command)}
+    shown = redacted_trial(job.trial)
+    described = partial(
+        raw_record, trial=shown, planned=job.planned, sweep_id=job.sweep_dir.name,
+        host=host, started_at=started_at, order_seed=job.order_seed,
+    )  # fmt: skip
+    saved = Listener(listener.phase, lambda outcome: save(described(outcome), path))
+    outcome = process.run(job.trial, job.isolation, path.with_name(LOG), saved)
+    record = judged(described(outcome))
+    save(record, path)
+    return record
+
+
+def recovered(job: Job, lost: Lost) -> Record:
+    """The record that a lost trial has left on disk, judged; else one that says why there is none.
+
+    It is on disk afterwards.
+    """
+    from runner.verdict.judge import judged
+
+    path, now = job.record_path, utc_now()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        record = load(path)
+    except UnreadableRecord:
+        error = {"type": "WorkerDied", "message": lost.why, "trace": ""}
+        record = raw_record(
+            Outcome(lost.status, error=error), trial=redacted_trial(job.trial),
+            planned=job.planned, sweep_id=job.sweep_dir.name,
+            host={"command": list(job.command)}, started_at=now, order_seed=job.order_seed,
+        )  # fmt: skip
+    record = judged(record)
+    save(record, path)
+    return record
+
+
+def with_cut_ones(jobs: Sequence[Job], results: Iterator[Result]) -> Iterator[Result]:
+    """The results; after an interrupt also what trials elsewhere have written down of themselves.
+
+    For launchers whose processes can hand nothing back once they have been told to end.
+    """
+    missing = {job.planned.folder: job for job in jobs}
+    try:
+        for trial, result in results:
+            del missing[trial.folder]
+            yield trial, result
+    except KeyboardInterrupt:
+        if hasattr(results, "close"):
+            results.close()  # ends the processes, where the interrupt has come between two results
+        for job in missing.values():
+            with suppress(UnreadableRecord):
+                yield job.trial, load(job.record_path)
+        raise
+
+
+def raw_record(
+    outcome: Outcome,
+    *,
+    trial: Trial,
+    planned: Planned,
+    sweep_id: str,
+    host: dict[str, Any],
+    started_at: str,
+    order_seed: int | None = None,
+) -> Record:
+    """What is known of a trial that has just ended, before it is judged.
+
+    `trial` holds no secrets; the key of `planned` is that of the trial that did.
+    """
+    return Record(
+        sweep_id=sweep_id,
+        key=planned.key,
+        repeat=planned.repeat,
+        title=planned.title,
+        trial_title=planned.trial_title,
+        trial=trial,
+        status=outcome.status,
+        verdict=None,
+        reasons=[],
+        effective=outcome.effective,
+        warmup_ms=list(outcome.warmup_ms),
+        latency_ms=list(outcome.latency_ms),
+        series=outcome.series,
+        figures=outcome.figures,
+        summary={},
+        environment=host | outcome.environment,
+        contention=outcome.contention,
+        started_at=started_at,
+        ended_at=utc_now(),
+        error=outcome.error,
+        order_seed=order_seed,
+        why_null=outcome.why_null | {"verdict": "ended before it was judged"},
+        key_rule=KEY_RULE,
+    )

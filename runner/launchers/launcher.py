@@ -1,0 +1,101 @@
+"""What a launcher is, and how the one that `hydra/launcher` names is made."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Protocol, get_type_hints
+
+from runner.contract.errors import Problem, UsageError
+from runner.contract.words import Phase
+from runner.host.devices import Devices
+from runner.launchers.job import Job, Result
+from runner.trial.description import Timing, Trial
+
+KEY = "hydra/launcher"
+
+
+class Observer(Protocol):
+    """Whoever shows what a trial in this process is doing."""
+
+    def begins(self, title: str, timing: Timing) -> None:
+        """A trial begins."""
+
+    def phase(self, name: Phase, expected_s: float | None) -> None:
+        """A phase of it begins, expected to take so many seconds (None: unknown)."""
+
+
+class Launcher(Protocol):
+    """Where trials run, made from the keys of conf/hydra/launcher/NAME.yaml.
+
+    A launcher derives from this and writes `run`; what else is here suits one that runs trials on
+    this machine, in other processes. It knows nothing of MLflow, progress and the manifest.
+    """
+
+    @property
+    def devices(self) -> Devices | None:
+        """What trials find where they run; None: what this machine has."""
+        return None
+
+    def claims(self, trials: Sequence[Trial], devices: Devices) -> set[str]:
+        """The devices of this machine that no other sweep may use while these trials run.
+
+        Named by `devices.identity`; asked once, before `run`. Raises UsageError.
+        """
+        return {devices.identity(trial.device) for trial in trials}
+
+    def observed_by(self, observer: Observer) -> None:
+        """Show what trials in this process do; those elsewhere are heard of when they end."""
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
+        """Run every job by `runner.launchers.job.run_point`, in whatever process.
+
+        Gives the trial of each with its record, or Lost, as soon as it has ended.
+        """
+
+
+def launcher_of(settings: Mapping[str, Any], names: Sequence[str]) -> Launcher:
+    """The launcher whose class is `_target_`, made from the other settings.
+
+    `names` are those that can be chosen. Raises UsageError for any other of Hydra's.
+    """
+    target = str(settings.get("_target_"))
+    own = {name: value for name, value in settings.items() if name != "_target_"}
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # the console script does not look there
+    try:
+        made_by = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        found = f"hydra/launcher can't be imported: {target} ({error})"
+        raise UsageError(Problem(KEY, found, f"use one of {', '.join(names)}")) from error
+    if not (isinstance(made_by, type) and Launcher in made_by.__mro__):
+        found = (
+            f"hydra/launcher is {target}, which takes command lines and would compose each trial "
+            "again; trials that are planned already are run by launchers of ours"
+        )
+        raise UsageError(Problem(KEY, found, f"use one of {', '.join(names)}"))
+    if problems := [*_unfit_settings(made_by, own)]:
+        raise UsageError(*problems)
+    made: Launcher = made_by(**own)
+    return made
+
+
+def _unfit_settings(made_by: Callable[..., Any], own: Mapping[str, Any]) -> Iterator[Problem]:
+    """Settings that the class does not take, or of another type."""
+    try:
+        inspect.signature(made_by).bind(**own)
+    except TypeError as error:
+        yield Problem(KEY, f"hydra.launcher does not fit its class ({error})")
+        return
+    for name, hint in get_type_hints(made_by.__init__).items():
+        key, value = f"hydra.launcher.{name}", own.get(name)
+        kinds = int | float if hint is float else hint
+        if name in own and isinstance(kinds, type | UnionType) and not isinstance(value, kinds):
+            expected = getattr(hint, "__name__", str(hint))
+            yield Problem(key, f"{key} is {value}", f"expected {expected}")
+        elif isinstance(value, int | float) and value < 0:
+            yield Problem(key, f"{key} is {value}", "expected at least 0")

@@ -1,0 +1,62 @@
+"""What is said at the end of a sweep: pages, MLflow's summary, the table, answers and advice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.config.settings import Settings
+from runner.contract.exit_codes import ExitCode
+from runner.contract.words import Verdict
+from runner.records.record import Record
+from runner.sweep.listeners import Listeners
+from runner.terminal.lines import Lines
+
+PARENT_STATUS = {ExitCode.OK: "FINISHED", ExitCode.INTERRUPTED: "KILLED"}  # of the MLflow run
+
+
+def end(settings: Settings, heard: Listeners, code: ExitCode, lines: Lines) -> None:
+    """Write the pages, close the MLflow run, say what came out and where it is."""
+    records, publisher = heard.in_order, heard.publisher
+    missing = len(heard.manifest.trials) - len(records)
+    pages = [] if code == ExitCode.INTERRUPTED else _pages(settings, records, missing, lines)
+    if publisher is not None:
+        publisher.close(PARENT_STATUS.get(code, "FAILED"), records)
+    if records:
+        _show(settings, records, missing, lines)
+        if pages:
+            lines.tell(f"report    {pages[0]}")
+        if publisher is not None:
+            invalid = sum(record.verdict == Verdict.INVALID for record in records)
+            for line in publisher.closing_lines(invalid):
+                lines.tell(line)
+    if publisher is not None and code != ExitCode.INTERRUPTED:
+        publisher.bring_others()
+
+
+def _pages(settings: Settings, records: Sequence[Record], missing: int, lines: Lines) -> list[Path]:
+    """The pages about a sweep of several trials."""
+    several = len(records) > 1 and any(record.completed for record in records)
+    if not (settings.report and several):
+        return []
+    from runner.pages import report  # brings plotly
+
+    notes = [f"{missing} planned trials have not run"] if missing else []
+    try:
+        return report.write(records, settings.sweep_dir, notes)
+    except Exception as error:  # of what is only shown nothing may cost a result
+        again = f"python -m runner.report {settings.sweep_id}"
+        lines.tell(f"warning: no report ({type(error).__name__}: {error}); {again}")
+        return []
+
+
+def _show(settings: Settings, records: Sequence[Record], missing: int, lines: Lines) -> None:
+    from runner.pages.answers import answers
+    from runner.terminal.closing import closing_lines  # scipy comes with it
+
+    if len({record.cause for record in records}) > 1 or records[0].completed:
+        lines.table(records)  # of nothing but one failure there is none
+    said = answers(records, most=3) if len(records) > 1 else ()
+    closing = closing_lines(records, len(records) + missing, settings.sweep_dir)
+    for line in (*said, *closing):
+        lines.tell(line)

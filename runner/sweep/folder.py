@@ -1,0 +1,86 @@
+"""The folder of a sweep: held by one process, with its manifest and what earlier starts left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from runner.config.settings import Settings
+from runner.contract.errors import Held, Problem, UnreadableRecord, UsageError
+from runner.records.locks import locked
+from runner.records.manifest import MANIFEST, Manifest, save_manifest
+from runner.records.record import Record
+from runner.records.store import LOCK, RECORD, save
+from runner.sweep import resume
+from runner.sweep.plan import Plan
+from runner.terminal.lines import Lines
+
+SWEEP_LOG = "sweep.log"  # what was shown
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a start of a sweep begins with: its manifest, and by folder the records that count.
+
+    `resumed` says that an earlier start has planned or run something already.
+    """
+
+    manifest: Manifest
+    records: dict[str, Record]
+    resumed: bool
+
+
+@contextmanager
+def held_folder(settings: Settings) -> Iterator[None]:
+    """Make the sweep's folder, and keep all others out of it. Raises UsageError."""
+    with ExitStack() as lock:
+        try:
+            settings.sweep_dir.mkdir(parents=True, exist_ok=True)
+            lock.enter_context(locked(settings.sweep_dir / LOCK, f"sweep {settings.sweep_id}"))
+        except Held as holder:
+            found = f"sweep.id is {settings.sweep_id}, but that is being run by {holder}"
+            remedy = "wait for it, or give another sweep.id"
+            raise UsageError(Problem("sweep.id", found, remedy)) from holder
+        except OSError as error:
+            found = (
+                f"output_dir is {settings.output_dir}, but no folder can be made there "
+                f"({error.strerror})"
+            )
+            remedy = "give one that can be written"
+            raise UsageError(Problem("output_dir", found, remedy)) from error
+        yield
+
+
+def started(plan: Plan, command: Sequence[str], lines: Lines) -> Start:
+    """Write the manifest, or resume the sweep that has one. Raises UsageError."""
+    settings, planned = plan.settings, plan.manifest(command)
+    sweep_dir, manifest, records = settings.sweep_dir, planned, dict[str, Record]()
+    resumed = (sweep_dir / MANIFEST).exists() or any(sweep_dir.glob(f"*/{RECORD}"))
+    if resumed:
+        manifest = resume.continued(planned, sweep_dir, settings.extend)
+    lines.open(sweep_dir / SWEEP_LOG, command)
+    if resumed:
+        for one, record in resume.records_there(manifest, sweep_dir):
+            if isinstance(record, UnreadableRecord):
+                lines.tell(f"warning: {record}; it is kept, and the trial runs again")
+            elif not resume.is_left(record, settings.retry):
+                records[one.folder] = _judged(record, settings)
+        lines.tell(
+            f"going on with {settings.sweep_id}: {len(records)} of "
+            f"{len(manifest.trials)} trials are there"
+        )
+    if manifest is planned or len(manifest.trials) > len(planned.trials):
+        save_manifest(manifest, sweep_dir)
+    return Start(manifest, records, resumed)
+
+
+def _judged(record: Record, settings: Settings) -> Record:
+    """The record, judged now if its process was killed before it could be."""
+    if not record.completed or record.verdict:
+        return record
+    from runner.verdict.judge import judged
+
+    record = judged(record)
+    save(record, settings.sweep_dir / record.folder / RECORD)
+    return record

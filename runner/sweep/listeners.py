@@ -1,0 +1,71 @@
+"""Who hears of the trials of a sweep: the progress line, and MLflow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from runner.records.record import Record
+from runner.records.store import LOG, RECORD
+from runner.sweep.folder import Start
+from runner.sweep.plan import Plan
+from runner.terminal.lines import Lines
+from runner.terminal.progress import SweepProgress
+from runner.tracking.catch_up import Target
+from runner.tracking.publisher import Publisher
+
+
+class Listeners:
+    """Keeps the `records` by their folders, shows each as it comes and publishes it."""
+
+    def __init__(self, plan: Plan, start: Start, left: Sequence[str], lines: Lines) -> None:
+        self.manifest, self.records = start.manifest, dict(start.records)
+        self.progress = SweepProgress(lines, left, list(start.records.values()))
+        self.publisher = _publisher(plan, start, lines)
+        self._sweep_dir = plan.settings.sweep_dir
+
+    def open(self) -> None:
+        """Open MLflow; what earlier starts could not bring there is brought at the end."""
+        if self.publisher is not None:
+            self.publisher.open()
+            for folder, record in self.records.items():
+                self.publisher.publish_later(record, self._sweep_dir / folder / RECORD)
+
+    def ended(self, record: Record) -> None:
+        """Publish and show a record that is on disk."""
+        self.records[record.folder] = record
+        folder = self._sweep_dir / record.folder
+        if self.publisher is not None:
+            self.publisher.publish(record, folder / RECORD)
+        self.progress.done(record, folder / LOG)
+
+    @property
+    def in_order(self) -> list[Record]:
+        """The records that are there, in the order of the plan."""
+        order = [planned.folder for planned in self.manifest.trials]
+        return [self.records[folder] for folder in order if folder in self.records]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all planned trials have a verdict."""
+        done = [record for record in self.records.values() if record.completed and record.verdict]
+        return len(done) == len(self.manifest.trials)
+
+
+def _publisher(plan: Plan, start: Start, lines: Lines) -> Publisher | None:
+    settings = plan.settings
+    if settings.tracking.kind == "off":
+        return None
+    if settings.tracking.kind == "sqlite" and os.environ.get("MLFLOW_TRACKING_URI"):
+        lines.tell(
+            "warning: MLFLOW_TRACKING_URI is set, but tracking=sqlite; tracking=server uses it"
+        )
+    return Publisher(
+        Target(settings.tracking.uri, settings.tracking.experiment, settings.output_dir),
+        sweep_id=settings.sweep_id,
+        name=settings.name,
+        title=plan.title,
+        trials=len(start.manifest.trials),
+        resumed=start.resumed,
+        tell=lines.tell,
+    )
