@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -15,54 +14,61 @@ from runner.config.explain import explain
 from runner.config.grid import Axes
 from runner.config.hydra_door import composer
 from runner.config.parse import trial_of
-from runner.config.schema import CONF
-from runner.config.values import values_of
+from runner.config.points import Points
 from runner.contract.errors import Problem, UsageError
 from runner.host.devices import possible_devices
 
+REFUSALS = (HydraException, OmegaConfBaseException, YAMLError)
 
-def diagnosis(axes: Axes, error: Exception, folders: Sequence[Path] = (CONF,)) -> UsageError:
-    """Everything wrong with a grid of which Hydra refused a point with `error`.
 
-    Hydra stops at its first error. Here each override is tried alone, and then, in a
-    trial of the good ones, each good value in its turn: all problems, in time that
-    grows with the values and not with their combinations.
+def diagnosis(axes: Axes, error: Exception, folders: Sequence[Path]) -> UsageError:
+    """Everything wrong with a grid of which Hydra refused a point with `error`."""
+    return UsageError(*(problems_of(axes, folders) or [Problem("", str(error))]))
+
+
+def problems_of(axes: Axes, folders: Sequence[Path]) -> list[Problem]:
+    """Everything wrong with a grid.
+
+    Hydra stops at its first error. Here each override is tried alone, unless the first of all go
+    together, and then, in a trial of the good ones, each good value in its turn: all problems, in
+    time that grows with the values and not with their combinations.
     """
     found: list[Problem] = []
-    good: list[list[str]] = []
+    first = [words[0] for words in axes.values()]
     GlobalHydra.instance().clear()  # the main one has no further use
     with composer(folders) as compose:
-        for axis in axes.values():
-            good.append([])
-            for override in axis:
-                refused = _refusal(compose, [override])
-                if isinstance(refused, DictConfig):
-                    good[-1].append(override)
-                else:
-                    found.append(explain(refused, override, folders))
-        good = [axis for axis in good if axis]
-        first = [axis[0] for axis in good]
+        points = Points(compose, folders)
+        good = {key: list(words) for key, words in axes.items()}
+        if _refusal(points, first) is not None:
+            good = {}
+            for key, words in axes.items():
+                for word in words:
+                    if (refused := _refusal(points, [word])) is None:
+                        good.setdefault(key, []).append(word)
+                    else:
+                        found.append(explain(refused, word, folders))
+        first = [words[0] for words in good.values()]
         varied = [
-            [*first[:place], value, *first[place + 1 :]]
-            for place, axis in enumerate(good)
-            for value in axis[1:]
+            (value, [*first[:place], value, *first[place + 1 :]])
+            for place, words in enumerate(good.values())
+            for value in words[1:]
         ]
-        for overrides in [first, *varied]:
-            config = _refusal(compose, overrides)
-            if not isinstance(config, DictConfig):
-                continue
+        for word, point in [("", first), *varied]:
             try:
-                trial_of(values_of(config), possible_devices(), Path.cwd())
+                trial_of(points.values(tuple(point)), possible_devices(), Path.cwd())
             except UsageError as refusal:
                 found += refusal.problems
-    return UsageError(*(found or [Problem("", str(error))]))
+            except REFUSALS as refused:
+                found += [explain(refused, word, folders)] if word else []
+    return found
 
 
-def _refusal(
-    compose: Callable[[Sequence[str]], DictConfig], overrides: Sequence[str]
-) -> DictConfig | Exception:
-    """What these overrides compose to, or what Hydra has against them."""
+def _refusal(points: Points, words: Sequence[str]) -> Exception | None:
+    """What Hydra has against these overrides; None where it can compose them."""
     try:
-        return compose(overrides)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        points.values(tuple(words))
+    except REFUSALS as error:
         return error
+    except UsageError:
+        return None  # of the trial, not of the words
+    return None

@@ -67,7 +67,10 @@ def explain(error: Exception, override: str, folders: Sequence[Path] = ()) -> Pr
     if not isinstance(error, (ConfigCompositionException, OmegaConfBaseException)):
         return _unreadable(error, override)
     if isinstance(error, MissingConfigException) and error.options is not None:
-        return _no_such_file(name, value, error.options)
+        ours = {path.stem for folder in folders for path in (folder / name).glob("*.yaml")}
+        # of Hydra's launchers none can be used
+        options = sorted(ours) if name == "hydra/launcher" else error.options
+        return no_such_file(name, value, options)
     if str(error).startswith("In '"):  # the fault lies inside the file that was chosen
         return Problem(name, f"{override} can't be used: {' '.join(str(error).split())}")
     chain = _chain(error)
@@ -92,7 +95,7 @@ def _unreadable(error: Exception, override: str) -> Problem:
     )
 
 
-def _no_such_file(name: str, value: str, options: Sequence[str]) -> Problem:
+def no_such_file(name: str, value: str, options: Sequence[str]) -> Problem:
     """A group's file that is not there, with those that are."""
     near = difflib.get_close_matches(value, options, n=5, cutoff=0.5)
     all_of_them = ", ".join(sorted(options))

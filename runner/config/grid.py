@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
-from runner.config.explain import explain
+from runner.config.explain import explain, no_such_file
 from runner.config.schema import CONF
 from runner.contract.errors import Problem, UsageError
 
@@ -88,14 +89,14 @@ def _unusable(override: Override, folders: Sequence[Path]) -> Problem | None:
         return Problem(line, f"{line!r} names no key", "expected key=value")
     if override.is_delete():
         return Problem(group, f"{line} takes a key away, but every key is needed")
-    is_group = any((folder / group).is_dir() for folder in folders)
-    if is_group and "${" in line:
+    chooses = is_group(group, folders)
+    if chooses and "${" in line:
         return Problem(
             group,
             f"{line} names a file by a variable, but files are chosen before variables are known",
             f"let the shell put it in, as in {group}=$NAME",
         )
-    if is_group and override.value() is None:
+    if chooses and override.value() is None:
         return Problem(group, f"{line} names nothing", "expected one of its files' names")
     is_sweep = override.is_sweep_override() and not isinstance(override.value(), Glob)
     if is_sweep and not override.is_discrete_sweep():
@@ -105,6 +106,31 @@ def _unusable(override: Override, folders: Sequence[Path]) -> Problem | None:
             "expected values with commas, range(start,stop,step) or choice(a,b)",
         )
     return None
+
+
+def is_group(key: str, folders: Sequence[Path]) -> bool:
+    """Whether a key chooses one of the files in a folder of that name."""
+    return any((folder / key).is_dir() for folder in folders)
+
+
+def without_unknown_files(axes: Axes, folders: Sequence[Path]) -> tuple[Axes, list[Problem]]:
+    """The axes less the words that choose a file which is in none of the folders; why, for each."""
+    left: dict[str, list[str]] = {}
+    problems = []
+    for key, words in axes.items():
+        for word in words:
+            name, _, value = word.lstrip("+").partition("=")
+            options = {path.stem for folder in folders for path in (folder / name).glob("*.yaml")}
+            if (
+                name[:6] == "hydra/"
+                or not options
+                or value in (options | {"null"})
+                or not re.fullmatch(r"[\w.-]+", value)
+            ):
+                left.setdefault(key, []).append(word)
+            else:
+                problems.append(no_such_file(name, value, sorted(options)))
+    return left, problems
 
 
 def is_sweep_wide(override: str) -> bool:

@@ -19,19 +19,26 @@ from string import Template
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config.schema import CONF, register_schema
 
+CONFIG = "config.yaml"
+
 
 @dataclass(frozen=True)
 class Words:
-    """A command line: its overrides, the folders with configuration files, the flags that count."""
+    """A command line: its overrides, the folders with configuration files, the flags that count.
+
+    `all_files` says that no other folder holds any.
+    """
 
     overrides: tuple[str, ...]
     folders: tuple[Path, ...]
     asks_help: bool
     asks_config: bool
+    all_files: bool
 
 
 def parsed(words: Sequence[str]) -> Words:
@@ -39,7 +46,10 @@ def parsed(words: Sequence[str]) -> Words:
     # everything is a sweep: -m changes nothing and may stand anywhere
     given = get_args_parser().parse_args([w for w in words if w not in ("-m", "--multirun")])
     own = [Path(given.config_dir).absolute()] if given.config_dir else []
-    return Words(tuple(given.overrides), (CONF, *own), given.help, bool(given.cfg))
+    # unless a file or a flag brings others, whose names are not known here
+    other_config = given.config_path or given.config_name or (own and (own[0] / CONFIG).exists())
+    all_files = not other_config and not any("hydra.searchpath" in w for w in given.overrides)
+    return Words(tuple(given.overrides), (CONF, *own), given.help, bool(given.cfg), all_files)
 
 
 def run_hydra(words: Sequence[str], task: Callable[[DictConfig], None]) -> None:
@@ -70,12 +80,31 @@ def composer(folders: Sequence[Path]) -> Iterator[Callable[[Sequence[str]], Dict
 def help_text(words: Words) -> str:
     """The help of conf/config.yaml. Hydra's own lists the groups by copying its files 80 times."""
     register_schema()
-    with initialize_config_dir(str(CONF), version_base=None):
-        config = compose("config", list(words.overrides), return_hydra_config=True)
-    keys = OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
-    return Template(config.hydra.help.template).substitute(
+    main = OmegaConf.load(CONF / CONFIG)
+    assert isinstance(main, DictConfig)
+    if words.overrides:
+        with composer(words.folders) as compose:
+            keys = compose(words.overrides)
+    else:
+        keys = _defaults(main)
+    return Template(main.hydra.help.template).substitute(
         APP_CONFIG_GROUPS="\n".join(_groups(words.folders)), CONFIG=OmegaConf.to_yaml(keys)
     )
+
+
+def _defaults(main: DictConfig) -> DictConfig:
+    """All keys as conf/ gives them, without Hydra's own: to compose those takes as long again."""
+    keys = ConfigStore.instance().load("schema.yaml").node
+    for chosen in main.defaults:
+        if isinstance(chosen, str):
+            group, _, name = chosen.partition("/")
+        else:
+            ((group, name),) = chosen.items()
+        if name and not group.startswith("override "):
+            keys.merge_with({group: OmegaConf.load(CONF / group / f"{name}.yaml")})
+    own = [str(key) for key in main if key not in ("defaults", "hydra")]
+    keys.merge_with(OmegaConf.masked_copy(main, own))
+    return keys
 
 
 def _groups(folders: Sequence[Path]) -> Iterator[str]:

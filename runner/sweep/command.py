@@ -19,23 +19,31 @@ from runner.contract.errors import Problem, UsageError
 from runner.contract.exit_codes import ExitCode
 from runner.host.interrupt import Interrupt
 from runner.host.secrets import redact, redacted_command
-from runner.sweep.resume import typed_again
 
 
 def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
     """Run a command line, less the name of the program; its exit code."""
     axes: grid.Axes = {}
-    given = Words((), (), asks_help=False, asks_config=False)
+    given = Words((), (), asks_help=False, asks_config=False, all_files=False)
     try:
         if "--version" in words:
             return _version()
-        words = typed_again(words)
+        if any("sweep.resume" in word for word in words):
+            from runner.sweep.resume import typed_again
+
+            words = typed_again(words)
         given = parsed(words)
-        # refuses what can't be read, before Hydra trips over it
-        axes = grid.axes({}, given.overrides, given.folders)
         if given.asks_help:
             print(help_text(given))
             return ExitCode.OK
+        # refuses what can't be read, before Hydra trips over it
+        axes = grid.axes({}, given.overrides, given.folders)
+        if given.all_files:
+            axes, unknown = grid.without_unknown_files(axes, given.folders)
+            if unknown:
+                from runner.config.diagnosis import problems_of
+
+                raise UsageError(*unknown, *(problems_of(axes, given.folders) if axes else ()))
         if "hydra.mode=RUN" in axes.get("hydra.mode", ()):
             found = "hydra.mode=RUN goes past the check of the trials"
             raise UsageError(Problem("hydra.mode", found, "leave it out"))
@@ -99,7 +107,7 @@ class Command:
         """Plan the sweep and run it, or list its trials for a dry run. Raises UsageError."""
         from rich.console import Console
 
-        from runner.config.points import grid_of
+        from runner.config.spanned import grid_of
         from runner.sweep.plan import make_plan
 
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from runner.config.grid import SWEEP_WIDE
 from runner.config.parse import Draft, Sizes, drafted, settled
-from runner.config.points import Grid
 from runner.config.settings import Settings, settings_of
+from runner.config.spanned import Grid
 from runner.config.values import Values
 from runner.contract.errors import Problem, UsageError, WorkerDied
 from runner.host.devices import Devices, possible_devices

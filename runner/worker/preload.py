@@ -8,16 +8,22 @@ import atexit
 import gc
 import multiprocessing.sharedctypes  # noqa: F401
 
-import torch  # noqa: F401
+import torch
 import torchvision  # noqa: F401
 
 import runner.host.environment
 import runner.measure.launch
 import runner.measure.torch_device
 import runner.models.custom
+import runner.models.guard
 import runner.models.sources
-import runner.models.torchvision  # noqa: F401
+import runner.models.torchvision
+import runner.worker.settings  # noqa: F401
+from runner.host.devices import Devices, possible_devices
 
+if possible_devices() == Devices():
+    # to load cuDNN takes as long as a fork, and there is no GPU here that it could reach
+    torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
 gc.collect()
 gc.freeze()
 atexit.register(gc.unfreeze)  # or extension modules report their objects as leaked at exit

@@ -9,6 +9,7 @@ import pytest
 from fakes.trials import make_record, make_trial, record_of
 from rich.console import Console
 
+from runner.contract.words import Phase
 from runner.records.record import Outcome
 from runner.terminal import progress as progress_module
 from runner.terminal.closing import closing_lines, faults, reasons
@@ -94,9 +95,9 @@ def test_processes_of_one_trial_share_a_row():
 def test_a_log_gets_one_plain_line_per_trial():
     console = Console(file=io.StringIO(), width=160)
     with SweepProgress(Lines(console), [make_record().key]) as progress:
-        progress.trial("resnet18 64px", "2 warm-ups, 4 timed")
-        progress.phase("build", None)
-        progress.phase("timed", 12.0)
+        progress.begins("resnet18 64px", make_trial().timing)
+        progress.phase(Phase.BUILD, None)
+        progress.phase(Phase.TIMED, 12.0)
         progress.done(make_record(), LOG)
     assert console.file.getvalue() == (
         "[1/1] resnet18 64px b1 w2 wall: p50 0.2167 ms, 4615.38 FPS: suspect\n"
@@ -106,11 +107,11 @@ def test_a_log_gets_one_plain_line_per_trial():
 def test_a_terminal_shows_trial_phase_and_remaining_time():
     console = Console(file=io.StringIO(), width=160, force_terminal=True)
     with SweepProgress(Lines(console), [make_record().key] * 2) as progress:
-        progress.trial("resnet18 64px", "2 warm-ups, 4 timed")
-        progress.phase("timed", 12.0)
+        progress.begins("resnet18 64px", make_trial().timing)
+        progress.phase(Phase.TIMED, 12.0)
         progress.done(make_record(), LOG)
-        progress.trial("resnet18 96px", "2 warm-ups, 4 timed")
-        progress.phase("timed", 12.0)
+        progress.begins("resnet18 96px", make_trial().timing)
+        progress.phase(Phase.TIMED, 12.0)
         progress.done(make_record(), LOG)
     text = console.file.getvalue()
     assert "timing (2 warm-ups, 4 timed), about 12 s" in text
@@ -126,7 +127,7 @@ def test_the_outlook_counts_what_is_wrong_and_trusts_what_each_trial_took(monkey
     console = Console(file=io.StringIO(), width=160)
     with SweepProgress(Lines(console), [slow.key, fast.key, slow.key, fast.key]) as progress:
         for trial, seconds in ((slow, 100.0), (fast, 10.0), (slow, 100.0), (fast, 10.0)):
-            progress.trial(trial.title, "")
+            progress.begins(trial.title, trial.timing)
             now_s += seconds
             failed = Outcome("failed", error={"type": "E", "message": "on fire", "trace": ""})
             good = Outcome("completed", latency_ms=(1.0, 2.0))
@@ -145,7 +146,7 @@ def test_trials_that_fail_alike_are_told_once():
     console = Console(file=io.StringIO(), width=160)
     with SweepProgress(Lines(console), [trial.key for trial in trials]) as progress:
         for trial in trials:
-            progress.trial(trial.title, "")
+            progress.begins(trial.title, trial.timing)
             progress.done(record_of(trial, failed), LOG)
     first, last = console.file.getvalue().splitlines()
     assert first.startswith("[1/200] resnet18 64px b1 w0 wall: failed: E: on fire; see outputs/")

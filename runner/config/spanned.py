@@ -1,0 +1,71 @@
+"""The grid of a sweep, from what Hydra hands over: its points in their order, as plain values."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from runner.config import grid
+from runner.config.diagnosis import diagnosis
+from runner.config.points import Points
+from runner.config.values import Values, plain
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All that a sweep spans: its points in their order, which `order_seed` decided if in rounds.
+
+    To iterate over the points raises UsageError with all that is wrong with them. `launcher` are
+    the settings of where the trials run, `launchers` the names there are.
+    """
+
+    points: Iterable[Values]
+    order_seed: int | None
+    launcher: Mapping[str, Any]
+    launchers: tuple[str, ...]
+
+
+def grid_of(
+    loader: ConfigLoader, master: DictConfig, params: Mapping[str, str], arguments: Sequence[str]
+) -> Grid:
+    """The grid of a command line's `arguments` and a sweep file's `params`.
+
+    `master` is the configuration without what varies. Raises UsageError.
+    """
+    paths = [source.path.removeprefix("file://") for source in loader.get_search_path().get_path()]
+    folders = [Path(path) for path in paths if "://" not in path]
+    axes = grid.axes(params, arguments, folders)
+    try:
+        if any(map(grid.is_sweep_wide, params)):
+            # of the keys that hold for the whole sweep, Hydra knows only the command line's
+            wide = [words[0] for key, words in axes.items() if grid.is_sweep_wide(key)]
+            master = loader.load_sweep_config(master, wide)
+        str(master.hydra.sweep.dir)  # settles the time in it, before the points copy it
+        axes = grid.with_repeats(axes, master.sweep.repeats, master.nightly.budget)
+        points, order_seed = grid.points(axes), None
+        if (rounds := len(axes.get(grid.REPEAT, ()))) > 1:
+            order_seed = master.sweep.order_seed
+            if order_seed is None:
+                order_seed = zlib.crc32(str(master.sweep.id).encode())  # the same on a resume
+            points = grid.in_rounds(points, rounds, order_seed)
+        composed = Points(lambda point: loader.load_sweep_config(master, list(point)), folders)
+        launcher = plain(master.hydra.launcher)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise diagnosis(axes, error, folders) from error
+    names = sorted({path.stem for one in folders for path in one.glob("hydra/launcher/*.yaml")})
+
+    def values() -> Iterator[Values]:
+        try:
+            yield from map(composed.values, points)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise diagnosis(axes, error, folders) from error
+
+    return Grid(values(), order_seed, launcher, tuple(names))
