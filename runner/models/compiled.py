@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from runner.contract.errors import Problem
+from runner.models import torch_private
 from runner.trial.description import Trial
 
 
@@ -20,33 +21,22 @@ def compiled(network: torch.nn.Module, mode: str) -> Callable[..., object]:
 def problems(trial: Trial) -> Iterator[Problem]:
     """Why there is nothing here with which torch.compile could make code."""
     key, asked = "runtime.compile", f"runtime.compile={trial.runtime.compile}"
-    if trial.device_kind == "cpu":
-        from torch._inductor.cpp_builder import get_cpp_compiler
-        from torch._inductor.exc import InvalidCxxCompiler
-
-        try:
-            get_cpp_compiler()
-        except InvalidCxxCompiler:
-            found = f"{asked} needs a C++ compiler, and there is none here"
-            yield Problem(key, found, "install g++, name another by CXX, or use off")
-    elif trial.device_kind == "cuda":
-        from torch.utils._triton import has_triton
-
-        if not has_triton():
-            found = f"{asked} needs Triton and a GPU that it knows, and one of them is not here"
-            yield Problem(key, found, "pip install triton, or use off")
+    if trial.device_kind == "cpu" and not torch_private.has_cpp_compiler():
+        found = f"{asked} needs a C++ compiler, and there is none here"
+        yield Problem(key, found, "install g++, name another by CXX, or use off")
+    elif trial.device_kind == "cuda" and not torch_private.has_triton():
+        found = f"{asked} needs Triton and a GPU that it knows, and one of them is not here"
+        yield Problem(key, found, "pip install triton, or use off")
 
 
 def compilations() -> int:
     """How many pieces of Python have been compiled so far."""
-    from torch._dynamo.utils import counters
-
-    return int(counters["frames"]["ok"])
+    return int(torch_private.counters()["frames"]["ok"])
 
 
 def facts() -> dict[str, Callable[[], Any]]:
     """What came of it: pieces compiled, graph breaks by reason, and what the cache gave."""
-    from torch._dynamo.utils import counters
+    counters = torch_private.counters()
 
     def cache() -> dict[str, int]:
         found = counters["inductor"]

@@ -13,6 +13,7 @@ import torch
 from runner.contract.errors import ModelError, Problem
 from runner.models import compiled
 from runner.models.cost import cost_of
+from runner.models.torch_private import has_fp16_kernels
 from runner.models.workload import Workload, converted, dtypes_of, shapes
 from runner.trial.description import Runtime, Trial
 
@@ -100,16 +101,11 @@ def by_keyword(network: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.nn.Mo
 def problems(trial: Trial) -> Iterator[Problem]:
     """Why torch can't run a network so on this machine."""
     precision, kind = trial.runtime.precision, trial.device_kind
-    if kind == "cpu" and precision.endswith("fp16") and not fp16_on_cpu():
+    if kind == "cpu" and precision.endswith("fp16") and not has_fp16_kernels():
         found = f"runtime.precision={precision}, but this CPU has no instructions for fp16"
         yield Problem("runtime.precision", found, "use bf16 or amp_bf16, or a GPU")
     if trial.runtime.compile != "off":
         yield from compiled.problems(trial)
-
-
-def fp16_on_cpu() -> bool:
-    """Whether torch's kernels for this CPU compute in fp16."""
-    return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
 
 
 def changes_output(runtime: Runtime) -> bool:

@@ -14,14 +14,13 @@ from runner.pages.answers import answers, lines_of, speed_ups, usable, warmups_o
 from runner.pages.page import Page, Plot, Section, to_html, to_markdown
 from runner.records.record import Record
 from runner.statistics.scaling import power_law
-from runner.terminal.closing import closing_lines, device_line, faults
+from runner.terminal.closing import about_numbers, device_line, faults
 from runner.terminal.table import Row, columns_of, rows_of, shows_methods
 from runner.trial.axes import AXES
 from runner.trial.labels import summary_of
 
 HTML, MARKDOWN, TABLE = "report.html", "report.md", "summary.csv"
 
-ELSEWHERE = ("records ", "device ", "go on ")  # lines of the terminal that say nothing of numbers
 LEGEND = (
     "FPS: closed-loop images a second (pipelined: throughput); +- %: half of the median's 95 % "
     "interval within the process; verdicts: valid, suspect, invalid with their reasons"
@@ -57,8 +56,7 @@ def page_of(records: Sequence[Record], sweep_dir: Path | None, notes: Sequence[s
     """
     same, columns = columns_of(records)
     found = [*notes, *answers(records)]
-    below = closing_lines(records, len(records), sweep_dir or Path())
-    said = [line for line in below if not line.startswith(ELSEWHERE)]
+    said = about_numbers(records, len(records), sweep_dir or Path())
     sections = [
         Section("Answers", tuple(found)),
         Section("Table", (f"all trials: {same}",) if same else (), tuple(columns), (), LEGEND),

@@ -72,10 +72,9 @@ def judged(settings: Settings, sweep_id: str, decisions: Decisions) -> tuple[Rep
     from runner.history.nightly import judge_night  # scipy comes with it
     from runner.pages.nightly import Report
 
-    notes: list[str] = []
     on_disk = settings.nightly.history == "disk"
-    if on_disk:
-        night, before = _from_disk(settings, sweep_id, decisions, notes)
+    here = _from_disk(settings, sweep_id, decisions) if on_disk else None
+    notes: list[str] = []
     store, links = None, dict[str, str]()
     if settings.tracking.kind != "off":
         tracking = settings.tracking
@@ -85,9 +84,7 @@ def judged(settings: Settings, sweep_id: str, decisions: Decisions) -> tuple[Rep
         except TrackingUnavailable as reason:
             notes.append(f"MLflow can't be used: {reason}")
             store = None
-    if not on_disk:
-        night, before = _from_mlflow(store, settings, sweep_id, decisions, notes)
-    notes += _rewritten(settings, before, decisions)
+    night, before, missing = here or _from_mlflow(store, settings, sweep_id, decisions)
     judgement = judge_night(night, before, decisions, settings.nightly.window)
     report = Report(
         judgement,
@@ -95,46 +92,43 @@ def judged(settings: Settings, sweep_id: str, decisions: Decisions) -> tuple[Rep
         partial(commits_between, Path.cwd()),
         links,
         fingerprint(decisions.text),
-        notes,
+        [*notes, *missing, *_rewritten(settings, before, decisions)],
     )
     return report, store
 
 
 def _from_disk(
-    settings: Settings, sweep_id: str, decisions: Decisions, notes: list[str]
-) -> tuple[Night, list[Night]]:
+    settings: Settings, sweep_id: str, decisions: Decisions
+) -> tuple[Night, list[Night], list[str]]:
+    """The night, those before it that count, and why others can't be read."""
     try:
         night = load_night(settings.output_dir / sweep_id)
     except UnreadableRecord as error:
         raise NothingThere(f"there is no night {sweep_id}: {error}") from error
     folders = [f for f in nights_of(settings.output_dir, name_of(settings)) if f.name < sweep_id]
     wanted = _wanted([folder.name for folder in folders], decisions, settings.nightly.window, DEEP)
-    before = []
+    before, unread = list[Night](), list[str]()
     for folder in folders:
         if folder.name in wanted:
             try:
                 before.append(load_night(folder))
             except UnreadableRecord as error:
-                notes.append(str(error))
-    return night, before
+                unread.append(str(error))
+    return night, before, unread
 
 
 def _from_mlflow(
-    store: Store | None,
-    settings: Settings,
-    sweep_id: str,
-    decisions: Decisions,
-    notes: list[str],
-) -> tuple[Night, list[Night]]:
-    """The history from MLflow, and the night too where it is not on this disk."""
-    before: list[Night] = []
+    store: Store | None, settings: Settings, sweep_id: str, decisions: Decisions
+) -> tuple[Night, list[Night], list[str]]:
+    """The same with the history from MLflow, and the night too where it is not on this disk."""
+    before, missing = list[Night](), list[str]()
     found = None
     try:
         found = load_night(settings.output_dir / sweep_id)
     except UnreadableRecord as error:
         why = str(error)
     if store is None:
-        notes.append("there is no history: nightly.history=mlflow, and no MLflow to read it from")
+        missing.append("there is no history: nightly.history=mlflow, and no MLflow to read it from")
     try:
         if store is not None:
             names = tracked.names_of_nights(store, name_of(settings))
@@ -144,10 +138,10 @@ def _from_mlflow(
             if found is None and sweep_id in names:
                 found = tracked.load_night(store, sweep_id)
     except TrackingUnavailable as reason:
-        notes.append(f"there is no history: it can't be had from MLflow ({reason})")
+        missing.append(f"there is no history: it can't be had from MLflow ({reason})")
     if found is None:
         raise NothingThere(f"there is no night {sweep_id}, here or in MLflow: {why}")
-    return found, before
+    return found, before, missing
 
 
 def _wanted(names: Sequence[str], decisions: Decisions, window: int, deep: int) -> set[str]:

@@ -19,10 +19,17 @@ NAMED = 2  # trials; of more, only their number is told
 
 def closing_lines(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iterator[str]:
     """The lines for the records of a sweep of so many `trials`."""
-    yield from faults(records) if shows_methods(records) else reasons(records)
-    yield from _unfinished(records, trials, sweep_dir)
+    yield from about_numbers(records, trials, sweep_dir)
     if len(records) < trials or any(record.status == Status.INTERRUPTED for record in records):
         yield f"go on     python -m runner sweep.resume={sweep_dir.name}"
+    yield f"device    {device_line(max(records, key=lambda record: record.completed))}"
+    yield f"records   {sweep_dir}/"
+
+
+def about_numbers(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iterator[str]:
+    """Those that say how good the numbers are, and of what."""
+    yield from faults(records) if shows_methods(records) else reasons(records)
+    yield from _unfinished(records, trials, sweep_dir)
     yield from _resized(records)
     models = [record.trial.model for record in records]
     if any(
@@ -33,8 +40,6 @@ def closing_lines(records: Sequence[Record], trials: int, sweep_dir: Path) -> It
             "weights   random; model.weights=DEFAULT loads trained ones "
             "(a detector's time depends on them)"
         )
-    yield f"device    {device_line(max(records, key=lambda record: record.completed))}"
-    yield f"records   {sweep_dir}/"
 
 
 def _unfinished(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iterator[str]:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 
 from runner.host.cpu import usable_cpus
+from runner.models import torch_private
 from runner.trial.description import Runtime
 
 # cuBLAS needs it before its first call, or refuses to be deterministic
@@ -46,10 +47,7 @@ def in_force(runtime: Runtime) -> Iterator[None]:
 
 def _compiler(runtime: Runtime, stack: ExitStack) -> None:
     """A compiler that remembers nothing of this process, and with a cold cache nothing at all."""
-    from torch._dynamo.utils import counters
-    from torch._inductor.utils import fresh_cache
-
     torch.compiler.reset()
-    counters.clear()
+    torch_private.forget_counts()
     if runtime.compile_cache == "cold":
-        stack.enter_context(fresh_cache())
+        stack.enter_context(torch_private.cold_cache())

@@ -113,9 +113,9 @@ def test_settings_hold_for_the_trial_only():
 
 def test_fp16_is_refused_where_the_cpu_has_none(monkeypatch):
     trial = make_trial(runtime={"precision": "amp_fp16"})
-    monkeypatch.setattr(eager, "fp16_on_cpu", lambda: False)
+    monkeypatch.setattr(eager, "has_fp16_kernels", lambda: False)
     (problem,) = eager.problems(trial)
     assert "this CPU has no instructions for fp16" in str(problem)
-    monkeypatch.setattr(eager, "fp16_on_cpu", lambda: True)
+    monkeypatch.setattr(eager, "has_fp16_kernels", lambda: True)
     assert list(eager.problems(trial)) == []
     assert list(eager.problems(make_trial(runtime={"precision": "bf16"}))) == []

@@ -1,0 +1,57 @@
+"""What is private in torch and can't be avoided. Read in torch 2.11 and 2.14.
+
+Nothing public says what torch.compile has compiled, empties its cache on disk for one process, or
+tells beforehand whether it has a compiler and a CPU's kernels an instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
+import torch
+
+
+def counters() -> Mapping[str, Mapping[str, int]]:
+    """What torch.compile counts in this process: frames, graphs, breaks, hits of its cache."""
+    from torch._dynamo.utils import counters as counted
+
+    return counted
+
+
+def forget_counts() -> None:
+    """Count from zero again."""
+    from torch._dynamo.utils import counters as counted
+
+    counted.clear()
+
+
+def cold_cache() -> AbstractContextManager[object]:
+    """A cache of compiled code that is empty at first, while the context lasts."""
+    from torch._inductor.utils import fresh_cache
+
+    return fresh_cache()
+
+
+def has_cpp_compiler() -> bool:
+    """Whether torch.compile finds what it compiles code for the CPU with."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return False
+    return True
+
+
+def has_triton() -> bool:
+    """Whether torch.compile can make code for the GPU."""
+    from torch.utils._triton import has_triton as found
+
+    return bool(found())
+
+
+def has_fp16_kernels() -> bool:
+    """Whether torch's kernels for this CPU compute in fp16."""
+    return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
