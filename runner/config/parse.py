@@ -37,8 +37,8 @@ class Draft:
 
 def trial_of(values: Values, devices: Devices, folder: Path) -> Trial:
     """The Trial that the values of a point describe. Raises UsageError with every problem found."""
-    trial, found = settled(drafted(values, folder), devices)
-    if found:
+    trial, unfit = settled(drafted(values, folder), devices)
+    if found := [*unfit, *wide_problems(values)]:
         raise UsageError(*found)
     return trial
 
@@ -65,7 +65,6 @@ def drafted(values: Values, folder: Path) -> Draft:
     found = [
         *_unknown_keys(values, Config),
         *_model_problems(values["model"], folder),
-        *wide_problems(values),
         *problem,
     ]
     return Draft(trial, tuple(found))
@@ -91,12 +90,14 @@ def settled(
         device = trial.device
     kind = device.partition(":")[0]
     clock = kind if trial.engine.name == "eager" else "cpu"
-    trial = replace(
-        trial,
-        input=replace(trial.input, size=size),
-        timing=replace(trial.timing, method=resolve_method(trial.timing.method, clock)),
-        device=device,
-    )
+    method = resolve_method(trial.timing.method, clock)
+    if (size, method, device) != (trial.input.size, trial.timing.method, trial.device):
+        trial = replace(
+            trial,
+            input=replace(trial.input, size=size),
+            timing=replace(trial.timing, method=method),
+            device=device,
+        )
     told = {problem.key for problem in found}
     found += [one for one in problems(trial, kind in EVERYWHERE) if one.key not in told]
     return trial, found

@@ -6,6 +6,7 @@ Hydra has composed. What a plain value can't stand for goes Hydra's way as well.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +23,7 @@ from runner.config.grid import Point
 from runner.config.values import Values, plain, values_of
 
 Compose = Callable[[Sequence[str]], DictConfig]
+SETTLED = re.compile(r"\$\{(now|oc\.env):[^$]*\}")  # refers to no other key
 MOST_COMPOSED = 500  # configurations kept, of some 100 KiB each
 
 
@@ -110,5 +112,5 @@ def _references(raw: Any, prefix: str = "") -> Iterator[str]:
             continue
         if isinstance(value, dict):
             yield from _references(value, f"{key}.")
-        elif "${" in str(value):
+        elif "${" in str(value) and not SETTLED.fullmatch(str(value)):
             yield key

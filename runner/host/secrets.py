@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from runner.trial.description import Trial
+from runner.trial.description import Model, Trial
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 _SECRET = r"password|passwd|token|secret|api_key|apikey"
@@ -40,8 +41,9 @@ def redacted_values(values: Any) -> Any:
 
 
 def redacted_trial(trial: Trial) -> Trial:
-    """The trial as it may be shown and kept: a secret among its arguments blanked."""
-    return Trial.of(redacted_values(trial.values()))
+    """The trial as it may be shown and kept: secrets in what its model is made with blanked."""
+    model = Model(**redacted_values(vars(trial.model)))
+    return trial if model == trial.model else replace(trial, model=model)
 
 
 def redacted_command(command: Sequence[str]) -> list[str]:

@@ -136,27 +136,24 @@ def raw_record(
     `trial` holds no secrets; the key of `planned` is that of the trial that did.
     """
     return Record(
+        **vars(outcome)
+        | {
+            "warmup_ms": list(outcome.warmup_ms),
+            "latency_ms": list(outcome.latency_ms),
+            "environment": host | outcome.environment,
+            "why_null": outcome.why_null | {"verdict": "ended before it was judged"},
+        },
         sweep_id=sweep_id,
         key=planned.key,
         repeat=planned.repeat,
         title=planned.title,
         trial_title=planned.trial_title,
         trial=trial,
-        status=outcome.status,
         verdict=None,
         reasons=[],
-        effective=outcome.effective,
-        warmup_ms=list(outcome.warmup_ms),
-        latency_ms=list(outcome.latency_ms),
-        series=outcome.series,
-        figures=outcome.figures,
         summary={},
-        environment=host | outcome.environment,
-        contention=outcome.contention,
         started_at=started_at,
         ended_at=utc_now(),
-        error=outcome.error,
         order_seed=order_seed,
-        why_null=outcome.why_null | {"verdict": "ended before it was judged"},
         key_rule=KEY_RULE,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runner.config.grid import SWEEP_WIDE
 from runner.config.parse import Draft, Sizes, drafted, settled
-from runner.config.settings import Settings, settings_of
+from runner.config.settings import Settings, settings_of, wide_problems
 from runner.config.spanned import Grid
 from runner.config.values import Values
 from runner.contract.errors import Problem, UsageError, WorkerDied
@@ -137,17 +137,7 @@ def make_plan(grid: Grid, source_dir: Path) -> Plan:
         raise UsageError(*problems)
     shown = [redacted_trial(trial) for trial in trials]
     names = varying(shown)
-    planned = [
-        Planned(
-            trial.folder,
-            trial.key,
-            trial.repeat,
-            full_title(one, names),
-            trial.device,
-            trial_title=full_title(replace(one, repeat=0), names),
-        )
-        for trial, one in zip(trials, shown, strict=True)
-    ]
+    planned = [_planned(trial, one, names) for trial, one in zip(trials, shown, strict=True)]
     kept = within_budget(planned, settings)
     return Plan(
         settings,
@@ -162,6 +152,14 @@ def make_plan(grid: Grid, source_dir: Path) -> Plan:
     )
 
 
+def _planned(trial: Trial, shown: Trial, names: Sequence[str]) -> Planned:
+    """What a trial is called, by its key and by what is `shown` of it."""
+    title = full_title(shown, names)
+    of_all = full_title(replace(shown, repeat=0), names) if trial.repeat else title
+    folder, key, repeat, device = trial.folder, trial.key, trial.repeat, trial.device
+    return Planned(folder, key, repeat, title, device, trial_title=of_all)
+
+
 def _drafts(grid: Grid, source_dir: Path) -> tuple[list[Draft], Settings]:
     """Every point as it was written, and the settings of the sweep."""
     drafts: list[Draft] = []
@@ -169,8 +167,8 @@ def _drafts(grid: Grid, source_dir: Path) -> tuple[list[Draft], Settings]:
     for values in grid.points:
         first = first or values
         draft = drafted(values, source_dir)
-        unlike = tuple(_of_the_whole(values, first))
-        drafts.append(replace(draft, problems=draft.problems + unlike))
+        wide = tuple(wide_problems(values) if values is first else _of_the_whole(values, first))
+        drafts.append(Draft(draft.trial, draft.problems + wide))
     assert first is not None, "a grid has at least one point"
     return drafts, settings_of(first)
 

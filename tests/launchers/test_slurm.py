@@ -224,3 +224,18 @@ def test_without_slurm_it_is_refused(tmp_path):
     )
     assert ran.code == 2, ran.out + ran.err
     assert "finds no Slurm here" in ran.err
+
+
+def test_what_jobs_are_given_is_private_and_gone_when_they_have_ended(start, slurm, tmp_path):
+    process = start(
+        "model.target=networks.Sleep", "input.size=8", "timing.iterations=60", "sweep.id=mine",
+        "tracking=off",
+    )  # fmt: skip
+    folder = tmp_path / "outputs/mine/.slurm"
+    until(lambda: list(folder.rglob("*_submitted.pkl")))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    given = [path for path in folder.rglob("*.pkl") if path.is_file()]
+    assert {path.stat().st_mode & 0o077 for path in given} == {0}
+    out, err = process.communicate(timeout=150)
+    assert process.returncode == 0, out + err
+    assert list(folder.rglob("*_submitted.pkl")) == []
