@@ -46,7 +46,8 @@ class Launcher(Protocol):
 
         Named by `devices.identity`; asked once, before `run`. Raises UsageError.
         """
-        return {devices.identity(trial.device) for trial in trials}
+        kinds = {trial.device for trial in trials if trial.device_kind != "simulated"}
+        return {devices.identity(device) for device in kinds}
 
     def observed_by(self, observer: Observer) -> None:
         """Show what trials in this process do; those elsewhere are heard of when they end."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from fakes.trials import make_trial
 
 from runner.contract.errors import UsageError
+from runner.host.devices import Devices
 from runner.launchers.gpus import GpuPool
 from runner.launchers.here import Here
 from runner.launchers.launcher import launcher_of
@@ -43,3 +45,10 @@ def test_launchers_of_hydra_are_refused_by_the_program(program, launcher):
     assert ran.code == 2, ran.out + ran.err
     assert "use one of gpus, here, slurm" in ran.err
     assert not (ran.folder / "outputs").exists()
+
+
+def test_devices_that_are_real_are_claimed():
+    devices = Devices(cuda=2, uuids=("GPU-a", "GPU-b"))
+    trials = [make_trial(device=device) for device in ("cpu", "cuda:1", "cuda:1", "simulated")]
+    assert Here().claims(trials, devices) == {"cpu", "GPU-b"}
+    assert GpuPool().claims(trials, devices) == {"GPU-a", "GPU-b"}
