@@ -35,7 +35,7 @@ def _run(words: list[str]) -> int:
 
     interrupt = None
     try:
-        from runner.host.interrupt import Interrupt
+        from runner.sweep.interrupt import Interrupt
 
         interrupt = Interrupt()
         interrupt.listen()

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.contract.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from runner.config.settings import Settings
     from runner.history.decisions import Decisions
+    from runner.pages.nightly import Report
+    from runner.tracking.store import Store
 
 EXIT_CODES = """exit codes: 0 passed, 1 a crash, 2 bad command or configuration, 3 a regression,
 4 trials failed or are missing, 5 more are undecided than nightly.allow_inconclusive or all trials
@@ -35,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = settings_for(words)
         if decision := _decision(options):
             return _decide(decision, options, settings)
-        return _under_lock(options, words, settings)
+        return _night(options, words, settings)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except (UsageError, Undecided, NothingThere) as error:
@@ -103,7 +107,7 @@ def _decide(kind: str, options: argparse.Namespace, settings: Settings) -> int:
     return ExitCode.OK
 
 
-def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Settings) -> int:
+def _night(options: argparse.Namespace, words: Sequence[str], settings: Settings) -> int:
     """Run and judge the night, unless another one still runs."""
     import socket
     from datetime import datetime
@@ -116,15 +120,10 @@ def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Set
 
     now = datetime.now()
     decisions = read(Path(settings.nightly.accept))  # before hours are spent
-    given = next((word for word in words if word.lstrip("+").startswith("sweep.id=")), None)
-    if given:
-        raise NothingThere(f"{given} is given, but a night is named by its date: --night")
-    if options.night:
-        sweep_id = f"{night.name_of(settings)}-{_date(options.night)}"
-    else:
-        sweep_id = night.newest(settings) if options.judge else night.tonight(settings, now)
+    sweep_id = _sweep_id(options, words, settings, now)
+    words = [*words, f"sweep.id={sweep_id}"]
     if settings.dry_run:
-        return run([*words, f"sweep.id={sweep_id}"])
+        return run(words)
     print(f"{now:%Y-%m-%d %H:%M:%S} {sweep_id} on {socket.gethostname()}", flush=True)
     try:
         settings.output_dir.mkdir(parents=True, exist_ok=True)
@@ -132,14 +131,27 @@ def _under_lock(options: argparse.Namespace, words: Sequence[str], settings: Set
         raise NothingThere(f"output_dir is {settings.output_dir}: {error.strerror}") from error
     try:
         with locked(settings.output_dir / night.LOCK, sweep_id):
-            if not options.judge:
-                code = run([*words, f"sweep.id={sweep_id}"])
-                if code not in (ExitCode.OK, ExitCode.FAILED):
-                    return code
-            return _judge(sweep_id, settings, decisions)
+            code = ExitCode.OK if options.judge else run(words)
+            finished = code in (ExitCode.OK, ExitCode.FAILED)
+            return _judge(sweep_id, settings, decisions) if finished else code
     except Held as holder:
         print(f"not started: {holder} is still running", flush=True)
         return holder.exit_code
+
+
+def _sweep_id(
+    options: argparse.Namespace, words: Sequence[str], settings: Settings, now: datetime
+) -> str:
+    """The night to run or to judge. Raises NothingThere."""
+    from runner.contract.errors import NothingThere
+    from runner.sweep import night
+
+    given = next((word for word in words if word.lstrip("+").startswith("sweep.id=")), None)
+    if given:
+        raise NothingThere(f"{given} is given, but a night is named by its date: --night")
+    if options.night:
+        return f"{night.name_of(settings)}-{_date(options.night)}"
+    return night.newest(settings) if options.judge else night.tonight(settings, now)
 
 
 def _date(text: str) -> str:
@@ -155,36 +167,45 @@ def _date(text: str) -> str:
 
 
 def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
-    """Judge the night and tell it everywhere; the exit code."""
+    """Judge the night and show, write, publish and post what came of it; the exit code."""
     from rich.console import Console
 
-    from runner.contract.errors import TrackingUnavailable
     from runner.pages.nightly import headline, page_of, values_of
     from runner.pages.page import to_text
     from runner.sweep import night
 
     report, store = night.judged(settings, sweep_id, decisions)
     code = night.code_of(report.judgement, settings.nightly.allow_inconclusive)
-    values, files = values_of(report, code), {}
+    values = values_of(report, code)
     print(flush=True)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    to_text(page_of(report), console)
-    try:
-        files = night.write(report, settings, values)
-        print(f"\nreport    {files['page']}\nhistory   {files['history']}")
-    except OSError as error:
-        print(f"warning: the report can't be written: {error}")
-    if store is not None and files:
-        try:
-            print(f"MLflow    {night.publish(report, store, settings, values, files)}")
-        except TrackingUnavailable as reason:
-            print(f"warning: MLflow can't be used ({reason}); --judge publishes it later")
+    to_text(page_of(report), Console(highlight=False, width=None if sys.stdout.isatty() else 140))
+    _keep(report, store, settings, values)
     if settings.nightly.webhook is not None:
         problem = night.post(settings.nightly.webhook, values)
         if problem is not None:
             print(f"warning: nothing was posted to nightly.webhook: {problem}")
     print(f"exit code {code}: {headline(report.judgement)}", flush=True)
     return code
+
+
+def _keep(
+    report: Report, store: Store | None, settings: Settings, values: Mapping[str, Any]
+) -> None:
+    """Write the report, and put it into MLflow; what can't be done is a warning."""
+    from runner.contract.errors import TrackingUnavailable
+    from runner.sweep import night
+
+    try:
+        files = night.write(report, settings, values)
+    except OSError as error:
+        print(f"warning: the report can't be written: {error}")
+        return
+    print(f"\nreport    {files['page']}\nhistory   {files['history']}")
+    try:
+        if store is not None:
+            print(f"MLflow    {night.publish(report, store, settings, values, files)}")
+    except TrackingUnavailable as reason:
+        print(f"warning: MLflow can't be used ({reason}); --judge publishes it later")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from runner.records.selection import select
 from runner.statistics.difference import THRESHOLD
 from runner.tracking.fetch import find, result_options
 
+OUTPUTS = Path("outputs")
 SHARP = 0.1  # a comparison that would have seen such a change, and saw none, is an agreement
 EXIT_CODES = """exit codes: 0 the result agrees, 1 it could not be timed, 2 there is nothing of
 that name, 3 it does not agree, 5 that can't be told; 130 interrupted."""
@@ -26,6 +27,31 @@ that name, 3 it does not agree, 5 that can't be told; 130 interrupted."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trial again and say whether it agrees."""
+    options = _parsed(arguments)
+    output_dir: Path = options.output_dir
+    sweep_id = f"reproduce-{time.strftime('%Y%m%d-%H%M%S')}"
+    try:
+        then = _reference(options.run, output_dir, options.tracking_uri)
+        words = _words(then, sweep_id, options)
+    except NothingThere as error:
+        print(f"runner.reproduce: {redact(str(error))}", file=sys.stderr)
+        return error.exit_code
+    print(f"python -m runner {shlex.join(words)}", flush=True)
+    if options.dry_run:
+        return ExitCode.OK
+    from runner.__main__ import run
+
+    code = run(words)
+    if code not in (ExitCode.OK, ExitCode.FAILED):
+        return code
+    try:
+        now = select(sweep_id, output_dir)
+    except NothingThere:
+        return ExitCode.FAILED
+    return _told(compare(then, Side("now", now.records), options.threshold))
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m runner.reproduce",
         parents=[result_options()],
@@ -44,31 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.processes < 1:
         parser.error(f"--processes is {options.processes}; expected at least 1")
-    output_dir: Path = options.output_dir
-    try:
-        then = _reference(options.run, output_dir, options.tracking_uri)
-        words = words_of(then.records[0].trial)
-        if HIDDEN in " ".join(words):
-            raise NothingThere(f"{then.name} holds a secret, which was not written down")
-    except NothingThere as error:
-        print(f"runner.reproduce: {redact(str(error))}", file=sys.stderr)
-        return error.exit_code
-    sweep_id = f"reproduce-{time.strftime('%Y%m%d-%H%M%S')}"
-    words += [f"sweep.id={sweep_id}", f"sweep.repeats={options.processes}"]
-    words += [f"output_dir={output_dir}"] if output_dir != Path("outputs") else []
-    print(f"python -m runner {shlex.join(words)}", flush=True)
-    if options.dry_run:
-        return ExitCode.OK
-    from runner.__main__ import run
+    return options
 
-    code = run(words)
-    if code not in (ExitCode.OK, ExitCode.FAILED):
-        return code
-    try:
-        now = select(sweep_id, output_dir)
-    except NothingThere:
-        return ExitCode.FAILED
-    return _told(compare(then, Side("now", now.records), options.threshold))
+
+def _words(then: Side, sweep_id: str, options: argparse.Namespace) -> list[str]:
+    """The command that runs the trial again. Raises NothingThere where that needs a secret."""
+    words = words_of(then.records[0].trial)
+    if HIDDEN in " ".join(words):
+        raise NothingThere(f"{then.name} holds a secret, which was not written down")
+    words += [f"sweep.id={sweep_id}", f"sweep.repeats={options.processes}"]
+    return words + ([f"output_dir={options.output_dir}"] if options.output_dir != OUTPUTS else [])
 
 
 def _reference(word: str, output_dir: Path, uri: str | None) -> Side:

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "runner"
 HOUSE = {
     "reproduce": "__main__ history tracking config statistics records host",
     "nightly": "__main__ sweep pages tracking config history records trial host",
-    "__main__": "sweep host",
+    "__main__": "sweep",
     "publish": "tracking records host",
     "doctor": "launchers tracking verdict host trial",
     "export": "tracking records host",

@@ -116,7 +116,8 @@ def with_cut_ones(jobs: Sequence[Job], results: Iterator[Result]) -> Iterator[Re
         if hasattr(results, "close"):
             results.close()  # ends the processes, where the interrupt has come between two results
         for job in missing.values():
-            with suppress(UnreadableRecord):
+            # whoever listens may stop at each of them for the same interrupt
+            with suppress(UnreadableRecord, KeyboardInterrupt):
                 yield job.trial, load(job.record_path)
         raise
 

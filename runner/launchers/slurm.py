@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,6 @@ from typing import Any
 from runner.contract.errors import Problem, UsageError
 from runner.contract.words import Status
 from runner.host.devices import Devices
-from runner.host.interrupt import Interrupt
 from runner.launchers.job import Job, Lost, Result, run_point, with_cut_ones
 from runner.launchers.launcher import Launcher
 from runner.records.record import Record
@@ -141,7 +141,7 @@ def run_on_node(job: Job, cancelled: str) -> Record:
     SIGTERM, when the machine is taken away, has the trial write down what it has. Then this waits
     for its end: a job that is preempted starts again by itself, one that has ended would not.
     """
-    Interrupt().listen()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     record = None
     with suppress(KeyboardInterrupt):
         record = run_point(job)

@@ -17,8 +17,8 @@ from runner.config import grid
 from runner.config.hydra_door import Words, help_text, parsed, run_hydra
 from runner.contract.errors import Problem, UsageError
 from runner.contract.exit_codes import ExitCode
-from runner.host.interrupt import Interrupt
 from runner.host.secrets import redact, redacted_command
+from runner.sweep.interrupt import Interrupt
 
 
 def run_command(words: Sequence[str], interrupt: Interrupt) -> int:

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from runner.contract.exit_codes import ExitCode
 from runner.contract.words import Phase
-from runner.host.interrupt import Interrupt
 from runner.launchers.device_lock import held
 from runner.launchers.job import Job, Lost, Result, recovered
 from runner.records.record import Record
 from runner.sweep.ending import end
 from runner.sweep.folder import held_folder, started
+from runner.sweep.interrupt import Interrupt
 from runner.sweep.listeners import Listeners
 from runner.sweep.plan import Plan
 from runner.terminal.lines import Lines

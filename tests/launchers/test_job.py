@@ -61,14 +61,18 @@ def test_an_interrupt_between_two_results_brings_what_the_others_have_written_do
         finally:
             closed.append(True)
 
-    other = make_trial(seed=1)
-    cut = Job(other, planned_of(other), job.sweep_dir, job.source_dir, (), None, "process")
-    cut.record_path.parent.mkdir(parents=True)
-    save(record_of(other, Outcome(Status.INTERRUPTED)), cut.record_path)
-    heard = with_cut_ones([job, cut], results())
+    jobs = [job]
+    for seed in (1, 2):
+        trial = make_trial(seed=seed)
+        cut = replace(job, trial=trial, planned=planned_of(trial))
+        cut.record_path.parent.mkdir(parents=True)
+        save(record_of(trial, Outcome(Status.INTERRUPTED)), cut.record_path)
+        jobs.append(cut)
+    heard = with_cut_ones(jobs, results())
     next(heard)
-    trial, record = heard.throw(KeyboardInterrupt())
-    assert (trial, record.status) == (other, "interrupted")
+    for cut in jobs[1:]:  # who listens stops for the same interrupt after each
+        trial, record = heard.throw(KeyboardInterrupt())
+        assert (trial, record.status) == (cut.trial, "interrupted")
     assert closed
     with pytest.raises(KeyboardInterrupt):
         next(heard)
