@@ -30,7 +30,7 @@ Rooms, from the one that sees everything down to the one that all know; arrows p
     records/       what is on disk: record.json of a trial, sweep.json of a sweep; finding them
     statistics/    what samples say: pure functions of arrays
     trial/         what one trial is, what it can't be, the facts of the timing methods
-    contract/      what others may rely on: closed sets of words, exit codes, all errors
+    contract.py    what others may rely on: closed sets of words, exit codes, all errors
 
 The way of a trial: words -> config (Hydra composes, each point becomes a Trial) -> Plan -> Job ->
 a launcher -> worker -> Outcome -> Record -> whoever listens: progress, MLflow, the closing table.

@@ -31,7 +31,7 @@ def run(words: list[str]) -> int:
 
 
 def _run(words: list[str]) -> int:
-    from runner.contract.exit_codes import ExitCode
+    from runner.contract import ExitCode
 
     interrupt = None
     try:

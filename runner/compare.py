@@ -10,8 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from runner.contract.errors import RunnerError, Unmatched
-from runner.contract.exit_codes import ExitCode
+from runner.contract import ExitCode, RunnerError, Unmatched
 from runner.history.comparison import Comparison, Side, compare, compare_by
 from runner.host.secrets import redact
 from runner.pages.comparison import page_of, values_of

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from runner.contract.errors import TrackingUnavailable
-from runner.contract.words import Level
+from runner.contract import Level, TrackingUnavailable
 from runner.host import cpu
 from runner.host.devices import Devices, possible_devices
 from runner.host.environment import cpu_model
@@ -87,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _interference() -> Check:
     """Whether parallel timing can be trusted on this host."""
-    from runner.contract.errors import NotTimed
+    from runner.contract import NotTimed
     from runner.launchers.interference import devices_here, measure
 
     devices = devices_here()

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.contract.errors import NothingThere
-from runner.contract.exit_codes import ExitCode
+from runner.contract import ExitCode, NothingThere
 from runner.host.secrets import redact
 from runner.records.frame import samples_frame, trials_frame
 from runner.tracking.fetch import find, result_options

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.contract.exit_codes import ExitCode
+from runner.contract import ExitCode
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,7 +29,7 @@ together have moved, 6 there is no night to compare with, 7 another night is sti
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run tonight's sweep and judge it, or add a decision; the exit code."""
-    from runner.contract.errors import NothingThere, Undecided, UsageError
+    from runner.contract import NothingThere, Undecided, UsageError
     from runner.host.secrets import redact
 
     options, words = _parsed(arguments)
@@ -86,7 +86,7 @@ def _decision(options: argparse.Namespace) -> str | None:
 
 def _decide(kind: str, options: argparse.Namespace, settings: Settings) -> int:
     """Add a decision to the file."""
-    from runner.contract.errors import Undecided
+    from runner.contract import Undecided
     from runner.history import decisions
     from runner.records.nights import nights_of
     from runner.sweep.night import name_of
@@ -113,7 +113,7 @@ def _night(options: argparse.Namespace, words: Sequence[str], settings: Settings
     from datetime import datetime
 
     from runner.__main__ import run
-    from runner.contract.errors import Held, NothingThere
+    from runner.contract import Held, NothingThere
     from runner.history.decisions import read
     from runner.records.locks import locked
     from runner.sweep import night
@@ -143,7 +143,7 @@ def _sweep_id(
     options: argparse.Namespace, words: Sequence[str], settings: Settings, now: datetime
 ) -> str:
     """The night to run or to judge. Raises NothingThere."""
-    from runner.contract.errors import NothingThere
+    from runner.contract import NothingThere
     from runner.sweep import night
 
     given = next((word for word in words if word.lstrip("+").startswith("sweep.id=")), None)
@@ -157,7 +157,7 @@ def _sweep_id(
 def _date(text: str) -> str:
     from datetime import date
 
-    from runner.contract.errors import NothingThere
+    from runner.contract import NothingThere
 
     try:
         return date.fromisoformat(text).isoformat()
@@ -192,7 +192,7 @@ def _keep(
     report: Report, store: Store | None, settings: Settings, values: Mapping[str, Any]
 ) -> None:
     """Write the report, and put it into MLflow; what can't be done is a warning."""
-    from runner.contract.errors import TrackingUnavailable
+    from runner.contract import TrackingUnavailable
     from runner.sweep import night
 
     try:

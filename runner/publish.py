@@ -8,8 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.contract.errors import Held, TrackingUnavailable, UnreadableRecord
-from runner.contract.exit_codes import ExitCode
+from runner.contract import ExitCode, Held, TrackingUnavailable, UnreadableRecord
 from runner.host.secrets import HIDDEN, redact
 from runner.records.manifest import MANIFEST
 from runner.records.store import RECORD

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from runner.contract.errors import NothingThere
-from runner.contract.exit_codes import ExitCode
+from runner.contract import ExitCode, NothingThere
 from runner.host.secrets import redact
 from runner.pages.page import to_html, to_markdown, to_text
 from runner.pages.report import page_of, write

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.config.words import words_of
-from runner.contract.errors import NothingThere
-from runner.contract.exit_codes import ExitCode
+from runner.contract import ExitCode, NothingThere
 from runner.history.comparison import Comparison, Side, compare
 from runner.host.secrets import HIDDEN, redact
 from runner.records.record import Record

@@ -15,7 +15,7 @@ from runner.config.grid import Axes
 from runner.config.hydra_door import composer
 from runner.config.parse import trial_of
 from runner.config.points import Points
-from runner.contract.errors import Problem, UsageError
+from runner.contract import Problem, UsageError
 from runner.host.devices import possible_devices
 
 REFUSALS = (HydraException, OmegaConfBaseException, YAMLError)

@@ -13,7 +13,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from yaml import MarkedYAMLError
 
 from runner.config.schema import CONF, GLOBAL, Config, types_of
-from runner.contract.errors import Problem
+from runner.contract import Problem
 
 OTHERS_SAY = {  # words of other tools -> ours
     **dict.fromkeys(("dtype", "half", "fp16", "bf16", "amp", "tf32"), "runtime.precision"),

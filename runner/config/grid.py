@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 
 from runner.config.explain import explain, no_such_file
 from runner.config.schema import CONF
-from runner.contract.errors import Problem, UsageError
+from runner.contract import Problem, UsageError
 
 SWEEP_WIDE = (
     *("sweep", "nightly", "tracking", "output_dir", "isolation", "device_lock", "dry_run"),

@@ -23,6 +23,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from runner.config.schema import CONF, register_schema
+from runner.contract import Problem, UsageError
 
 CONFIG = "config.yaml"
 
@@ -42,9 +43,17 @@ class Words:
 
 
 def parsed(words: Sequence[str]) -> Words:
-    """What a command line says. A flag that is not known ends the program, with code 2."""
+    """What a command line says. Raises UsageError; an unknown flag ends the program with code 2."""
     # everything is a sweep: -m changes nothing and may stand anywhere
-    given = get_args_parser().parse_args([w for w in words if w not in ("-m", "--multirun")])
+    parser = get_args_parser()
+    parser.prog = "runner"
+    given = parser.parse_args([word for word in words if word not in ("-m", "--multirun")])
+    actions = [name for name in ("cfg", "info", "shell_completion", "run") if getattr(given, name)]
+    if len(actions) > 1:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in actions)
+        raise UsageError(Problem("flags", f"{flags} are given together", "give one of them"))
+    if given.resolve and not (given.cfg or given.help):
+        raise UsageError(Problem("--resolve", "--resolve is given alone", "it goes with --cfg"))
     own = [Path(given.config_dir).absolute()] if given.config_dir else []
     # unless a file or a flag brings others, whose names are not known here
     other_config = given.config_path or given.config_name or (own and (own[0] / CONFIG).exists())
@@ -77,14 +86,14 @@ def composer(folders: Sequence[Path]) -> Iterator[Callable[[Sequence[str]], Dict
         yield lambda overrides: compose("config", [*overrides, *search])
 
 
-def help_text(words: Words) -> str:
+def help_text(words: Words, overrides: Sequence[str]) -> str:
     """The help of conf/config.yaml. Hydra's own lists the groups by copying its files 80 times."""
     register_schema()
     main = OmegaConf.load(CONF / CONFIG)
     assert isinstance(main, DictConfig)
-    if words.overrides:
+    if overrides:
         with composer(words.folders) as compose:
-            keys = compose(words.overrides)
+            keys = compose(overrides)
     else:
         keys = _defaults(main)
     return Template(main.hydra.help.template).substitute(

@@ -12,7 +12,7 @@ from runner.config.explain import unknown_key
 from runner.config.schema import CONF, Config, types_of
 from runner.config.settings import wide_problems
 from runner.config.values import Values, known
-from runner.contract.errors import Problem, UsageError
+from runner.contract import Problem, UsageError
 from runner.host.devices import Devices, resolve_device
 from runner.measure.simulated import Costs
 from runner.trial.description import Engine, Input, Model, Runtime, Timing, Trial

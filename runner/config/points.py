@@ -51,8 +51,9 @@ class Points:
             self._composed[alike] = _Composed(self._compose(point))
         try:
             return self._composed[alike].values([one for one in given if one.is_plain])
-        except OmegaConfBaseException:
-            return values_of(self._compose(point))  # which says what is wrong, as Hydra does
+        except (OmegaConfBaseException, KeyError, TypeError):
+            # Hydra says what is wrong, or copes with keys that hold dots or sometimes a dictionary
+            return values_of(self._compose(point))
 
     def _read(self, word: str) -> _Given:
         override = self._parser.parse_override(word)

@@ -16,7 +16,7 @@ from runner.config.schema import (
     TrackingConfig,
 )
 from runner.config.values import Values, known
-from runner.contract.errors import Problem
+from runner.contract import Problem
 
 LONGEST_ID, RESERVED_IDS = 128, ("mlartifacts", "mlflow.db")
 TRACKING_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")

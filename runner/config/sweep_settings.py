@@ -13,7 +13,7 @@ from runner.config.diagnosis import diagnosis
 from runner.config.hydra_door import composer, parsed
 from runner.config.settings import Settings, settings_of, wide_problems
 from runner.config.values import values_of
-from runner.contract.errors import UsageError
+from runner.contract import UsageError
 
 
 def settings_for(words: Sequence[str]) -> Settings:

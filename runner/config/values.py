@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner.config.explain import first_line
 from runner.config.schema import Config, types_of
-from runner.contract.errors import Problem, UsageError
+from runner.contract import Problem, UsageError
 
 Values = dict[str, Any]
 """The keys of a configuration and their values, a dictionary for each group."""
@@ -41,18 +41,18 @@ def known(values: Values, schema: type) -> Values:
 
 def _unresolved(cfg: DictConfig, prefix: str = "") -> Iterator[Problem]:
     """Values that refer to what is not there, as a variable that is not set."""
-    for key in map(str, cfg):
+    for key, given in cfg.items_ex(resolve=False):
         if key == "hydra" and not prefix:
             continue
         try:
             value = cfg[key]
         except OmegaConfBaseException as error:
-            given, name = dict(cfg.items_ex(resolve=False))[key], f"{prefix}{key}"
+            name = f"{prefix}{key!s}"
             found = f"{name} is {given}, which has no value: {first_line(str(error))}"
             yield Problem(name, found)
             continue
         if isinstance(value, DictConfig):
-            yield from _unresolved(value, f"{prefix}{key}.")
+            yield from _unresolved(value, f"{prefix}{key!s}.")
 
 
 def _missing_keys(cfg: DictConfig) -> Iterator[Problem]:

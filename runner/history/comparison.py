@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from runner.contract.errors import Unmatched
+from runner.contract import Unmatched
 from runner.history.surroundings import Changed, changed
 from runner.records.record import Record
 from runner.statistics.difference import (

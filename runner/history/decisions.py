@@ -27,7 +27,7 @@ from pathlib import Path
 
 import yaml
 
-from runner.contract.errors import Undecided
+from runner.contract import Undecided
 from runner.records.nights import Night
 
 NEEDS = {  # kind of a decision -> the keys that stand beside it

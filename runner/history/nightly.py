@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from runner.contract.words import GateVerdict
+from runner.contract import GateVerdict
 from runner.history.decisions import ALL, Decisions
 from runner.records.brief import DRIVERS, MACHINE, Brief
 from runner.records.nights import Night

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract.errors import Problem
+from runner.contract import Problem
 
 DEVICES = "auto, cpu, cuda, cuda:N, mps, xpu, xpu:N or simulated"
 NUMBERED_DEVICES = ("cuda", "xpu")

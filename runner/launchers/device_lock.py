@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from runner.contract.errors import Held, Problem, UsageError
+from runner.contract import Held, Problem, UsageError
 from runner.records.locks import locked
 
 

@@ -15,9 +15,7 @@ from typing import Any
 
 import psutil
 
-from runner.contract.errors import Problem, UsageError
-from runner.contract.exit_codes import ExitCode
-from runner.contract.words import Status
+from runner.contract import ExitCode, Problem, Status, UsageError
 from runner.host.devices import Devices
 from runner.launchers.job import Job, Lost, Result, run_point, with_cut_ones
 from runner.launchers.launcher import Launcher
@@ -31,9 +29,12 @@ class GpuPool(Launcher):
     def __init__(self, gpus: int | None = None) -> None:
         self._asked, self._count = gpus, 0
 
+    def check(self, devices: Devices) -> None:
+        """See Launcher."""
+        self._count = count_of(self._asked, devices.cuda)
+
     def claims(self, trials: Sequence[Trial], devices: Devices) -> set[str]:
         """All of its GPUs, whichever a trial gets."""
-        self._count = count_of(self._asked, devices.cuda)
         return {devices.identity(f"cuda:{number}") for number in range(self._count)}
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Result]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from runner.contract.words import Status
+from runner.contract import Status
 from runner.launchers.job import Job, Result, run_point
 from runner.launchers.launcher import Launcher, Observer
 from runner.worker import process

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from runner.contract.errors import NotTimed
-from runner.contract.words import Status
+from runner.contract import NotTimed, Status
 from runner.host.devices import Devices
 from runner.launchers.device_lock import held
 from runner.launchers.gpus import pool_of

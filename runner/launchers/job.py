@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runner.contract.errors import UnreadableRecord
-from runner.contract.words import Status
+from runner.contract import Status, UnreadableRecord
 from runner.host.environment import host_environment
 from runner.host.secrets import redacted_trial
 from runner.records.manifest import Planned

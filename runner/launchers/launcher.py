@@ -10,8 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Protocol, get_type_hints
 
-from runner.contract.errors import Problem, UsageError
-from runner.contract.words import Phase
+from runner.contract import Phase, Problem, UsageError
 from runner.host.devices import Devices
 from runner.launchers.job import Job, Result
 from runner.trial.description import Timing, Trial
@@ -41,10 +40,13 @@ class Launcher(Protocol):
         """What trials find where they run; None: what this machine has."""
         return None
 
+    def check(self, devices: Devices) -> None:
+        """Raises UsageError where it can't run, before anything is written; may do nothing."""
+
     def claims(self, trials: Sequence[Trial], devices: Devices) -> set[str]:
         """The devices of this machine that no other sweep may use while these trials run.
 
-        Named by `devices.identity`; asked once, before `run`. Raises UsageError.
+        Named by `devices.identity`.
         """
         kinds = {trial.device for trial in trials if trial.device_kind != "simulated"}
         return {devices.identity(device) for device in kinds}
@@ -68,20 +70,23 @@ def launcher_of(settings: Mapping[str, Any], names: Sequence[str]) -> Launcher:
     own = {name: value for name, value in settings.items() if name != "_target_"}
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # the console script does not look there
+    remedy = f"use one of {', '.join(names)}"
     try:
         made_by = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        found = f"hydra/launcher can't be imported: {target} ({error})"
-        raise UsageError(Problem(KEY, found, f"use one of {', '.join(names)}")) from error
+    except Exception as error:  # a user's module may raise anything at all
+        found = f"hydra/launcher can't be imported: {target} ({type(error).__name__}: {error})"
+        raise UsageError(Problem(KEY, found, remedy)) from error
     if not (isinstance(made_by, type) and Launcher in made_by.__mro__):
-        found = (
-            f"hydra/launcher is {target}, which takes command lines and would compose each trial "
-            "again; trials that are planned already are run by launchers of ours"
-        )
-        raise UsageError(Problem(KEY, found, f"use one of {', '.join(names)}"))
+        found = f"hydra/launcher is {target}, which is no runner.launchers.launcher.Launcher"
+        if target.startswith("hydra"):
+            found += ": it takes command lines and would compose again what is planned already"
+        raise UsageError(Problem(KEY, found, remedy))
     if problems := [*_unfit_settings(made_by, own)]:
         raise UsageError(*problems)
-    made: Launcher = made_by(**own)
+    try:
+        made: Launcher = made_by(**own)
+    except Exception as error:  # likewise
+        raise UsageError(Problem(KEY, f"{target} can't be made: {error}")) from error
     return made
 
 
@@ -95,7 +100,9 @@ def _unfit_settings(made_by: Callable[..., Any], own: Mapping[str, Any]) -> Iter
     for name, hint in get_type_hints(made_by.__init__).items():
         key, value = f"hydra.launcher.{name}", own.get(name)
         kinds = int | float if hint is float else hint
-        if name in own and isinstance(kinds, type | UnionType) and not isinstance(value, kinds):
+        if name not in own or not isinstance(kinds, type | UnionType):
+            continue
+        if not isinstance(value, kinds) or (isinstance(value, bool) and hint is not bool):
             expected = getattr(hint, "__name__", str(hint))
             yield Problem(key, f"{key} is {value}", f"expected {expected}")
         elif isinstance(value, int | float) and value < 0:

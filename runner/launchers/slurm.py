@@ -10,11 +10,12 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import Any
 
-from runner.contract.errors import Problem, UsageError
-from runner.contract.words import Status
+from runner.contract import Problem, Status, UsageError
 from runner.host.devices import Devices
 from runner.launchers.job import Job, Lost, Result, run_point, with_cut_ones
 from runner.launchers.launcher import Launcher
@@ -47,6 +48,8 @@ class Slurm(Launcher):
         setup: list,  # type: ignore[type-arg]
         more: dict,  # type: ignore[type-arg]
     ) -> None:
+        if not (most_at_once and timeout_min and poll_s):
+            raise ValueError("most_at_once, timeout_min and poll_s must be above 0")
         self._gpus, self._poll_s, self._minutes = gpus_per_trial, poll_s, timeout_min
         self._parameters = {
             "job_name": JOB_NAME,
@@ -64,12 +67,16 @@ class Slurm(Launcher):
         """The GPUs of one job, whatever the machine has on which this runs."""
         return Devices(cuda=self._gpus)
 
+    def check(self, devices: Devices) -> None:
+        """See Launcher."""
+        _check()
+
     def claims(self, trials: Sequence[Trial], devices: Devices) -> set[str]:
         """Nothing of this machine: the cluster keeps jobs from each other."""
         return set()
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
-        """See Launcher. Raises UsageError where there is no Slurm."""
+        """See Launcher. Raises UsageError where Slurm refuses the jobs."""
         return with_cut_ones(jobs, self._results(jobs))
 
     def _results(self, jobs: Sequence[Job]) -> Iterator[Result]:
@@ -168,31 +175,32 @@ def _forget(sent: Any) -> None:
     sent.paths.submitted_pickle.unlink(missing_ok=True)
 
 
-def _executor(folder: Path, poll_s: float) -> Any:
-    """Submitit's, which finds Slurm by its commands. Raises UsageError without either."""
-    try:
-        from submitit import SlurmExecutor, SlurmJob
-        from submitit.slurm.slurm import SlurmInfoWatcher
-
-        executor = SlurmExecutor(folder / "%j")
-    except ImportError as error:
+def _check() -> None:
+    """Raises UsageError where there is no submitit, no Slurm, or none that accounts for jobs."""
+    found = remedy = ""
+    if find_spec("submitit") is None:
         found = "hydra/launcher=slurm needs submitit, which is not installed"
         remedy = "pip install '.[slurm]'"
-        raise UsageError(Problem("hydra/launcher", found, remedy)) from error
-    except RuntimeError as error:
+    elif which("srun") is None:
         found = "hydra/launcher=slurm finds no Slurm here (no srun)"
-        raise UsageError(Problem("hydra/launcher", found, "start it where sbatch works")) from error
-    asked = subprocess.run(["sacct", "-n", "-X"], capture_output=True, text=True, check=False)
-    if asked.returncode:
-        told = (asked.stderr.strip().splitlines() or ["sacct failed"])[-1]
-        found = (
-            f"this Slurm has no accounting ({told}), without which a killed job is never heard of"
-        )
-        remedy = "have slurmdbd set up, as in cluster/slurm.sh"
+        remedy = "start it where sbatch works"
+    else:
+        asked = subprocess.run(["sacct", "-n", "-X"], capture_output=True, text=True, check=False)
+        if asked.returncode:
+            why = (asked.stderr.strip().splitlines() or ["sacct failed"])[-1]
+            found = f"this Slurm has no accounting ({why}), without which a killed job is not seen"
+            remedy = "have slurmdbd set up, as in cluster/slurm.sh"
+    if found:
         raise UsageError(Problem("hydra/launcher", found, remedy))
-    # asks the accounting about all jobs at once, and no more often than this
+
+
+def _executor(folder: Path, poll_s: float) -> Any:
+    """Submitit's, which asks the accounting about all jobs at once, and seldom enough."""
+    from submitit import SlurmExecutor, SlurmJob
+    from submitit.slurm.slurm import SlurmInfoWatcher
+
     SlurmJob.watcher = SlurmInfoWatcher(delay_s=max(1, round(poll_s)))
-    return executor
+    return SlurmExecutor(folder / "%j")
 
 
 def _end_earlier(folder: Path, cancelled: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
-from runner.contract.errors import MeasureError
+from runner.contract import MeasureError
 from runner.measure.device import Device
 from runner.measure.loop import no_garbage_collection
 from runner.measure.methods import Forward, Queued, event

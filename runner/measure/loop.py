@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from runner.contract.words import Phase
+from runner.contract import Phase
 from runner.measure.device import Device
 from runner.measure.methods import SAMPLERS, Forward, Sampler, nothing
 from runner.trial.description import Timing

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from runner.contract.errors import MeasureError
+from runner.contract import MeasureError
 from runner.measure.device import Device, Event
 
 RECENT = 20  # passes whose launch times decide how long `queued` keeps the device busy

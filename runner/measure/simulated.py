@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from types import NoneType
 from typing import Any
 
-from runner.contract.errors import MeasureError
+from runner.contract import MeasureError
 from runner.measure.device import UNCAPTURED
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from runner.contract.errors import MeasureError
+from runner.contract import MeasureError
 from runner.measure.device import UNCAPTURED, Event
 
 CAPTURE_WARMUPS = 3  # passes on a side stream before a CUDA graph is captured, as torch asks for

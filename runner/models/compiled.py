@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from runner.contract.errors import Problem
+from runner.contract import Problem
 from runner.models import torch_private
 from runner.trial.description import Trial
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from runner.contract.errors import ModelError
+from runner.contract import ModelError
 from runner.models.workload import converted
 
 

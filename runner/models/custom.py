@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from runner.contract.errors import ModelError, Problem
+from runner.contract import ModelError, Problem
 from runner.trial.description import Model, Trial
 
 

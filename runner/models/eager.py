@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from runner.contract.errors import ModelError, Problem
+from runner.contract import ModelError, Problem
 from runner.models import compiled
 from runner.models.cost import cost_of
 from runner.models.torch_private import has_fp16_kernels

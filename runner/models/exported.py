@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from runner.contract.errors import Problem
+from runner.contract import Problem
 from runner.models.files import image_size, other_shape, unreadable
 from runner.trial.description import Model, Trial
 

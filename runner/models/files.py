@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from runner.contract.errors import Problem
+from runner.contract import Problem
 from runner.trial.description import Trial
 
 

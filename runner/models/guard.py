@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from runner.contract.errors import ModelError
+from runner.contract import ModelError
 from runner.models.workload import tensors_of
 
 

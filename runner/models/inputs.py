@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from runner.contract.errors import ModelError, Problem
+from runner.contract import ModelError, Problem
 from runner.models.custom import load
 from runner.models.workload import converted, tensors_of
 from runner.trial.description import Trial

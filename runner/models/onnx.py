@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract.errors import Problem
+from runner.contract import Problem
 from runner.models.files import image_size, other_shape, unreadable
 from runner.trial.description import Model, Trial
 from runner.trial.rules import missing_package

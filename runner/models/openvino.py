@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from runner.contract.errors import ModelError, Problem
+from runner.contract import ModelError, Problem
 from runner.models.cost import cost_of
 from runner.models.eager import as_reference, evaluated
 from runner.models.onnx import OnnxFile

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from runner.contract.errors import Problem
+from runner.contract import Problem
 from runner.models import eager
 from runner.models.cost import Cost, cost_of
 from runner.models.inputs import inputs_of

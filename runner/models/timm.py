@@ -9,7 +9,7 @@ from urllib.error import URLError
 
 import torch
 
-from runner.contract.errors import ModelError, Problem
+from runner.contract import ModelError, Problem
 from runner.trial.description import Model, Trial
 from runner.trial.rules import missing_package
 

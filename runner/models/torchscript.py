@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from runner.contract.errors import Problem
+from runner.contract import Problem
 from runner.models.files import unreadable
 from runner.trial.description import Trial
 

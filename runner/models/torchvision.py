@@ -10,7 +10,7 @@ from urllib.error import URLError
 import torch
 import torchvision
 
-from runner.contract.errors import ModelError, Problem
+from runner.contract import ModelError, Problem
 from runner.trial.description import Model, Trial
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from runner.contract.errors import ModelError
+from runner.contract import ModelError
 
 MOST_COPIES = 2**18  # in rotation: more tensors than that take memory and minutes to make
 

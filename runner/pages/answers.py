@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median_high
 
-from runner.contract.words import Verdict
+from runner.contract import Verdict
 from runner.pages.plots import Line
 from runner.records.record import Record
 from runner.statistics.processes import Ratio, speed_up

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from runner.contract.words import Verdict
+from runner.contract import Verdict
 from runner.history.comparison import Comparison, Pair, Side
 from runner.history.surroundings import machines
 from runner.pages.page import Page, Plot, Section

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 from xml.etree import ElementTree
 
-from runner.contract.words import GateVerdict
+from runner.contract import GateVerdict
 from runner.history.attribution import Attribution, Onset, Step
 from runner.history.nightly import Finding, Judgement
 from runner.history.surroundings import Changed

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from runner.contract.words import Verdict
+from runner.contract import Verdict
 from runner.history.comparison import Comparison
 from runner.pages.page import Plot
 from runner.records.record import Record

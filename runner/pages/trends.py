@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import plotly.graph_objects as go
 
-from runner.contract.words import GateVerdict
+from runner.contract import GateVerdict
 from runner.history.nightly import Finding, Judgement
 from runner.pages.page import Page, Plot, Section
 from runner.pages.plots import COLOURS, GREY, make_plot

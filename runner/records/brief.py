@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 
-from runner.contract.errors import UnreadableRecord
+from runner.contract import UnreadableRecord
 from runner.records.record import Record
 from runner.records.store import RECORD, load, write_whole
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from runner.contract.words import Level
+from runner.contract import Level
 from runner.records.record import Record
 from runner.trial.labels import keys_of
 

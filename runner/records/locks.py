@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runner.contract.errors import Held
+from runner.contract import Held
 from runner.records.record import utc_now
 
 

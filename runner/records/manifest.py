@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from runner.contract.errors import UnreadableRecord
+from runner.contract import UnreadableRecord
 from runner.records.store import write_whole
 from runner.trial.description import folder_of
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from runner.contract.words import Level, Status, Verdict
+from runner.contract import Level, Status, Verdict
 from runner.trial.description import Trial, folder_of
 
 VERSION = 1

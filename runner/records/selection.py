@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract.errors import NothingThere, UnreadableRecord
+from runner.contract import NothingThere, UnreadableRecord
 from runner.records.locks import holder_of
 from runner.records.manifest import MANIFEST, Manifest, load_manifest
 from runner.records.record import Record

@@ -8,8 +8,7 @@ from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from runner.contract.errors import UnreadableRecord
-from runner.contract.words import Status, Verdict
+from runner.contract import Status, UnreadableRecord, Verdict
 from runner.records.record import VERSION, Record
 from runner.trial.description import Trial
 

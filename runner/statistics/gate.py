@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from runner.contract.words import GateVerdict
+from runner.contract import GateVerdict
 from runner.statistics.difference import (
     MANY,
     SUITE_SHIFT,

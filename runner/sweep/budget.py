@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from runner.config.grid import MOST_ROUNDS
 from runner.config.settings import Settings, seconds_of
-from runner.contract.errors import UnreadableRecord
+from runner.contract import UnreadableRecord
 from runner.records.brief import Brief
 from runner.records.manifest import MANIFEST, Planned, load_manifest
 from runner.records.nights import load_night, nights_of

@@ -15,8 +15,7 @@ from yaml import YAMLError
 
 from runner.config import grid
 from runner.config.hydra_door import Words, help_text, parsed, run_hydra
-from runner.contract.errors import Problem, UsageError
-from runner.contract.exit_codes import ExitCode
+from runner.contract import ExitCode, LauncherFailed, Problem, RunnerError, UsageError
 from runner.host.secrets import redact, redacted_command
 from runner.sweep.interrupt import Interrupt
 
@@ -33,9 +32,6 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
 
             words = typed_again(words)
         given = parsed(words)
-        if given.asks_help:
-            print(help_text(given))
-            return ExitCode.OK
         # refuses what can't be read, before Hydra trips over it
         axes = grid.axes({}, given.overrides, given.folders)
         if given.all_files:
@@ -44,6 +40,13 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
                 from runner.config.diagnosis import problems_of
 
                 raise UsageError(*unknown, *(problems_of(axes, given.folders) if axes else ()))
+        if given.asks_help:
+            print(help_text(given, [words[0] for words in axes.values()]))
+            return ExitCode.OK
+        for key, words_of_key in axes.items():
+            if key.startswith("hydra") and len(words_of_key) > 1:
+                found = f"{key} is swept over, but holds for a whole sweep"
+                raise UsageError(Problem(key, found, "give one"))
         if "hydra.mode=RUN" in axes.get("hydra.mode", ()):
             found = "hydra.mode=RUN goes past the check of the trials"
             raise UsageError(Problem("hydra.mode", found, "leave it out"))
@@ -53,7 +56,7 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
         if interrupt.seen:
             raise  # a library that Ctrl-C met has made this error of it
         return _refuse(error if isinstance(error, UsageError) else _usage_error(axes, error, given))
-    except OSError as error:
+    except (OSError, LauncherFailed) as error:
         print(f"runner: {redact(str(error))}", file=sys.stderr)
         return ExitCode.FAILED
     return command.exit_code
@@ -118,7 +121,14 @@ class Command:
             return
         from runner.sweep.session import Session
 
-        self.exit_code = Session(plan, self._words, self._interrupt, console).run()
+        try:
+            self.exit_code = Session(plan, self._words, self._interrupt, console).run()
+        except Exception as error:
+            launcher = type(plan.launcher)
+            if isinstance(error, RunnerError) or launcher.__module__.startswith("runner."):
+                raise
+            name = f"{launcher.__module__}.{launcher.__qualname__}"
+            raise LauncherFailed(f"{name} failed: {type(error).__name__}: {error}") from error
 
     def __call__(self, cfg: DictConfig) -> None:
         """Never reached: the sweeper does all. Raises RuntimeError."""

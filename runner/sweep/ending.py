@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.config.settings import Settings
-from runner.contract.exit_codes import ExitCode
-from runner.contract.words import Verdict
+from runner.contract import ExitCode, Verdict
 from runner.records.record import Record
 from runner.sweep.listeners import Listeners
 from runner.terminal.lines import Lines

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from runner.config.settings import Settings
-from runner.contract.errors import Held, Problem, UnreadableRecord, UsageError
+from runner.contract import Held, Problem, UnreadableRecord, UsageError
 from runner.records.locks import locked
 from runner.records.manifest import MANIFEST, Manifest, save_manifest
 from runner.records.record import Record

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from runner.contract.exit_codes import ExitCode
+from runner.contract import ExitCode
 
 SHOW_CURSOR = "\x1b[?25h"  # which a progress line hides
 

@@ -12,9 +12,13 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from runner.config.settings import Settings
-from runner.contract.errors import NothingThere, TrackingUnavailable, UnreadableRecord
-from runner.contract.exit_codes import ExitCode
-from runner.contract.words import GateVerdict
+from runner.contract import (
+    ExitCode,
+    GateVerdict,
+    NothingThere,
+    TrackingUnavailable,
+    UnreadableRecord,
+)
 from runner.history.decisions import Decisions, fingerprint, still_holds
 from runner.host.environment import commits_between
 from runner.host.secrets import redact

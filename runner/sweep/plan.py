@@ -14,7 +14,7 @@ from runner.config.parse import Draft, Sizes, drafted, settled
 from runner.config.settings import Settings, settings_of, wide_problems
 from runner.config.spanned import Grid
 from runner.config.values import Values
-from runner.contract.errors import Problem, UsageError, WorkerDied
+from runner.contract import Problem, UsageError, WorkerDied
 from runner.host.devices import Devices, possible_devices
 from runner.host.secrets import redact, redacted_trial
 from runner.launchers.job import Job
@@ -123,7 +123,13 @@ def make_plan(grid: Grid, source_dir: Path) -> Plan:
     Raises UsageError with the problems of all points.
     """
     drafts, settings = _drafts(grid, source_dir)
-    launcher = launcher_of(grid.launcher, grid.launchers)
+    try:
+        launcher = launcher_of(grid.launcher, grid.launchers)
+    except UsageError as error:
+        first = drafts[0]
+        drafts[0] = Draft(first.trial, (*error.problems, *first.problems))
+        _settled(drafts, possible_devices())
+        raise
     devices = possible_devices() if launcher.devices is None else launcher.devices
     trials = _settled(drafts, devices)
     asked = _to_inspect(trials)

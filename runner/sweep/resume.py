@@ -9,8 +9,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from runner.config.schema import CONF
-from runner.contract.errors import Problem, UnreadableRecord, UsageError
-from runner.contract.words import Status
+from runner.contract import Problem, Status, UnreadableRecord, UsageError
 from runner.host.secrets import HIDDEN
 from runner.records.manifest import MANIFEST, Manifest, Planned, load_manifest
 from runner.records.record import Record

@@ -8,8 +8,7 @@ from contextlib import suppress
 
 from rich.console import Console
 
-from runner.contract.exit_codes import ExitCode
-from runner.contract.words import Phase
+from runner.contract import ExitCode, Phase
 from runner.launchers.device_lock import held
 from runner.launchers.job import Job, Lost, Result, recovered
 from runner.records.record import Record
@@ -35,6 +34,7 @@ class Session:
         """Run what is left of the plan; the exit code. Raises UsageError, with nothing run."""
         plan, settings = self._plan, self._plan.settings
         self._stop_if_interrupted()
+        plan.launcher.check(plan.devices)
         with held_folder(settings):
             start = started(plan, self._command, self._lines)
             if plan.budget_note:
@@ -44,11 +44,10 @@ class Session:
                 for job in plan.jobs(self._command)
                 if job.planned.folder not in start.records
             }
-            trials = [job.trial for job in jobs.values()]
             keys = [job.planned.key for job in jobs.values()]
-            claimed = plan.launcher.claims(trials, plan.devices)
-            what = f"sweep {settings.sweep_id}"
-            with held(claimed, what, settings.device_lock, self._lines.tell):
+            left = [job.trial for job in jobs.values()]
+            claimed, what = plan.launcher.claims(left, plan.devices), f"sweep {settings.sweep_id}"
+            with held(claimed if left else (), what, settings.device_lock, self._lines.tell):
                 heard = Listeners(plan, start, keys, self._lines)
                 self._progress, code = heard.progress, ExitCode.FAILED
                 try:
@@ -62,7 +61,7 @@ class Session:
 
     def _hear(self, jobs: dict[str, Job], heard: Listeners) -> None:
         """Have the jobs run, and the listeners hear of each result as it comes."""
-        launcher = self._plan.launcher
+        launcher, left = self._plan.launcher, dict(jobs)
         launcher.observed_by(self)
         results = launcher.run(list(jobs.values())) if jobs else iter(())
         with heard.progress:  # torch may be loading elsewhere while MLflow loads here
@@ -73,11 +72,19 @@ class Session:
             gc.freeze()
             try:
                 for trial, result in results:
-                    heard.ended(_record(jobs[trial.folder], result))
+                    job = left.pop(trial.folder, None)
+                    if job is None:
+                        told = f"warning: the launcher handed back {trial.title} uncalled for"
+                        self._lines.tell(told)
+                        continue
+                    heard.ended(_record(job, result))
                     self._stop_if_interrupted()
+                if left:
+                    self._lines.tell(f"warning: the launcher never handed back {len(left)} trials")
             except KeyboardInterrupt:
                 for trial, result in _cut_short(results):
-                    heard.ended(_record(jobs[trial.folder], result))
+                    if job := left.pop(trial.folder, None):
+                        heard.ended(_record(job, result))
                 raise
             finally:
                 if isinstance(results, Generator):

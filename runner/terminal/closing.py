@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.contract.words import Level, Status
+from runner.contract import Level, Status
 from runner.records.record import Record, sentence
 from runner.terminal.table import number, shows_methods
 from runner.trial.description import size_label

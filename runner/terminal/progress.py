@@ -17,7 +17,7 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from runner.contract.words import Phase, Status, Verdict
+from runner.contract import Phase, Status, Verdict
 from runner.records.record import Record
 from runner.terminal.lines import Lines
 from runner.trial.description import Timing

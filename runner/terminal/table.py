@@ -14,7 +14,7 @@ from statistics import fmean
 
 from rich.console import Console
 
-from runner.contract.words import Level, Verdict
+from runner.contract import Level, Verdict
 from runner.records.record import Record
 from runner.statistics.processes import Processes, combine, speed_up
 from runner.terminal.layout import Column, lay_out

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract.errors import TrackingUnavailable, UnreadableRecord
-from runner.contract.words import Status
+from runner.contract import Status, TrackingUnavailable, UnreadableRecord
 from runner.host.secrets import redact
 from runner.records.locks import locked
 from runner.records.manifest import MANIFEST, load_manifest

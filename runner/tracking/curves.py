@@ -13,8 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.contract.errors import TrackingUnavailable
-from runner.contract.words import Verdict
+from runner.contract import TrackingUnavailable, Verdict
 from runner.records.record import Record
 from runner.tracking.projection import NAME_LIMIT, digits, params_of
 from runner.tracking.store import Store, explained

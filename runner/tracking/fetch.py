@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.contract.errors import NothingThere, TrackingUnavailable, UnreadableRecord
+from runner.contract import NothingThere, TrackingUnavailable, UnreadableRecord
 from runner.records.record import Record
 from runner.records.selection import LATEST, Selection, select
 from runner.records.store import RECORD, load

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.contract.words import GateVerdict
+from runner.contract import GateVerdict
 from runner.records.brief import FACTS, Brief
 from runner.records.nights import Night
 from runner.tracking.projection import TAG_LIMIT

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from runner.contract.errors import TrackingUnavailable
-from runner.contract.words import Verdict
+from runner.contract import TrackingUnavailable, Verdict
 from runner.records.record import Record
 from runner.tracking import curves
 from runner.tracking.projection import NAME_LIMIT, TAG_LIMIT, digits

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from runner.contract.words import Level
+from runner.contract import Level
 from runner.records.brief import brief_of
 from runner.records.record import Record, sentence
 

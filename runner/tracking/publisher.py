@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from runner.contract.errors import Held, TrackingUnavailable
+from runner.contract import Held, TrackingUnavailable
 from runner.records.record import Record
 from runner.tracking import parent, runs
 from runner.tracking.catch_up import Target, catch_up, waiting

@@ -10,8 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.contract.errors import TrackingUnavailable
-from runner.contract.words import Status
+from runner.contract import Status, TrackingUnavailable
 from runner.records.record import Record
 from runner.tracking.projection import NAME_LIMIT, metrics_of, note_of, params_of, tags_of
 from runner.tracking.store import Store, explained

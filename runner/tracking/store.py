@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.contract.errors import TrackingUnavailable
+from runner.contract import TrackingUnavailable
 from runner.records.locks import locked
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from runner.contract.errors import TrackingUnavailable
+from runner.contract import TrackingUnavailable
 from runner.records.nights import Night
 from runner.tracking.nights import identity_of, runs_of, trials_of
 from runner.tracking.projection import NAME_LIMIT, digits, params_of

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from runner.contract.errors import TrackingUnavailable
+from runner.contract import TrackingUnavailable
 from runner.tracking.store import Store, explained
 
 COLUMNS = {  # of the run table, from left to right -> width in pixels

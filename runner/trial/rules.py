@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from runner.contract.errors import Problem
+from runner.contract import Problem
 from runner.trial.description import Runtime, Trial
 from runner.trial.labels import shown
 from runner.trial.methods import METHODS

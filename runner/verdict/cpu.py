@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from runner.contract.words import Level
+from runner.contract import Level
 from runner.verdict.flag import Case, Flag
 
 SUSPECT_SHARE, INVALID_SHARE = 0.01, 0.05  # of the threads' time, taken by others

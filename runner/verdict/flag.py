@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from runner.contract.words import Level
+from runner.contract import Level
 from runner.records.record import Outcome
 from runner.statistics.shape import Shape, shape_of
 from runner.statistics.summary import Summary

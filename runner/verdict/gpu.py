@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from runner.contract.words import Level
+from runner.contract import Level
 from runner.verdict.flag import Case, Flag
 
 SLOW_CLOCK, CLOCK_RANGE = 0.75, 0.05

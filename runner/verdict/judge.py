@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from runner.contract.words import Level, Status, Verdict
+from runner.contract import Level, Status, Verdict
 from runner.records.record import Outcome, Record
 from runner.statistics.summary import Summary, summarize
 from runner.trial.description import Trial

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.contract.words import Level
+from runner.contract import Level
 from runner.verdict.flag import Case, Flag
 
 # of the output's norm, that rounding explains, with room for deep networks: fp32 has been seen at

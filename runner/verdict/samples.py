@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from runner.contract.words import Level
+from runner.contract import Level
 from runner.statistics.quantiles import half_width
 from runner.statistics.shape import FEWEST_FOR_SHAPE
 from runner.verdict.flag import Case, Flag, in_proportion

@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from runner.contract.errors import Problem
-from runner.contract.words import Phase, Status
+from runner.contract import Phase, Problem, Status
 from runner.host.devices import Devices
 from runner.measure.loop import Keep
 from runner.records.record import Outcome

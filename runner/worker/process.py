@@ -25,8 +25,7 @@ from typing import Any
 
 import psutil
 
-from runner.contract.errors import WorkerDied
-from runner.contract.words import Status
+from runner.contract import Status, WorkerDied
 from runner.host import memory
 from runner.measure.loop import Keep
 from runner.records.record import Outcome

@@ -233,3 +233,20 @@ def test_a_sweep_file_with_a_list_is_told_what_is_expected(program, tmp_path):
     ran = program("--config-dir", "mine", "sweep=mine")
     assert ran.code == 2, ran.out + ran.err
     assert "hydra.sweeper.params.input.size is [64, 96]; expected one string" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--resolve", "model=simulated"], "--resolve is given alone"),
+        (["--cfg", "job", "--info"], "--cfg and --info are given together"),
+        (["hydra/launcher=here,gpus"], "hydra/launcher is swept over"),
+        (["--help", "model=nope", "timing.warmup=1,2"], "model=nope does not exist"),
+        (["--nope"], "runner: error: unrecognized arguments: --nope"),
+    ],
+)
+def test_flags_that_can_not_be_followed_are_refused(program, arguments, sentence):
+    ran = program(*arguments)
+    assert ran.code == 2, ran.out + ran.err
+    assert sentence in ran.err
+    assert "Traceback" not in ran.err

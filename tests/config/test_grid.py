@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from runner.config.grid import axes, points
-from runner.contract.errors import UsageError
+from runner.contract import UsageError
 
 
 def test_a_grid_is_the_product_of_its_axes_the_last_one_fastest():

@@ -27,7 +27,7 @@ def test_argv_and_environment_are_as_before(monkeypatch):
 
 @pytest.mark.parametrize("words", [[], ["model=vit_b_16", "timing.warmup=7"]], ids=str)
 def test_the_help_shows_the_keys_as_hydra_composes_them(words):
-    text = help_text(parsed(["--help", *words]))
+    text = help_text(parsed(["--help", *words]), words)
     keys = text.partition("== Keys (key=value) ==\n")[2].partition("\n== Flags ==")[0]
     with composer([CONF]) as compose:
         composed = compose(words)
@@ -37,7 +37,7 @@ def test_the_help_shows_the_keys_as_hydra_composes_them(words):
 def test_the_help_lists_groups_of_a_users_folder_too(tmp_path):
     (tmp_path / "timing").mkdir()
     (tmp_path / "timing" / "mine.yaml").write_text("warmup: 3")
-    text = help_text(parsed(["--help", "--config-dir", str(tmp_path)]))
+    text = help_text(parsed(["--help", "--config-dir", str(tmp_path)]), [])
     assert "timing: adaptive, default, mine, naive, naive_cold, precise, quick\n" in text
 
 

@@ -55,7 +55,8 @@ def composed(hydra, words):
         counted.append(point)
         return compose(point)
 
-    return points, Points(points, count, hydra.repository.group_exists), compose, counted
+    composed = Points(count, [CONF])
+    return points, map(composed.values, points), compose, counted
 
 
 @pytest.mark.parametrize("words", [[f"sweep={name}"] for name in SHIPPED] + WORDS, ids=str)

@@ -4,8 +4,8 @@ POOL = '''\
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
-from runner.contract.words import Status
-from runner.launchers.job import Lost, run_point
+from runner.contract import Status
+from runner.launchers.job import Lost, run_point, with_cut_ones
 from runner.launchers.launcher import Launcher
 
 
@@ -16,12 +16,19 @@ class Pool(Launcher):
         self._processes = processes
 
     def run(self, jobs):
+        return with_cut_ones(jobs, self._results(jobs))
+
+    def _results(self, jobs):
         with ProcessPoolExecutor(self._processes, mp_context=get_context("spawn")) as pool:
             running = {pool.submit(run_point, job): job for job in jobs}
-            for one in as_completed(running):
-                error = one.exception()
-                result = Lost(Status.FAILED, str(error)) if error else one.result()
-                yield running[one].trial, result
+            try:
+                for one in as_completed(running):
+                    error = one.exception()
+                    result = Lost(Status.FAILED, str(error)) if error else one.result()
+                    yield running[one].trial, result
+            except BaseException:  # Ctrl-C: what runs writes down what it has, the rest is left
+                pool.shutdown(cancel_futures=True)
+                raise
 '''
 YAML = """\
 # Some trials at once on this machine:  python -m runner --config-dir mine hydra/launcher=pool

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from fakes.trials import make_trial, record_of, timed
 
-from runner.contract.errors import Unmatched
+from runner.contract import Unmatched
 from runner.history.comparison import Side, compare, compare_by
 from runner.history.surroundings import machines
 from runner.records.record import Outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.contract.errors import Undecided
+from runner.contract import Undecided
 from runner.history.decisions import append, fingerprint, read, still_holds
 
 

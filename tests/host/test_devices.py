@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.contract.errors import Problem
+from runner.contract import Problem
 from runner.host.devices import Devices, resolve_device
 
 ONE_GPU = Devices(cuda=1)

@@ -13,7 +13,7 @@ import pytest
 from fakes.networks import NETWORKS
 from fakes.program import run_in, start_in, until
 
-from runner.contract.errors import UsageError
+from runner.contract import UsageError
 from runner.launchers import gpus
 
 pytestmark = pytest.mark.slow

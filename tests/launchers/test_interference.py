@@ -7,7 +7,7 @@ import json
 import pytest
 from fakes.program import run_doctor
 
-from runner.contract.errors import NotTimed
+from runner.contract import NotTimed
 from runner.launchers import interference
 from runner.launchers.interference import Interference, reference_ms
 from runner.records.record import Outcome

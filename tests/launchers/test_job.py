@@ -13,7 +13,7 @@ from fakes.pool import POOL, YAML
 from fakes.program import NO_LINES
 from fakes.trials import make_trial, planned_of, record_of
 
-from runner.contract.words import Status
+from runner.contract import Status
 from runner.launchers.job import Job, Lost, recovered, with_cut_ones
 from runner.records.manifest import load_manifest
 from runner.records.record import Outcome

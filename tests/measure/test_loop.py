@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.benchmark import Timer
 
-from runner.contract.errors import MeasureError
+from runner.contract import MeasureError
 from runner.measure import launch, loop
 from runner.measure.launch import launch_cost
 from runner.measure.loop import BLOCKS, Around, measure

@@ -9,7 +9,7 @@ import pytest
 import torch
 from fakes.trials import make_trial
 
-from runner.contract.errors import MeasureError
+from runner.contract import MeasureError
 from runner.measure.torch_device import TorchDevice
 from runner.models.sources import build
 from runner.worker.execution import Findings

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from runner.contract.errors import ModelError
+from runner.contract import ModelError
 from runner.models.cost import cost_of
 
 

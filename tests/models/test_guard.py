@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from runner.contract.errors import ModelError
+from runner.contract import ModelError
 from runner.models.guard import agreement, finite
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 from fakes.program import ROOT
 
-from runner.contract.errors import Held
+from runner.contract import Held
 from runner.records.locks import locked
 
 HOLD = """

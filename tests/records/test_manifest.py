@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from runner.contract.errors import UnreadableRecord
+from runner.contract import UnreadableRecord
 from runner.records.manifest import MANIFEST, Manifest, Planned, load_manifest, save_manifest
 
 PLANNED = Planned(

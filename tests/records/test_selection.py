@@ -7,7 +7,7 @@ import os
 import pytest
 from fakes.trials import make_trial, timed, write_sweep
 
-from runner.contract.errors import NothingThere
+from runner.contract import NothingThere
 from runner.records.locks import locked
 from runner.records.selection import select
 from runner.records.store import LOCK, RECORD

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from fakes.trials import make_record, make_trial, record_of
 
-from runner.contract.errors import UnreadableRecord
+from runner.contract import UnreadableRecord
 from runner.records.record import Outcome
 from runner.records.store import load, save
 from runner.verdict.flag import Flag

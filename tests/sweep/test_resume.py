@@ -10,7 +10,7 @@ import sys
 import pytest
 from fakes.program import ROOT, run_in
 
-from runner.contract.errors import UnreadableRecord, UsageError
+from runner.contract import UnreadableRecord, UsageError
 from runner.records.manifest import load_manifest
 from runner.records.store import load
 from runner.sweep.resume import continued, typed_again

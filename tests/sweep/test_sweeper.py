@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from runner.config.schema import CONF, register_schema
 from runner.config.spanned import grid_of
 from runner.config.values import values_of
-from runner.contract.errors import UsageError
+from runner.contract import UsageError
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from fakes.trials import make_record, make_trial, record_of
 from rich.console import Console
 
-from runner.contract.words import Phase
+from runner.contract import Phase
 from runner.records.record import Outcome
 from runner.terminal import progress as progress_module
 from runner.terminal.closing import closing_lines, faults, reasons

@@ -13,7 +13,7 @@ import pytest
 from fakes.program import ROOT
 from fakes.trials import make_trial, record_of
 
-from runner.contract.errors import Held, TrackingUnavailable
+from runner.contract import Held, TrackingUnavailable
 from runner.publish import main
 from runner.records.locks import locked
 from runner.records.manifest import Manifest, Planned, save_manifest

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from fakes.trials import make_trial, timed, write_sweep
 
-from runner.contract.errors import NothingThere
+from runner.contract import NothingThere
 from runner.records.store import RECORD
 from runner.tracking import runs
 from runner.tracking.fetch import find

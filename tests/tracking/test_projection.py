@@ -11,7 +11,7 @@ import warnings
 import pytest
 from fakes.trials import make_record
 
-from runner.contract.errors import TrackingUnavailable
+from runner.contract import TrackingUnavailable
 from runner.records.store import save
 from runner.tracking import runs, view
 from runner.tracking.store import open_store

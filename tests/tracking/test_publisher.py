@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from fakes.trials import make_trial, record_of
 
-from runner.contract.errors import TrackingUnavailable
+from runner.contract import TrackingUnavailable
 from runner.records.record import Outcome
 from runner.records.store import save
 from runner.tracking import publisher, runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes.trials import make_trial
 
-from runner.contract.errors import Problem, UsageError
+from runner.contract import Problem, UsageError
 from runner.trial.rules import problems, size_of
 
 

@@ -1,4 +1,6 @@
-"""All errors of the program, each with the exit code of a command that it ends.
+"""What others may rely on: closed sets of words, the exit codes of all doors, and all errors.
+
+Each error has the exit code of a command that it ends:
 
     RunnerError                  1
       UsageError                 2  what was asked for can't be done: every problem, once
@@ -12,6 +14,7 @@
       ModelError                 1  the network can't be built
       MeasureError               1  the device can't do what the timing method asks
       NotTimed                   1  the reference of --interference could not be timed
+      LauncherFailed             1  a launcher of the user's own raised an error
 
 Those that end a trial or lose MLflow are caught where the sweep goes on without it.
 """
@@ -19,9 +22,68 @@ Those that end a trial or lose MLflow are caught where the sweep goes on without
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum, StrEnum
 
-from runner.contract.exit_codes import ExitCode
-from runner.contract.words import Status
+
+class Status(StrEnum):
+    """How a trial ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"
+
+
+class Verdict(StrEnum):
+    """How good a completed trial's number is, the worst first."""
+
+    INVALID = "invalid"
+    SUSPECT = "suspect"
+    VALID = "valid"
+
+
+class Level(StrEnum):
+    """What a finding does to the number, the worst first."""
+
+    INVALID = "invalid"
+    SUSPECT = "suspect"
+    NOTE = "note"
+
+
+class GateVerdict(StrEnum):
+    """What a night says of a trial, in the order in which to read it."""
+
+    REGRESSION = "regression"
+    FAILED = "failed"
+    MISSING = "missing"
+    SUSPECT = "suspect"
+    INCONCLUSIVE = "inconclusive"
+    NO_BASELINE = "no_baseline"
+    IMPROVEMENT = "improvement"
+    PASS = "pass"
+
+
+class Phase(StrEnum):
+    """What a trial is doing."""
+
+    BUILD = "build"
+    WARM_UP = "warm-up"
+    TIMED = "timed"
+
+
+class ExitCode(IntEnum):
+    """What a command says to the shell, a scheduler or CI; never a count."""
+
+    OK = 0
+    FAILED = 1  # at least one trial failed, or a fault of the program
+    USAGE = 2  # bad command or configuration, nothing of that name: nothing was run
+    REGRESSION = 3  # slower: a night, a comparison; a result that does not reproduce
+    INCOMPLETE = 4  # trials of a night or a comparison failed or are missing
+    UNDECIDED = 5  # too much is inconclusive
+    NO_BASELINE = 6  # nothing to compare with
+    OVERLAP = 7  # another night is still running
+    INTERRUPTED = 130  # Ctrl-C or SIGTERM
 
 
 @dataclass(frozen=True)
@@ -107,3 +169,7 @@ class MeasureError(RunnerError):
 
 class NotTimed(RunnerError):
     """The reference could not be timed; the message says why."""
+
+
+class LauncherFailed(RunnerError):
+    """A launcher of the user's own raised an error; the message says which."""
