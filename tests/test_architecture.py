@@ -117,6 +117,17 @@ def test_a_planted_wrong_arrow_is_found(tmp_path, room, line, arrow):
     assert wrong_arrows(tmp_path / "runner") == [f"{room}/planted.py -> {arrow}"]
 
 
+def test_what_is_private_in_a_library_stands_in_one_file():
+    found = {
+        str(file.relative_to(PACKAGE))
+        for file in PACKAGE.rglob("*.py")
+        for name in imports(file)
+        if name.split(".")[0] in ("hydra", "omegaconf", "torch", "mlflow")
+        and any(part.startswith("_") for part in name.split("."))
+    }
+    assert found == {"config/hydra_door.py", "models/torch_private.py"}
+
+
 def test_arrows_point_down_and_every_room_stands_in_the_house():
     order = list(HOUSE)
     for room, allowed in HOUSE.items():

@@ -1,7 +1,8 @@
-"""What is private in torch and can't be avoided. Read in torch 2.11 and 2.14.
+"""What is private in torch and can't be avoided. Read in torch 2.14.1.
 
-Nothing public says what torch.compile has compiled, empties its cache on disk for one process, or
-tells beforehand whether it has a compiler and a CPU's kernels an instruction.
+Nothing public walks nested tensors as torch does, says what torch.compile has compiled, empties its
+cache on disk for one process, or says beforehand whether it has a compiler and a CPU's kernels an
+instruction.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 import torch
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+__all__ = ["tree_leaves", "tree_map_only"]
 
 
 def counters() -> Mapping[str, Mapping[str, int]]:

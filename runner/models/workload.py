@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from runner.contract import ModelError
+from runner.models.torch_private import tree_leaves, tree_map_only
 
 MOST_COPIES = 2**18  # in rotation: more tensors than that take memory and minutes to make
 
