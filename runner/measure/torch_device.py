@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from runner.contract import MeasureError
+from runner.host.torch_private import spin
 from runner.measure.device import UNCAPTURED, Event
 
 CAPTURE_WARMUPS = 3  # passes on a side stream before a CUDA graph is captured, as torch asks for
@@ -56,15 +57,15 @@ class TorchDevice:
             raise MeasureError(f"a {self._device.type} device can't be kept busy from torch")
         if self._cycles_per_ms is None:
             self._cycles_per_ms = self._calibrated()
-        torch.cuda._sleep(max(1, round(busy_ms * self._cycles_per_ms)))  # type: ignore[no-untyped-call]
+        spin(max(1, round(busy_ms * self._cycles_per_ms)))
 
     def _calibrated(self) -> float:
-        """Cycles of torch.cuda._sleep per millisecond, at the clock the GPU runs at now."""
+        """Cycles of the spin per millisecond, at the clock the GPU runs at now."""
         cycles = 10_000_000
         start, end = self.event(), self.event()
         for _ in range(2):  # the first one loads the kernel
             start.record()
-            torch.cuda._sleep(cycles)  # type: ignore[no-untyped-call]
+            spin(cycles)
             end.record()
             end.synchronize()
         return cycles / start.elapsed_time(end)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from runner.contract import Problem
-from runner.models import torch_private
+from runner.host import torch_private
 from runner.trial.description import Trial
 
 

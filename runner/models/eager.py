@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from runner.contract import ModelError, Problem
+from runner.host.torch_private import has_fp16_kernels
 from runner.models import compiled
 from runner.models.cost import cost_of
-from runner.models.torch_private import has_fp16_kernels
 from runner.models.workload import Workload, converted, dtypes_of, shapes
 from runner.trial.description import Runtime, Trial
 

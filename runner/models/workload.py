@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from runner.contract import ModelError
-from runner.models.torch_private import tree_leaves, tree_map_only
+from runner.host.torch_private import tree_leaves, tree_map_only
 
 MOST_COPIES = 2**18  # in rotation: more tensors than that take memory and minutes to make
 

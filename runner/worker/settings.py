@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
+from runner.host import torch_private
 from runner.host.cpu import usable_cpus
-from runner.models import torch_private
 from runner.trial.description import Runtime
 
 # cuBLAS needs it before its first call, or refuses to be deterministic

@@ -1,8 +1,8 @@
 """What is private in torch and can't be avoided. Read in torch 2.14.1.
 
-Nothing public walks nested tensors as torch does, says what torch.compile has compiled, empties its
-cache on disk for one process, or says beforehand whether it has a compiler and a CPU's kernels an
-instruction.
+Nothing public keeps a GPU busy for a time, walks nested tensors as torch does, says what
+torch.compile has compiled, empties its cache on disk for one process, or says beforehand whether it
+has a compiler and a CPU's kernels an instruction.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 __all__ = ["tree_leaves", "tree_map_only"]
+
+
+def spin(cycles: int) -> None:
+    """Queue so many cycles of the current GPU in which it does nothing."""
+    torch.cuda._sleep(cycles)  # type: ignore[no-untyped-call]
 
 
 def counters() -> Mapping[str, Mapping[str, int]]:
