@@ -220,7 +220,7 @@ class GpuWatch:
         return None if mode is None else bool(mode[0])
 
     def _foreign_pids(self) -> list[int] | None:
-        """Other compute processes on the GPU; None (unknown) when our own is not seen either."""
+        """Other processes on the GPU, those that draw too; unknown when our own is not seen."""
         function = "nvmlDeviceGetComputeRunningProcesses"
         if self._instance is not None:
             processes = self._nvml.call("foreign_pids", function, self._instance)
@@ -228,7 +228,11 @@ class GpuWatch:
             processes = self._of_device("foreign_pids", function)
         if processes is None:
             return None
-        pids = {int(process.pid) for process in processes}
+        graphics = None
+        if self._instance is None:  # as of a desktop, which draws on the same GPU
+            function = "nvmlDeviceGetGraphicsRunningProcesses"
+            graphics = self._of_device("graphics_pids", function)
+        pids = {int(process.pid) for process in (*processes, *(graphics or ()))}
         if os.getpid() not in pids:
             self._nvml.unknown["foreign_pids"] = NOT_SEEN
             return None

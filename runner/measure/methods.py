@@ -6,6 +6,7 @@ one, write it here, name it in SAMPLERS, and give its facts in runner/trial/meth
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,7 @@ MOST_LAUNCHES = 4  # launch times that a spin may last at most, but at least
 LEAST_CAP_MS = 1.0  # as a short launch is soon delayed by many times itself, and in no case over
 MOST_BUSY_MS = 100.0
 MOST_DISCARDED = 6  # samples in a row
+UNSEEN_SHARE = 0.05  # of the launch, below which events can't have seen what the pass did meanwhile
 MOST_STRETCH = 20.0  # of a spin: no GPU's fastest clock is more times its slowest
 
 _UNQUEUED = (
@@ -150,6 +152,10 @@ class Queued(OneByOne):
     of others contain the spin itself, and a spin that followed them would grow without bound.
     Hence its cap: a few times `launch_ms`, that of a pass on an empty queue, which is measured
     here unless given. Past `give_up_ns` of the host clock no sample is begun anew.
+
+    A pass that waits for a stream of its own is done when the host comes back, while the spin lasts
+    on the stream of the events: they lie side by side, and a time that is next to nothing of the
+    launch is not believed.
     """
 
     def __init__(
@@ -209,8 +215,15 @@ class Queued(OneByOne):
         self._stretch = min(max(stretch, 1 / MOST_STRETCH), MOST_STRETCH)
         if drained:
             return None
+        sample_ms = self._start.elapsed_time(self._end)
+        if sample_ms < UNSEEN_SHARE * launch_ms:
+            raise MeasureError(
+                f"events see {sample_ms:.3g} ms of a pass that keeps the host for {launch_ms:.3g}: "
+                "the network works on a stream of its own and waits for it, or on the host; use "
+                "timing.method=wall"
+            )
         self._recent_ms.append(launch_ms)
-        return self._start.elapsed_time(self._end)
+        return sample_ms
 
     def _empty_launch_ms(self) -> float:
         self._device.synchronize()
@@ -237,6 +250,9 @@ class Pipelined:
         """See Sampler."""
         device, work = self._device, self.work
         pairs: list[tuple[Event, Event]] = [(device.event(), device.event()) for _ in range(count)]
+        for event in itertools.chain.from_iterable(pairs):
+            event.record()  # torch makes them at their first record, which takes microseconds
+        device.synchronize()
         done, began_ns = 0, device.now_ns()
         for start, end in pairs:
             if done >= least and device.now_ns() >= deadline_ns:

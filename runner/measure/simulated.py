@@ -38,7 +38,8 @@ class Costs:
     the cache a pass takes `cache_miss_ms` more. A replayed graph costs the host `graph_enqueue_ms`,
     and `graph_cold_ms` more the first time. After every `sync_every` launches (0: never) the host
     waits for the device, as a detector does that reads a result; such a pass can't be captured.
-    `side_ms` of each pass's work runs on a second stream, which no event sees. A spin lasts
+    `side_ms` of each pass's work runs on a second stream, which no event sees; with `side_wait` (1)
+    the host waits for it before the pass returns. A spin lasts
     `spin_share` of what was asked for, as it does when the clock has moved since its calibration.
     `left_over_ms` of someone else's work are in the queue at the start.
     Raises ValueError for what no device could have, as a cost below zero.
@@ -61,6 +62,7 @@ class Costs:
     graph_cold_ms: float = _cost(0.0)
     sync_every: int = _cost(0, count=True)
     side_ms: float = _cost(0.0)
+    side_wait: int = _cost(0, count=True)
     spin_share: float = _cost(1.0)
     left_over_ms: float = _cost(0.0)
 
@@ -129,6 +131,8 @@ class SimulatedDevice:
             self._launch(enqueue_ms / launches, work_ms / launches)
             if self._costs.sync_every and number % self._costs.sync_every == 0:
                 self.host_ms = max(self.host_ms, self.idle_at_ms)
+        if self._costs.side_wait:
+            self.host_ms = max(self.host_ms, self.side_idle_at_ms)
 
     def _launch(self, enqueue_ms: float, work_ms: float) -> None:
         while self._ends_ms and self._ends_ms[0] <= self.host_ms:

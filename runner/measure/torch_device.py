@@ -16,6 +16,7 @@ from runner.contract import MeasureError
 from runner.host.torch_private import spin
 from runner.measure.device import UNCAPTURED, Event
 
+CAPTURE_ERRORS = range(900, 908)  # of CUDA's, that are about capturing a stream; driver_types.h
 CAPTURE_WARMUPS = 3  # passes on a side stream before a CUDA graph is captured, as torch asks for
 
 
@@ -78,22 +79,26 @@ class TorchDevice:
         """
         if self._device.type != "cuda":
             raise MeasureError(f"a {self._device.type} device has no graphs in torch")
+        current = torch.cuda.current_stream()
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
+        side.wait_stream(current)
         with torch.cuda.stream(side):
             for _ in range(CAPTURE_WARMUPS):
                 forward()
-        torch.cuda.current_stream().wait_stream(side)
+        current.wait_stream(side)
+        self.synchronize()  # a GPU that is broken says so here, and not as a failed capture
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
                 forward()
         except RuntimeError as error:
+            torch.cuda.set_stream(current)  # a capture that fails leaves its own behind
             # ending the capture may raise another error on top of the one that broke it
             causes = [error, error.__context__]
             for cause in causes:
-                if isinstance(cause, torch.OutOfMemoryError):
-                    raise cause from None
+                code = getattr(cause, "error_code", CAPTURE_ERRORS.start)
+                if isinstance(cause, torch.OutOfMemoryError) or code not in CAPTURE_ERRORS:
+                    raise cause from None  # type: ignore[misc]
             first_line = str(causes[-1] or error).partition("\n")[0]
             raise MeasureError(
                 f"this network can't be captured as a CUDA graph ({first_line}): {UNCAPTURED}"

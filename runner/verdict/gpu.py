@@ -41,6 +41,15 @@ def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
             f"whether the GPU was throttled can't be seen here ({why})",
             "time where NVML works to make sure",
         )
+    elif set((gpu.get("violation_ns") or {"none": 0}).values()) == {None}:
+        yield Flag(
+            "NOT_CHECKED",
+            Level.NOTE,
+            None,
+            "",
+            "for how long limits held the clock is unknown: this GPU does not count violations",
+            "clocks and their limits were polled all the same",
+        )
     hard, soft = _held_back(gpu)
     speed = min(clocks) / fastest if clocks and fastest else None
     if hard or soft:

@@ -31,6 +31,21 @@ def wrong_output(case: Case) -> Iterator[Flag]:
         )
 
 
+def failed_afterwards(case: Case) -> Iterator[Flag]:
+    """A device or network that no longer worked once the samples were taken."""
+    why_null = case.outcome.why_null
+    reasons = (why_null.get(name) for name in ("contention.gpu.load", "effective.finite"))
+    if reason := next(filter(None, reasons), None):
+        yield Flag(
+            "NOT_CHECKED",
+            Level.SUSPECT,
+            None,
+            "",
+            f"a pass after the last sample failed ({reason}), so that what it gives was not seen",
+            "look into worker.log, and time it again",
+        )
+
+
 def recompiled(case: Case) -> Iterator[Flag]:
     """A compiler at work in the timed part."""
     again = case.outcome.effective.get("recompilations")
@@ -60,4 +75,4 @@ def graph_breaks(case: Case) -> Iterator[Flag]:
         )
 
 
-RULES = (wrong_output, recompiled, graph_breaks)
+RULES = (wrong_output, failed_afterwards, recompiled, graph_breaks)

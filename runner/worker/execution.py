@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.contract import Phase, Problem, Status
@@ -262,9 +261,7 @@ def _observe(prepared: Prepared, raw: Outcome, work: Callable[[], object]) -> Ou
         "gpu": None,
     }
     if (gpu := prepared.gpu) is not None:
-        # of naive only the clock around all passes knows how long the device works
-        pass_ms = (raw.figures["synced_ms"] or median(raw.latency_ms)) * raw.effective["inner"]
-        findings.get("contention.gpu.load", lambda: _load(gpu, work, device, pass_ms))
+        findings.get("contention.gpu.load", lambda: _load(gpu, work, device))
         contention["gpu"] = findings.get("contention.gpu", gpu.report)
         gpu.close()
     facts = {**device.settings(), **workload.describe}
@@ -363,7 +360,8 @@ def _with_launches(
 
     series: dict[str, list[float]] = {}
     names, cost = ("enqueue_ms", "event_ms", "queued_ms"), None
-    if trial.device_kind in METHODS["queued"].devices:
+    # of other engines, events do not see the work
+    if trial.device_kind in METHODS["queued"].devices and trial.engine.name == "eager":
         cost = findings.get("figures.enqueue_ms", lambda: launch_cost(forward, device))
         if cost is not None:
             series = cost.series
@@ -373,8 +371,12 @@ def _with_launches(
     return replace(raw, figures=raw.figures | medians_ms | figures, series=series)
 
 
-def _load(gpu: GpuWatch, work: Callable[[], object], device: Device, pass_ms: float) -> None:
+def _load(gpu: GpuWatch, work: Callable[[], object], device: Device) -> None:
     """Go on with what was timed while the clocks are read: those of an idle GPU say little."""
+    began = time.perf_counter()
+    work()
+    device.synchronize()
+    pass_ms = (time.perf_counter() - began) * 1000  # with what the samples may not have seen of it
     passes = max(1, math.ceil(LOAD_CHUNK_MS / max(pass_ms, 0.001)))
     until = time.perf_counter() + LOAD_S
     with gpu.looking():

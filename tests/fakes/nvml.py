@@ -38,6 +38,7 @@ class FakeNvml:
             "nvmlDeviceGetTemperature": 41,
             "nvmlDeviceGetPerformanceState": 0,
             "nvmlDeviceGetComputeRunningProcesses": [SimpleNamespace(pid=os.getpid())],
+            "nvmlDeviceGetGraphicsRunningProcesses": [],
         } | readings
         self.open = False
 

@@ -119,6 +119,10 @@ def test_other_processes_are_listed_and_a_container_is_unknown(nvml):
     other, own = SimpleNamespace(pid=17), SimpleNamespace(pid=os.getpid())
     nvml.readings["nvmlDeviceGetComputeRunningProcesses"] = [own, other]
     assert reported()["foreign_pids"] == [17]
+    nvml.readings["nvmlDeviceGetGraphicsRunningProcesses"] = [SimpleNamespace(pid=9)]
+    assert reported()["foreign_pids"] == [9, 17]  # a desktop takes of the GPU, too
+    nvml.readings["nvmlDeviceGetGraphicsRunningProcesses"] = NVMLError("Not Supported")
+    assert reported()["foreign_pids"] == [17]
     nvml.readings["nvmlDeviceGetComputeRunningProcesses"] = []
     report = reported()
     assert report["foreign_pids"] is None

@@ -161,7 +161,31 @@ def test_a_slow_pass_does_not_hold_the_launch_probe_up():
         None,
         "a single pass took the launch probe's 1 s",
     )
-    assert device.passes == 1
+    assert device.passes == 2  # the first, untimed, and one by events
+
+
+def test_the_first_pass_of_the_probe_is_cold_and_counts_for_nothing():
+    device = SimulatedDevice(enqueue_ms=5, kernel_ms=20, launches=10, cold_ms=500)
+    cost = launch_cost(device.forward, device)
+    assert max(cost.series["enqueue_ms"]) == pytest.approx(5)
+    assert cost.queued_ms == pytest.approx(20)
+
+
+def test_a_pass_that_waits_for_a_stream_of_its_own_is_not_believed_where_events_see_none_of_it():
+    costs = {"enqueue_ms": 0.1, "kernel_ms": 0.02, "side_ms": 10, "side_wait": 1}
+    device = SimulatedDevice(**costs)
+    with pytest.raises(MeasureError, match="on a stream of its own"):
+        measure(device.forward, device, timing("queued"))
+    device = SimulatedDevice(**costs)
+    cost = launch_cost(device.forward, device)
+    assert cost.queued_ms is None  # so that right numbers by event and wall are not HOST_BOUND
+    assert "stream of its own" in cost.why_not_queued
+    assert measure(device.forward, device, timing("wall")).latency_ms[-1] == pytest.approx(10)
+
+
+def test_a_pass_that_is_launched_for_much_longer_than_it_works_is_still_queued():
+    device = SimulatedDevice(enqueue_ms=8, kernel_ms=0.5, launches=10)
+    assert measure(device.forward, device, timing("queued")).latency_ms[-1] == pytest.approx(0.5)
 
 
 def test_a_stream_that_the_events_do_not_see_is_told_as_hidden_work():

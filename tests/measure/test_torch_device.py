@@ -66,6 +66,7 @@ class FakeCapture:
 
     def __init__(self, monkeypatch, ends: Exception | None = None) -> None:
         stream = SimpleNamespace(wait_stream=lambda other: None)
+        self.streams = []
 
         @contextlib.contextmanager
         def graph(_graph):
@@ -81,6 +82,8 @@ class FakeCapture:
             "stream": lambda stream: contextlib.nullcontext(),
             "CUDAGraph": lambda: SimpleNamespace(replay=lambda: None),
             "graph": graph,
+            "synchronize": lambda: None,
+            "set_stream": self.streams.append,
         }.items():
             monkeypatch.setattr(torch.cuda, name, value)
 
@@ -110,6 +113,32 @@ def test_a_network_that_can_not_be_captured_is_advised_to_use_events(monkeypatch
     reason = r"\(operation not permitted\).*copy to the host.*use timing\.method=event"
     with pytest.raises(MeasureError, match=reason):
         TorchDevice(CUDA).capture(after(3, RuntimeError("operation not permitted\nwhen capturing")))
+
+
+def test_a_failed_capture_leaves_the_stream_that_was_current(monkeypatch):
+    capture = FakeCapture(monkeypatch)
+    with pytest.raises(MeasureError):
+        TorchDevice(CUDA).capture(after(3, RuntimeError("operation not permitted")))
+    assert capture.streams == [torch.cuda.current_stream()]
+
+
+@pytest.mark.parametrize(("code", "about_capturing"), [(900, True), (907, True), (214, False)])
+def test_a_broken_gpu_is_not_taken_for_a_network_that_can_not_be_captured(
+    monkeypatch, code, about_capturing
+):
+    FakeCapture(monkeypatch)
+    error = torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered")
+    error.error_code = code
+    with pytest.raises(MeasureError if about_capturing else torch.AcceleratorError):
+        TorchDevice(CUDA).capture(after(3, error))
+
+
+def test_a_gpu_that_is_broken_before_the_capture_says_so_itself(monkeypatch):
+    FakeCapture(monkeypatch)
+    broken = RuntimeError("CUDA error: an illegal memory access was encountered")
+    monkeypatch.setattr(torch.cuda, "synchronize", after(0, broken))
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        TorchDevice(CUDA).capture(lambda: None)
 
 
 def test_a_spin_needs_no_device_of_another_kind():

@@ -238,6 +238,13 @@ def test_a_limit_that_held_for_a_moment_is_no_finding():
     assert judged(on_gpu(), gpu={"violation_ns": {"thermal": 9, "power": 9}}) == []
 
 
+def test_counters_that_a_gpu_does_not_have_are_unknown_and_not_clean():
+    counters = dict.fromkeys(("power", "thermal", "sync_boost", "board_limit", "reliability"))
+    found = judged(on_gpu(), gpu={"violation_ns": counters})
+    assert "does not count violations" in told(only(found, "NOT_CHECKED", "note"))
+    assert verdict_of(found) == "valid"  # reasons and clocks were polled all the same
+
+
 @pytest.mark.parametrize("clocks", [[1400, 1400], [705, 705, 705]])
 def test_locked_clocks_are_what_our_own_advice_asks_for(clocks):
     found = judged(on_gpu(), gpu={"sm_clock_mhz": clocks, "sm_clock_mhz_between": [210, 345]})
@@ -256,6 +263,16 @@ def test_what_was_not_looked_at_after_the_timing_is_not_clean():
         )
         found = flags(make_trial(), outcome, summarize(CLEAN, 1))
         assert "worker died" in told(only(found, "NOT_CHECKED", "suspect"))
+
+
+@pytest.mark.parametrize("name", ["contention.gpu.load", "effective.finite"])
+def test_a_device_that_fails_after_the_last_sample_leaves_no_clean_number(name):
+    ecc = "AcceleratorError: CUDA error: uncorrectable ECC error encountered"
+    outcome = Outcome("completed", (10.0, 10.0), CLEAN, figures={}, why_null={name: ecc})
+    found = flags(make_trial(), outcome, summarize(CLEAN, 1))
+    failed = [flag for flag in found if "uncorrectable ECC error" in flag.found]
+    only(failed, "NOT_CHECKED", "suspect")
+    assert verdict_of(found) == "suspect"
 
 
 @pytest.mark.parametrize("method", ["event", "queued", "graph"])

@@ -24,11 +24,25 @@ def test_the_clocks_are_read_under_the_load_that_was_timed_for_long_enough(monke
         time.sleep(0.002)
 
     began = time.perf_counter()
-    execution._load(watch, work, TorchDevice(torch.device("cpu")), pass_ms=2.0)
+    execution._load(watch, work, TorchDevice(torch.device("cpu")))
     assert time.perf_counter() - began >= 0.5
     assert calls[-1] - calls[0] >= 0.4
     assert len(watch.report()["sm_clock_mhz"]) >= 3
     assert watch.report()["sm_clock_mhz_between"] is None
+
+
+def test_a_chunk_of_the_load_is_as_long_as_passes_really_take(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    clock = TorchDevice(torch.device("cpu"))
+    passes, waited = [], []
+
+    def synchronize() -> None:  # what no sample saw: each pass keeps the device for 50 ms
+        waited.append(len(passes) - sum(waited))
+        time.sleep(0.05 * waited[-1])
+
+    monkeypatch.setattr(clock, "synchronize", synchronize)
+    execution._load(GpuWatch("1234"), lambda: passes.append(1), clock)
+    assert set(waited) == {1}
 
 
 def test_a_load_that_fails_ends_its_looks(monkeypatch):
@@ -39,7 +53,7 @@ def test_a_load_that_fails_ends_its_looks(monkeypatch):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     clock = TorchDevice(torch.device("cpu"))
-    findings.get("load", lambda: execution._load(watch, fails, clock, 1.0))
+    findings.get("load", lambda: execution._load(watch, fails, clock))
     assert "illegal memory access" in findings.why_null["load"]
     looks = len(watch.report()["sm_clock_mhz"] or [])
     time.sleep(0.2)
