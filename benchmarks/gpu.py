@@ -4,7 +4,7 @@
 
 Writes the article's table and then each figure, as it comes, with what it must be; an oracle
 that fails does not keep the others from running. Exits with 1 when a figure is not met.
-tests/test_gpu.py runs the same oracles as tests.
+tests/test_on_a_gpu.py runs the same oracles as tests.
 """
 
 from __future__ import annotations

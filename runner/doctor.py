@@ -96,7 +96,7 @@ def _interference() -> Check:
         found = f"there is one {'GPU' if devices.cuda else 'CPU'} only: nothing runs beside it"
         return Check("parallel", "ok", found)
     try:
-        found_ = measure(count, kind, devices.identity, partial(print, file=sys.stderr))
+        found_ = measure(count, kind, devices, partial(print, file=sys.stderr))
     except NotTimed as error:
         return Check("parallel", "problem", f"the reference can't be timed: {error}", "look above")
     ratio, ci = found_.ratio.value, found_.ratio.ci

@@ -69,7 +69,7 @@ def test_the_gpu_is_named_in_the_record_and_was_looked_at():
     assert len(report["sm_clock_mhz"]) >= 3
     assert max(report["sm_clock_mhz"]) >= max(report["sm_clock_mhz_between"]) * 0.9
     assert report["power_w"] > 0
-    assert outcome.why_null == {}
+    assert outcome.why_null.keys() <= {"figures.gflop"}  # an addition has none that torch counts
 
 
 def test_launch_costs_are_looked_at_after_every_method():
@@ -137,7 +137,8 @@ def test_a_network_that_does_not_fit_is_out_of_memory(tmp_path, name, method):
 
 def test_a_network_that_sets_its_own_precision_keeps_its_record(tmp_path):
     outcome = run_custom(tmp_path, "Mixes")
-    assert (outcome.status, outcome.why_null) == ("completed", {}), outcome.error
+    assert outcome.status == "completed", outcome.error
+    assert outcome.why_null.keys() <= {"figures.gflop"}
     assert (outcome.effective["tf32_matmul"], outcome.effective["tf32_cudnn"]) == (True, False)
 
 

@@ -10,7 +10,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,46 @@ def affinity() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def whole_cores(cpus: Sequence[int], sys: Path = SYS) -> list[tuple[int, ...]]:
+    """CPUs by the core that they are hyper-threads of; each its own core where that is unknown."""
+    cores: dict[str, list[int]] = {}
+    for number in cpus:
+        path = sys / f"devices/system/cpu/cpu{number}/topology/thread_siblings_list"
+        try:
+            siblings = path.read_text().strip()
+        except OSError:
+            siblings = str(number)
+        cores.setdefault(siblings, []).append(number)
+    return [tuple(core) for core in cores.values()]
+
+
+def shared_out(
+    cores: Sequence[tuple[int, ...]], near: Sequence[set[int] | None]
+) -> list[tuple[int, ...]]:
+    """CPUs for each of several places, whole cores that no other has while there are enough.
+
+    `near` are the CPUs beside each place (None: any). Places beside the same CPUs share these
+    evenly; cores that are beside none are shared by all.
+    """
+    everywhere = {cpu for core in cores for cpu in core}
+    sides = [frozenset(everywhere if cpus is None else cpus & everywhere) for cpus in near]
+    shares: list[list[int]] = [[] for _ in near]
+    for side in dict.fromkeys(sides):
+        beside = [core for core in cores if side.issuperset(core)]
+        own = [share for share, other in zip(shares, sides, strict=True) if other == side]
+        _deal(beside, own, max(1, len(beside) // len(own)))
+    rest = [core for core in cores if not any(side.issuperset(core) for side in sides)]
+    _deal(rest, shares, len(rest) // len(shares))
+    return [tuple(share) for share in shares]
+
+
+def _deal(cores: Sequence[tuple[int, ...]], shares: Sequence[list[int]], each: int) -> None:
+    """Give each share so many cores, in runs, from the first again where there are too few."""
+    for number, share in enumerate(shares):
+        first = number * each % max(1, len(cores))
+        share += [cpu for core in cores[first : first + each] for cpu in core]
 
 
 def usable_cpus(proc: Path = PROC, sys: Path = SYS) -> int:

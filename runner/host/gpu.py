@@ -5,6 +5,7 @@ A reading that is missing is null, with the reason in `unknown`, and never taken
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any
 # policies of nvmlDeviceGetViolationStatus, from nvml.h
 VIOLATIONS = {"power": 0, "thermal": 1, "sync_boost": 2, "board_limit": 3, "reliability": 5}
 SM_CLOCK, GPU_TEMPERATURE = 1, 0  # NVML_CLOCK_SM, NVML_TEMPERATURE_GPU
+MASK_BITS = 64  # CPUs in a word of nvmlDeviceGetCpuAffinity: an unsigned long
 LOOK_EVERY_S = 0.05  # under load
 NOT_SEEN = "this process is not in NVML's list, so others may be missing too, as in a container"
 
@@ -82,6 +84,21 @@ def identity(uuid: str | None) -> dict[str, str | None]:
         if value is None
     }
     return facts | reasons
+
+
+def near_cpus(uuid: str | None) -> set[int] | None:
+    """The CPUs on a GPU's own NUMA node; None where NVML does not tell."""
+    nvml = Nvml()
+    try:
+        found = nvml.device(uuid)
+        words = math.ceil((os.cpu_count() or 1) / MASK_BITS)
+        masks = found and nvml.call("cpus", "nvmlDeviceGetCpuAffinity", found[1], words)
+    finally:
+        nvml.close()
+    if masks is None:
+        return None
+    bits = range(len(masks) * MASK_BITS)
+    return {bit for bit in bits if int(masks[bit // MASK_BITS]) >> bit % MASK_BITS & 1} or None
 
 
 def torch_uuid(properties: Any) -> str | None:

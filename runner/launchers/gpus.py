@@ -16,7 +16,9 @@ from typing import Any
 import psutil
 
 from runner.contract import ExitCode, Problem, Status, UsageError
+from runner.host.cpu import affinity, shared_out, whole_cores
 from runner.host.devices import Devices
+from runner.host.gpu import near_cpus
 from runner.launchers.job import Job, Lost, Result, run_point, with_cut_ones
 from runner.launchers.launcher import Launcher
 from runner.records.record import Record
@@ -28,10 +30,11 @@ class GpuPool(Launcher):
 
     def __init__(self, gpus: int | None = None) -> None:
         self._asked, self._count = gpus, 0
+        self._uuids: Sequence[str | None] = ()
 
     def check(self, devices: Devices) -> None:
         """See Launcher."""
-        self._count = count_of(self._asked, devices.cuda)
+        self._count, self._uuids = count_of(self._asked, devices.cuda), devices.uuids
 
     def claims(self, trials: Sequence[Trial], devices: Devices) -> set[str]:
         """All of its GPUs, whichever a trial gets."""
@@ -49,7 +52,7 @@ class GpuPool(Launcher):
         left = list(jobs)
         for again in (True, False):
             killed = []
-            for job, result in _in_pool(left, self._count):
+            for job, result in _in_pool(left, pool_of(self._count, self._uuids)):
                 if result is not None:
                     yield job.trial, result
                 elif again:
@@ -69,11 +72,14 @@ class Place:
     cores: tuple[int, ...]
 
 
-def pool_of(count: int) -> ProcessPoolExecutor:
-    """A process for each of `count` GPUs, bound to it and to its share of the CPU cores."""
+def pool_of(count: int, uuids: Sequence[str | None] = ()) -> ProcessPoolExecutor:
+    """A process for each of `count` GPUs, bound to it and to its share of the CPU cores.
+
+    By their `uuids` NVML names the cores beside each.
+    """
     context = get_context("spawn")
     places = context.Queue()
-    for place in _places(count):
+    for place in _places(count, uuids):
         places.put(place)
     return ProcessPoolExecutor(
         count, mp_context=context, initializer=take_place, initargs=(places,)
@@ -95,9 +101,11 @@ def count_of(asked: int | None, seen: int) -> int:
     return asked or seen
 
 
-def _in_pool(jobs: Sequence[Job], count: int) -> Iterator[tuple[Job, Record | Lost | None]]:
+def _in_pool(
+    jobs: Sequence[Job], pool: ProcessPoolExecutor
+) -> Iterator[tuple[Job, Record | Lost | None]]:
     """The result of each job as it ends; None where a process of the pool was killed."""
-    with pool_of(count) as pool:
+    with pool:
         try:
             running = {pool.submit(run_in_place, job): job for job in jobs}
             for one in as_completed(running):
@@ -114,16 +122,15 @@ def _in_pool(jobs: Sequence[Job], count: int) -> Iterator[tuple[Job, Record | Lo
             raise
 
 
-def _places(count: int) -> Iterator[Place]:
-    """A place for each GPU: which, and the CPU cores beside it."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    bound = hasattr(os, "sched_setaffinity")  # not so on macOS
-    cores = sorted(os.sched_getaffinity(0)) if bound else []
-    share = max(1, len(cores) // count)
-    for number in range(count):
-        known = visible[number] if number < len(visible) and visible[number] else str(number)
-        first = number * share % max(1, len(cores))
-        yield Place(known, tuple(cores[first : first + share]))
+def _places(count: int, uuids: Sequence[str | None]) -> Iterator[Place]:
+    """A place for each GPU: which, and whole CPU cores, those beside it where that is known."""
+    visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    names = [visible[n] if n < len(visible) and visible[n] else str(n) for n in range(count)]
+    shares: Sequence[tuple[int, ...]] = [()] * count
+    if hasattr(os, "sched_setaffinity"):  # not so on macOS
+        near = [near_cpus(uuids[n]) if n < len(uuids) else None for n in range(count)]
+        shares = shared_out(whole_cores(affinity()), near)
+    yield from map(Place, names, shares)
 
 
 def take_place(places: Any) -> None:

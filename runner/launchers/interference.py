@@ -58,18 +58,18 @@ def devices_here() -> Devices:
 def measure(
     count: int,
     device: str,
-    identity: Callable[[str], str],
+    devices: Devices,
     tell: Callable[[str], object],
     rounds: int = ROUNDS,
 ) -> Interference:
     """Time the reference on one of `count` places alone, then on all at once, in turns.
 
-    The devices are held meanwhile by their `identity`; `tell` hears for whom this waits.
+    The `devices` are held meanwhile; `tell` hears for whom this waits.
     Raises NotTimed.
     """
     alone, together = list[float](), list[float]()
-    names = {identity(f"{device}:{number}") for number in range(count)}
-    with held(names, "runner.doctor", "wait", tell), pool_of(count) as pool:
+    names = {devices.identity(f"{device}:{number}") for number in range(count)}
+    with held(names, "runner.doctor", "wait", tell), pool_of(count, devices.uuids) as pool:
         _times(pool, count, device)  # every process has loaded torch now
         for _ in range(rounds):
             alone += _times(pool, 1, device)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from runner.host import cpu
-from runner.host.cpu import CpuWatch, cgroup_cpus, usable_cpus
+from runner.host.cpu import CpuWatch, cgroup_cpus, shared_out, usable_cpus, whole_cores
 
 
 def write(path, text):
@@ -168,3 +168,23 @@ def test_spinning_neighbours_are_seen_on_this_machine():
             neighbour.kill()
             neighbour.wait()
     assert watch.report()["run_queue_wait_share"] > 0.05
+
+
+def test_hyper_threads_of_a_core_stay_together(tmp_path):
+    for number in range(8):  # as Linux counts them: the second threads behind all first ones
+        folder = tmp_path / f"devices/system/cpu/cpu{number}/topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(f"{number % 4},{number % 4 + 4}\n")
+    cores = whole_cores(range(8), tmp_path)
+    assert cores == [(0, 4), (1, 5), (2, 6), (3, 7)]
+    assert shared_out(cores, [None, None]) == [(0, 4, 1, 5), (2, 6, 3, 7)]
+    assert whole_cores([1, 5, 2], tmp_path) == [(1, 5), (2,)]  # what the affinity leaves
+    assert whole_cores([0, 1], tmp_path / "nowhere") == [(0,), (1,)]
+
+
+def test_a_place_gets_the_cores_beside_it_and_the_rest_is_shared():
+    cores = [(number,) for number in range(8)]
+    near, far = {0, 1, 2}, {3, 4, 5}
+    assert shared_out(cores, [far, near, near]) == [(3, 4, 5), (0,), (1,)]
+    assert shared_out(cores, [near, far]) == [(0, 1, 2, 6), (3, 4, 5, 7)]
+    assert shared_out(cores[:1], [None, None]) == [(0,), (0,)]  # too few for all

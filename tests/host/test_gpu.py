@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from fakes.nvml import FakeNvml, NVMLError, NVMLLibraryMismatchError
 
-from runner.host.gpu import GpuWatch, identity
+from runner.host.gpu import GpuWatch, identity, near_cpus
 
 
 @pytest.fixture
@@ -144,3 +144,11 @@ def test_an_instance_that_torch_does_not_name_has_unknown_neighbours(nvml):
     assert report["mig"] is True
     assert report["foreign_pids"] is None
     assert "MIG" in report["unknown"]["foreign_pids"]
+
+
+def test_the_cpus_beside_a_gpu_are_those_of_nvmls_mask(nvml, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 96)
+    nvml.readings["nvmlDeviceGetCpuAffinity"] = [0b1011, 1 << 3]
+    assert near_cpus("1234") == {0, 1, 3, 67}
+    nvml.readings["nvmlDeviceGetCpuAffinity"] = NVMLError("Not Supported")
+    assert near_cpus("1234") is near_cpus("9999") is near_cpus(None) is None
