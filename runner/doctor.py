@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -133,7 +134,12 @@ def checks_of(output_dir: Path, uri: str | None) -> Iterator[Check]:
     )
     yield _devices()
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        yield from _gpu(index)
+        try:
+            yield from _gpu(index)
+        except Exception as error:  # its memory is taken, a launch fails: the other checks go on
+            first_line = redact(str(error)).partition("\n")[0]
+            found = f"it can't be used now ({type(error).__name__}: {first_line})"
+            yield Check(f"cuda:{index}", "problem", found, "nvidia-smi shows who uses it")
     yield _threads()
     yield from _probe()
     yield _store(output_dir, uri)
@@ -258,8 +264,7 @@ def _gpu(index: int) -> Iterator[Check]:
     device = torch.device("cuda", index)
     properties = torch.cuda.get_device_properties(device)
     name = f"cuda:{index}"
-    watch = GpuWatch(torch_uuid(properties))
-    with torch.cuda.device(device):
+    with closing(GpuWatch(torch_uuid(properties))) as watch, torch.cuda.device(device):
         square = torch.randn(4096, 4096, device=device)
         watch.look()
         until = time.perf_counter() + GPU_PROBE_SECONDS
@@ -269,8 +274,7 @@ def _gpu(index: int) -> Iterator[Check]:
                     square @ square
                 torch.cuda.synchronize()
         watch.look()
-    report = watch.report()
-    watch.close()
+        report = watch.report()
     clocks = report["sm_clock_mhz"]
     speed = f", {max(clocks)} of {report['max_sm_clock_mhz']} MHz" if clocks else ""
     yield Check(name, "ok", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB{speed}")

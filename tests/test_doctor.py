@@ -7,6 +7,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
+import torch
 from fakes.program import run_doctor
 
 from runner import doctor
@@ -94,6 +95,31 @@ def test_contention_is_a_problem_and_its_remedy_stands_apart(monkeypatch):
     assert found.level == "problem"
     assert found.found.startswith("CPU_CONTENDED: 30.0% of the threads' time")
     assert found.remedy.startswith("stop what else runs")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 64 MiB.\nGPU 0 has"),
+     torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered")],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_a_gpu_that_can_not_be_used_is_a_problem_and_the_other_checks_go_on(
+    monkeypatch, tmp_path, error
+):
+    def broken(index):
+        yield Check(f"cuda:{index}", "ok", "an H100")
+        raise error
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(doctor, "_gpu", broken)
+    monkeypatch.setattr(doctor, "PROBE_SECONDS", 0.01)
+    checks = list(doctor.checks_of(tmp_path, None))
+    bad = [check for check in checks if check.level == "problem" and check.name[:4] == "cuda"]
+    assert [check.name for check in bad] == ["cuda:0", "cuda:1"]
+    assert type(error).__name__ in bad[0].found
+    assert "GPU 0 has" not in bad[0].found
+    assert checks[-1].name == "MLflow"
 
 
 def test_problems_make_the_exit_code(monkeypatch, capsys):

@@ -176,6 +176,13 @@ def _named(names: list[str], inputs: tuple[Any, ...]) -> Iterator[tuple[str, tor
         yield from zip(names, tensors_of(inputs), strict=True)
 
 
+def tensor_of(value: Any) -> torch.Tensor:
+    """A copy of an OrtValue, by DLPack: NumPy has no bf16."""
+    if hasattr(value, "__dlpack__"):
+        return torch.from_dlpack(value).clone()  # type: ignore[attr-defined]
+    return torch.from_numpy(value.numpy())  # onnxruntime before it was there
+
+
 def _on_gpu(session: Any, device: torch.device) -> Callable[..., object]:
     """Inputs and outputs stay on the GPU; a run returns when its work is done."""
     names = [one.name for one in session.get_inputs()]
@@ -196,7 +203,7 @@ def _on_gpu(session: Any, device: torch.device) -> Callable[..., object]:
             binding.bind_output(name, "cuda", index)
         session.run_with_iobinding(binding)
         for name, value in zip(results, binding.get_outputs(), strict=True):
-            kept[name] = torch.from_numpy(value.numpy()).to(device)
+            kept[name] = tensor_of(value).to(device)
         binding.clear_binding_outputs()
         for name, tensor in kept.items():
             binding.bind_output(name, *place(tensor))

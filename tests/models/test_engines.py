@@ -11,6 +11,7 @@ import pytest
 import torch
 from fakes.program import ROOT
 from fakes.trials import make_trial
+from onnxruntime import OrtValue
 
 from runner.models import onnxruntime, openvino, sources
 from runner.trial.description import Engine, Model
@@ -204,3 +205,12 @@ def test_on_a_gpu_inputs_and_outputs_stay_there():
     (again,) = call(image)
     assert again is output
     assert session.binding.ran == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int64])
+def test_what_onnxruntime_gives_becomes_a_tensor_of_its_own(dtype):
+    given = torch.arange(6).reshape(2, 3).to(dtype)
+    found = onnxruntime.tensor_of(OrtValue.from_dlpack(given))
+    assert torch.equal(found, given)
+    given.zero_()
+    assert found.count_nonzero() == 5
