@@ -55,6 +55,9 @@ def parsed(words: Sequence[str]) -> Words:
     if given.resolve and not (given.cfg or given.help):
         raise UsageError(Problem("--resolve", "--resolve is given alone", "it goes with --cfg"))
     own = [Path(given.config_dir).absolute()] if given.config_dir else []
+    if own and not own[0].is_dir():
+        found = f"--config-dir is {given.config_dir}, which is no folder"
+        raise UsageError(Problem("--config-dir", found, "give one with configuration files"))
     # unless a file or a flag brings others, whose names are not known here
     other_config = given.config_path or given.config_name or (own and (own[0] / CONFIG).exists())
     all_files = not other_config and not any("hydra.searchpath" in w for w in given.overrides)

@@ -242,6 +242,7 @@ def test_a_sweep_file_with_a_list_is_told_what_is_expected(program, tmp_path):
         (["--cfg", "job", "--info"], "--cfg and --info are given together"),
         (["hydra/launcher=here,gpus"], "hydra/launcher is swept over"),
         (["--help", "model=nope", "timing.warmup=1,2"], "model=nope does not exist"),
+        (["--config-dir", "nowhere", "--help"], "--config-dir is nowhere, which is no folder"),
         (["--nope"], "runner: error: unrecognized arguments: --nope"),
     ],
 )
