@@ -42,6 +42,18 @@ class Job:
         """The file of its record."""
         return self.sweep_dir / self.planned.folder / RECORD
 
+    def record(self, outcome: Outcome, host: dict[str, Any], started_at: str) -> Record:
+        """What is known of the trial once it has ended, before it is judged; without secrets."""
+        return raw_record(
+            outcome,
+            trial=redacted_trial(self.trial),
+            planned=self.planned,
+            sweep_id=self.sweep_dir.name,
+            host=host | {"command": list(self.command)},
+            started_at=started_at,
+            order_seed=self.order_seed,
+        )
+
 
 @dataclass(frozen=True)
 class Lost:
@@ -64,13 +76,8 @@ def run_point(job: Job, listener: Listener | None = None) -> Record:
     listener, path, started_at = listener or Listener(), job.record_path, utc_now()
     path.parent.mkdir(parents=True, exist_ok=True)
     set_aside(path)
-    # of the machine that it runs on
-    host = host_environment(job.source_dir) | {"command": list(job.command)}
-    shown = redacted_trial(job.trial)
-    described = partial(
-        raw_record, trial=shown, planned=job.planned, sweep_id=job.sweep_dir.name,
-        host=host, started_at=started_at, order_seed=job.order_seed,
-    )  # fmt: skip
+    host = host_environment(job.source_dir)  # of the machine that it runs on
+    described = partial(job.record, host=host, started_at=started_at)
     saved = Listener(listener.phase, lambda outcome: save(described(outcome), path))
     outcome = process.run(job.trial, job.isolation, path.with_name(LOG), saved)
     record = judged(described(outcome))
@@ -91,11 +98,7 @@ def recovered(job: Job, lost: Lost) -> Record:
         record = load(path)
     except UnreadableRecord:
         error = {"type": "WorkerDied", "message": lost.why, "trace": ""}
-        record = raw_record(
-            Outcome(lost.status, error=error), trial=redacted_trial(job.trial),
-            planned=job.planned, sweep_id=job.sweep_dir.name,
-            host={"command": list(job.command)}, started_at=now, order_seed=job.order_seed,
-        )  # fmt: skip
+        record = job.record(Outcome(lost.status, error=error), {}, now)
     record = judged(record)
     save(record, path)
     return record

@@ -52,16 +52,9 @@ class Plan:
 
     def jobs(self, command: Sequence[str]) -> list[Job]:
         """What the launcher runs, for each trial."""
+        where, isolation = (self.settings.sweep_dir, self.source_dir), self.settings.isolation
         return [
-            Job(
-                trial,
-                planned,
-                self.settings.sweep_dir,
-                self.source_dir,
-                tuple(command),
-                self.order_seed,
-                self.settings.isolation,
-            )
+            Job(trial, planned, *where, tuple(command), self.order_seed, isolation)
             for trial, planned in zip(self.trials, self.planned, strict=True)
         ]
 
