@@ -3,7 +3,7 @@
 Each error has the exit code of a command that it ends:
 
     RunnerError                  1
-      UsageError                 2  what was asked for can't be done: every problem, once
+      UsageError                 2  the command can't be carried out: every problem, once
       NothingThere               2  no such record, sweep or night
       Unmatched                  2  two results have nothing to be compared by
       Undecided                  2  the file of decisions can't be read or written
@@ -16,7 +16,7 @@ Each error has the exit code of a command that it ends:
       NotTimed                   1  the reference of --interference could not be timed
       LauncherFailed             1  a launcher of the user's own raised an error
 
-Those that end a trial or lose MLflow are caught where the sweep goes on without it.
+Errors that end one trial, or lose MLflow, are caught by the sweep, which continues.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a launcher is, and how the one that `hydra/launcher` names is made."""
+"""The launcher protocol, and the launcher that `hydra/launcher` names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = "hydra/launcher"
 
 
 class Observer(Protocol):
-    """Whoever shows what a trial in this process is doing."""
+    """Shows what a trial in this process is doing."""
 
     def begins(self, title: str, timing: Timing) -> None:
         """A trial begins."""
@@ -29,35 +29,32 @@ class Observer(Protocol):
 
 
 class Launcher(Protocol):
-    """Where trials run, made from the keys of conf/hydra/launcher/NAME.yaml.
+    """Runs trials somewhere; created from the keys of conf/hydra/launcher/NAME.yaml.
 
-    A launcher derives from this and writes `run`; what else is here suits one that runs trials on
-    this machine, in other processes. It knows nothing of MLflow, progress and the manifest.
+    A subclass must define `run`; the other defaults fit a launcher that uses other processes of
+    this machine. A launcher knows nothing of MLflow, progress and the manifest.
     """
 
     @property
     def devices(self) -> Devices | None:
-        """What trials find where they run; None: what this machine has."""
+        """The devices available where trials run; None: those of this machine."""
         return None
 
     def check(self, devices: Devices) -> None:
-        """Raises UsageError where it can't run, before anything is written; may do nothing."""
+        """Raise UsageError if it can't run here, before anything is written."""
 
     def claims(self, trials: Sequence[Trial], devices: Devices) -> set[str]:
-        """The devices of this machine that no other sweep may use while these trials run.
-
-        Named by `devices.identity`.
-        """
+        """The devices of this machine, by `devices.identity`, that these trials will occupy."""
         kinds = {trial.device for trial in trials if trial.device_kind != "simulated"}
         return {devices.identity(device) for device in kinds}
 
     def observed_by(self, observer: Observer) -> None:
-        """Show what trials in this process do; those elsewhere are heard of when they end."""
+        """Report phases to `observer`, if trials run in this process."""
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
-        """Run every job by `runner.launchers.job.run_point`, in whatever process.
+        """Run each job with `runner.launchers.job.run_point`, in any process.
 
-        Gives the trial of each with its record, or Lost, as soon as it has ended.
+        Yields its trial with the record, or Lost, as soon as it ends.
         """
 
 

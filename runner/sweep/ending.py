@@ -1,4 +1,4 @@
-"""What is said at the end of a sweep: pages, MLflow's summary, the table, answers and advice."""
+"""The end of a sweep: its pages, MLflow's summary, the table, answers and advice."""
 
 from __future__ import annotations
 

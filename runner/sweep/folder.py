@@ -1,4 +1,4 @@
-"""The folder of a sweep: held by one process, with its manifest and what earlier starts left."""
+"""The folder of a sweep: its lock, its manifest, and the records of earlier starts."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SWEEP_LOG = "sweep.log"  # what was shown
 
 @dataclass(frozen=True)
 class Start:
-    """What a start of a sweep begins with: its manifest, and by folder the records that count.
+    """The state in which a sweep starts: its manifest, and the valid records by folder.
 
-    `resumed` says that an earlier start has planned or run something already.
+    `resumed`: an earlier start has already planned or run something.
     """
 
     manifest: Manifest

@@ -1,4 +1,4 @@
-"""Who hears of the trials of a sweep: the progress line, and MLflow."""
+"""The listeners of a sweep: the progress line and MLflow."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ MOST_COSTED = 200  # trials whose cost a dry run tells: a fraction of a second e
 class Plan:
     """What is going to be run: the trials in their order, and what each is called.
 
-    `title` names the sweep by what it varies. `order_seed` has decided the order of the trials, if
-    they come in rounds, `source_dir` is where the command was typed. `devices` are those that
-    trials find where they run. `budget_note` says what of the grid a budget holds.
+    `title` names the sweep by what it varies, `order_seed` shuffled each round (None: no rounds),
+    `source_dir` is where the command was typed, `devices` are available where the trials run, and
+    `budget_note` says which part of the grid fits the budget.
     """
 
     settings: Settings
@@ -152,7 +152,7 @@ def make_plan(grid: Grid, source_dir: Path) -> Plan:
 
 
 def _planned(trial: Trial, shown: Trial, names: Sequence[str]) -> Planned:
-    """What a trial is called, by its key and by what is `shown` of it."""
+    """The trial's folder and key, and its titles from the redacted trial `shown`."""
     title = full_title(shown, names)
     of_all = full_title(replace(shown, repeat=0), names) if trial.repeat else title
     folder, key, repeat, device = trial.folder, trial.key, trial.repeat, trial.device

@@ -1,4 +1,4 @@
-"""One start of a sweep: what is left of its plan is run, heard of and summed up."""
+"""One start of a sweep: runs the rest of its plan, passes results on and sums them up."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Session:
         return code
 
     def _hear(self, jobs: dict[str, Job], heard: Listeners) -> None:
-        """Have the jobs run, and the listeners hear of each result as it comes."""
+        """Run the jobs, and pass each result to the listeners as it comes."""
         launcher, left = self._plan.launcher, dict(jobs)
         launcher.observed_by(self)
         results = launcher.run(list(jobs.values())) if jobs else iter(())
@@ -74,13 +74,15 @@ class Session:
                 for trial, result in results:
                     job = left.pop(trial.folder, None)
                     if job is None:
-                        told = f"warning: the launcher handed back {trial.title} uncalled for"
+                        told = f"warning: the launcher returned an unexpected result: {trial.title}"
                         self._lines.tell(told)
                         continue
                     heard.ended(_record(job, result))
                     self._stop_if_interrupted()
                 if left:
-                    self._lines.tell(f"warning: the launcher never handed back {len(left)} trials")
+                    self._lines.tell(
+                        f"warning: the launcher returned no result for {len(left)} trials"
+                    )
             except KeyboardInterrupt:
                 for trial, result in _cut_short(results):
                     if job := left.pop(trial.folder, None):
@@ -100,7 +102,7 @@ class Session:
         self._progress.phase(name, expected_s)
 
     def _stop_if_interrupted(self) -> None:
-        """Stop where Ctrl-C was pressed while a library swallowed it."""
+        """Stop if Ctrl-C was pressed while a library suppressed it."""
         if self._interrupt.seen:
             raise KeyboardInterrupt
 
@@ -110,7 +112,7 @@ def _record(job: Job, result: Record | Lost) -> Record:
 
 
 def _cut_short(results: Iterator[Result]) -> Iterator[Result]:
-    """What a launcher still hands back once it is told of the interrupt, if that met the loop."""
+    """What the launcher returns of the trials it was running when the interrupt came."""
     if isinstance(results, Generator):
         with suppress(KeyboardInterrupt):
             yield results.throw(KeyboardInterrupt())

@@ -80,9 +80,9 @@ class Twice(Launcher):
 @pytest.mark.parametrize(
     ("name", "code", "sentence"),
     [
-        ("Nothing", 1, "warning: the launcher never handed back 1 trials"),
+        ("Nothing", 1, "warning: the launcher returned no result for 1 trials"),
         ("Raises", 1, "runner: bad.Raises failed: ValueError: no nodes"),
-        ("Twice", 0, "handed back simulated 640px b1 w20 event uncalled for"),
+        ("Twice", 0, "returned an unexpected result: simulated 640px b1 w20 event"),
     ],
 )
 def test_a_launcher_that_misbehaves_is_reported(program, tmp_path, name, code, sentence):
