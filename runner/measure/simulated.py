@@ -68,11 +68,8 @@ class Costs:
 
     def __post_init__(self) -> None:
         for part in fields(self):
-            value, least, kind = (
-                getattr(self, part.name),
-                part.metadata["least"],
-                part.metadata["kind"],
-            )
+            value, bound = getattr(self, part.name), part.metadata
+            least, kind = bound["least"], bound["kind"]
             if not isinstance(value, kind) or not least <= (value or 0.0) < math.inf:
                 what = "a whole number" if kind is int else "a number"
                 raise ValueError(f"{part.name} is {value}; expected {what} of at least {least}")
@@ -98,16 +95,12 @@ class SimulatedDevice:
 
         Without what runs on the second stream.
         """
-        first_ms = self._costs.enqueue_ms / self._costs.launches
-        kernel_ms = self._costs.kernel_ms / self._costs.launches
+        costs = self._costs
+        first_ms, kernel_ms = costs.enqueue_ms / costs.launches, costs.kernel_ms / costs.launches
         slower_ms = max(first_ms, kernel_ms)
         # of launches between which the host does not wait
-        stretches = (
-            math.ceil(self._costs.launches / self._costs.sync_every)
-            if self._costs.sync_every
-            else 1
-        )
-        return stretches * (first_ms + kernel_ms) + slower_ms * (self._costs.launches - stretches)
+        stretches = math.ceil(costs.launches / costs.sync_every) if costs.sync_every else 1
+        return stretches * (first_ms + kernel_ms) + slower_ms * (costs.launches - stretches)
 
     def forward(self) -> None:
         """Launch the kernels of one pass."""
@@ -116,22 +109,23 @@ class SimulatedDevice:
         self._run(self._costs.enqueue_ms, self._costs.launches)
 
     def _run(self, enqueue_ms: float, launches: int) -> None:
-        work_ms = self._costs.kernel_ms * max(0.0, 1 + self._costs.drift * self.passes)
-        if self.passes < self._costs.slow_passes:
-            work_ms *= self._costs.slow_factor
-        after_ms = self._costs.throttle_after_ms
+        costs = self._costs
+        work_ms = costs.kernel_ms * max(0.0, 1 + costs.drift * self.passes)
+        if self.passes < costs.slow_passes:
+            work_ms *= costs.slow_factor
+        after_ms = costs.throttle_after_ms
         if after_ms is not None and self._worked_ms >= after_ms:
-            work_ms *= self._costs.throttle_factor
+            work_ms *= costs.throttle_factor
         work_ms += self._missing_ms
         self._missing_ms = 0.0
         self.passes += 1
         self._worked_ms += work_ms
-        self.side_idle_at_ms = max(self.host_ms, self.side_idle_at_ms) + self._costs.side_ms
+        self.side_idle_at_ms = max(self.host_ms, self.side_idle_at_ms) + costs.side_ms
         for number in range(1, launches + 1):
             self._launch(enqueue_ms / launches, work_ms / launches)
-            if self._costs.sync_every and number % self._costs.sync_every == 0:
+            if costs.sync_every and number % costs.sync_every == 0:
                 self.host_ms = max(self.host_ms, self.idle_at_ms)
-        if self._costs.side_wait:
+        if costs.side_wait:
             self.host_ms = max(self.host_ms, self.side_idle_at_ms)
 
     def _launch(self, enqueue_ms: float, work_ms: float) -> None:

@@ -32,24 +32,10 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
 
             words = typed_again(words)
         given = parsed(words)
-        # refuses what can't be read, before Hydra trips over it
-        axes = grid.axes({}, given.overrides, given.folders)
-        if given.all_files:
-            axes, unknown = grid.without_unknown_files(axes, given.folders)
-            if unknown:
-                from runner.config.diagnosis import problems_of
-
-                raise UsageError(*unknown, *(problems_of(axes, given.folders) if axes else ()))
+        axes = _axes(given)
         if given.asks_help:
-            print(help_text(given, [words[0] for words in axes.values()]))
+            print(help_text(given, [swept[0] for swept in axes.values()]))
             return ExitCode.OK
-        for key, words_of_key in axes.items():
-            if key.startswith("hydra") and len(words_of_key) > 1:
-                found = f"{key} is swept over, but holds for a whole sweep"
-                raise UsageError(Problem(key, found, "give one"))
-        if "hydra.mode=RUN" in axes.get("hydra.mode", ()):
-            found = "hydra.mode=RUN goes past the check of the trials"
-            raise UsageError(Problem("hydra.mode", found, "leave it out"))
         command = Command(redacted_command(["runner", *words]), interrupt)
         run_hydra(words, command)
     except (UsageError, HydraException, OmegaConfBaseException, YAMLError) as error:
@@ -60,6 +46,25 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
         print(f"runner: {redact(str(error))}", file=sys.stderr)
         return ExitCode.FAILED
     return command.exit_code
+
+
+def _axes(given: Words) -> grid.Axes:
+    """The axes of a command line. Raises UsageError for what needs no Hydra to be refused."""
+    axes = grid.axes({}, given.overrides, given.folders)
+    if given.all_files:
+        axes, unknown = grid.without_unknown_files(axes, given.folders)
+        if unknown:
+            from runner.config.diagnosis import problems_of
+
+            raise UsageError(*unknown, *(problems_of(axes, given.folders) if axes else ()))
+    for key, words in axes.items():
+        if key.startswith("hydra") and len(words) > 1:
+            found = f"{key} is swept over, but holds for a whole sweep"
+            raise UsageError(Problem(key, found, "give one"))
+    if "hydra.mode=RUN" in axes.get("hydra.mode", ()):
+        found = "hydra.mode=RUN goes past the check of the trials"
+        raise UsageError(Problem("hydra.mode", found, "leave it out"))
+    return axes
 
 
 def _version() -> int:

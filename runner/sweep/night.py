@@ -142,7 +142,7 @@ def _from_mlflow(
             if found is None and sweep_id in names:
                 found = tracked.load_night(store, sweep_id)
     except TrackingUnavailable as reason:
-        missing.append(f"there is no history: it can't be had from MLflow ({reason})")
+        missing.append(f"no history: MLflow is unavailable ({reason})")
     if found is None:
         raise NothingThere(f"there is no night {sweep_id}, here or in MLflow: {why}")
     return found, before, missing

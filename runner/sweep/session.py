@@ -18,7 +18,7 @@ from runner.sweep.interrupt import Interrupt
 from runner.sweep.listeners import Listeners
 from runner.sweep.plan import Plan
 from runner.terminal.lines import Lines
-from runner.trial.description import Timing
+from runner.trial.description import Timing, Trial
 
 
 class Session:
@@ -72,25 +72,25 @@ class Session:
             gc.freeze()
             try:
                 for trial, result in results:
-                    job = left.pop(trial.folder, None)
-                    if job is None:
-                        told = f"warning: the launcher returned an unexpected result: {trial.title}"
-                        self._lines.tell(told)
-                        continue
-                    heard.ended(_record(job, result))
+                    self._take(left.pop(trial.folder, None), trial, result, heard)
                     self._stop_if_interrupted()
-                if left:
-                    self._lines.tell(
-                        f"warning: the launcher returned no result for {len(left)} trials"
-                    )
             except KeyboardInterrupt:
                 for trial, result in _cut_short(results):
-                    if job := left.pop(trial.folder, None):
-                        heard.ended(_record(job, result))
+                    self._take(left.pop(trial.folder, None), trial, result, heard)
                 raise
             finally:
                 if isinstance(results, Generator):
                     results.close()
+            if left:
+                warning = f"warning: the launcher returned no result for {len(left)} trials"
+                self._lines.tell(warning)
+
+    def _take(self, job: Job | None, trial: Trial, result: Record | Lost, heard: Listeners) -> None:
+        """Pass on the result of a job; None: this start has no such job, or not any more."""
+        if job is None:
+            self._lines.tell(f"warning: the launcher returned an unexpected result: {trial.title}")
+        else:
+            heard.ended(recovered(job, result) if isinstance(result, Lost) else result)
 
     def begins(self, title: str, timing: Timing) -> None:
         """A trial begins in this process."""
@@ -105,10 +105,6 @@ class Session:
         """Stop if Ctrl-C was pressed while a library suppressed it."""
         if self._interrupt.seen:
             raise KeyboardInterrupt
-
-
-def _record(job: Job, result: Record | Lost) -> Record:
-    return recovered(job, result) if isinstance(result, Lost) else result
 
 
 def _cut_short(results: Iterator[Result]) -> Iterator[Result]:
