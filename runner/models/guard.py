@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,8 @@ def agreement(output: object, reference: object, classes: bool) -> Agreement:
         raise ModelError("there are no floating numbers in the output to compare")
     difference = sum(float((a - b).square().sum()) for a, b in pairs)
     norm = sum(float(b.square().sum()) for _, b in pairs)
+    if not math.isfinite(difference) or not math.isfinite(norm):
+        raise ModelError("the output, or that in fp32, holds NaN or infinity: no error tells more")
     if norm == 0:
         raise ModelError("the output in fp32 is zero, so that no error is relative to it")
     top1 = None

@@ -209,7 +209,9 @@ def worth(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
             judged = "faster" if ratio.value >= WORTH else judged
             sure = " (one process each: indicative)"
         else:
+            told = max(ratio.value, 1 / ratio.value) >= WORTH  # by less it is no difference
             judged = "worth it" if low >= 1 else "slower" if high < 1 else "no sure gain"
+            judged = judged if told else "no gain" if low >= 1 or high < 1 else "no sure gain"
             sure = f" ({low:.2f} to {high:.2f})"
         error = row.first.figures.get("rel_error")
         off = "" if error is None else f", its output off by {error:.0e}"

@@ -32,6 +32,10 @@ def test_classes_agree_or_not():
         ([], torch.ones(3), "none against 3"),
         (torch.ones(1), torch.zeros(1), "is zero"),
         (torch.ones(1).long(), torch.ones(1).long(), "no floating numbers"),
+        (torch.tensor([1.0, float("nan")]), torch.ones(2), "holds NaN or infinity"),
+        (torch.tensor([float("-inf")]).half(), torch.ones(1), "holds NaN or infinity"),
+        (torch.ones(1), torch.tensor([float("inf")]), "holds NaN or infinity"),
+        (torch.tensor([float("inf")]), torch.tensor([float("inf")]), "holds NaN or infinity"),
     ],
 )
 def test_what_can_not_be_compared_says_why(output, reference, why):
