@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fakecuda import build
 from fakes.networks import NETWORKS
-from fakes.program import Ran, run_in
+from fakes.program import ROOT, Ran, run_in
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,3 +37,26 @@ def program(tmp_path: Path) -> Callable[..., Ran]:
     """The real program in a folder of its own, with the user's networks.py in it."""
     (tmp_path / "networks.py").write_text(NETWORKS)
     return lambda *arguments, **variables: run_in(tmp_path, *arguments, **variables)
+
+
+@pytest.fixture
+def fake_gpus(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], dict[str, str]]:
+    """The environment in which a new process has fake GPUs that do what a script says."""
+    if why_not := build.missing():
+        pytest.skip(f"no fake GPUs can be built here: {why_not}")
+    built = build.build(request.config.cache.mkdir("fakecuda"))
+    script = tmp_path / "gpus.script"
+
+    def environment(text: str = "") -> dict[str, str]:
+        script.write_text(text)
+        return build.environment(built, script, ROOT)
+
+    return environment
+
+
+@pytest.fixture
+def on_fake_gpus(
+    program: Callable[..., Ran], fake_gpus: Callable[[str], dict[str, str]]
+) -> Callable[..., Ran]:
+    """The real program in a folder of its own, on fake GPUs that do what `script` says."""
+    return lambda *arguments, script="", **more: program(*arguments, **fake_gpus(script), **more)

@@ -159,7 +159,7 @@ def test_a_file_says_what_it_is_and_no_function_is_longer_than_a_screen(file):
 def test_tests_mirror_the_package():
     rooms = {folder.name for folder in PACKAGE.iterdir() if (folder / "__init__.py").is_file()}
     tested = {folder.name for folder in (ROOT / "tests").iterdir() if list(folder.glob("test_*"))}
-    assert rooms == tested
+    assert rooms | {"fakecuda"} == tested  # the whole program, on fake GPUs
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""The few operators whose result decides what a program does next, computed by the CPU.
+
+The memory of a fake GPU is the host's, so each of them first runs as torch has it, with all its
+kernels, and then has its result written over what those left. torch finds `register` by its entry
+point for devices from other packages, in every process that imports it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+AS_TORCH_HAS_THEM = [
+    "aten::fill_.Scalar", "aten::fill_.Tensor", "aten::isfinite",
+    "aten::all", "aten::all.dim", "aten::any", "aten::any.dim",
+    "aten::sort", "aten::sort.stable", "aten::topk",
+]  # fmt: skip
+kept: list[Any] = []  # a library's kernels go with it
+
+
+def register() -> None:
+    """Put them in the place of torch's own, for CUDA."""
+    import torch
+
+    def on_host(value: Any) -> Any:
+        """The same memory, as a tensor of the CPU."""
+        if not isinstance(value, torch.Tensor) or value.device.type != "cuda":
+            return value
+        if value.numel() == 0:
+            return torch.empty(value.shape, dtype=value.dtype)
+        storage = value.untyped_storage()
+        memory = (ctypes.c_byte * storage.nbytes()).from_address(storage.data_ptr())
+        whole = torch.frombuffer(
+            memory, dtype=value.dtype, count=storage.nbytes() // value.element_size()
+        )
+        return whole.as_strided(value.shape, value.stride(), value.storage_offset())
+
+    def computed(name: str) -> Callable[..., Any]:
+        kernel = torch.library.get_kernel(name, "CUDA")
+        packet, _, overload = name.partition("::")[2].partition(".")
+        operator = getattr(getattr(torch.ops.aten, packet), overload or "default")
+
+        def run(keys: Any, *arguments: Any, **named: Any) -> Any:
+            left = kernel.call_boxed(keys, *arguments, **named)
+            if not torch.cuda.is_current_stream_capturing():  # then nothing is to run yet
+                named = {key: on_host(value) for key, value in named.items()}
+                results = operator(*map(on_host, arguments), **named)
+                one = isinstance(left, torch.Tensor)
+                for into, result in [(left, results)] if one else zip(left, results, strict=True):
+                    on_host(into).copy_(result)
+            return left
+
+        return run
+
+    copy = torch.library.get_kernel("aten::copy_", "CUDA")
+
+    def copied(keys: Any, into: Any, source: Any, non_blocking: bool = False) -> Any:
+        copy.call_boxed(keys, into, source, non_blocking)
+        on_gpus = into.device.type == source.device.type == "cuda"  # else bytes were moved
+        if on_gpus and not torch.cuda.is_current_stream_capturing():
+            on_host(into).copy_(on_host(source))
+        return into
+
+    def nonzero(value: Any) -> Any:
+        """As torch's own it waits for the count, which the shape of the result depends on."""
+        torch.cuda._sleep(1)
+        torch.cuda.current_stream().synchronize()
+        return on_host(value).nonzero().to(value.device)
+
+    def nms(boxes: Any, scores: Any, threshold: float) -> Any:
+        torch.cuda._sleep(1)
+        torch.cuda.current_stream().synchronize()
+        return suppress(on_host(boxes), on_host(scores), threshold).to(boxes.device)
+
+    aten = torch.library.Library("aten", "IMPL")
+    kept.append(aten)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that they take the place of torch's
+        for name in AS_TORCH_HAS_THEM:
+            aten.impl(name.partition("::")[2], computed(name), "CUDA", with_keyset=True)
+        aten.impl("copy_", copied, "CUDA", with_keyset=True)
+        aten.impl("nonzero", nonzero, "CUDA")
+        try:
+            import torchvision  # noqa: F401
+        except ImportError:
+            return
+        suppress = torch.ops.torchvision.nms
+        library = torch.library.Library("torchvision", "IMPL")
+        kept.append(library)
+        library.impl("nms", nms, "CUDA")
