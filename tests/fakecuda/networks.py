@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 
-class Chain(torch.nn.Module):
+class Scripted(torch.nn.Module):
+    """Given a script of its own, the GPU of its process does what that says."""
+
+    def __init__(self, script=None):
+        super().__init__()
+        if script is not None:
+            os.environ["FAKECUDA_SCRIPT"] = script
+
+
+class Chain(Scripted):
     """Ten kernels, one after the other."""
 
     def forward(self, x):
@@ -14,11 +25,11 @@ class Chain(torch.nn.Module):
         return x
 
 
-class OwnStream(torch.nn.Module):
+class OwnStream(Scripted):
     """Its work is on a stream of its own, for which it waits before it returns."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, script=None):
+        super().__init__(script)
         self.stream = torch.cuda.Stream()
 
     def forward(self, x):
@@ -29,8 +40,21 @@ class OwnStream(torch.nn.Module):
         return x
 
 
-class Branches(torch.nn.Module):
+class Branches(Scripted):
     """Looks at a result, which no graph can hold."""
 
     def forward(self, x):
         return x + 1 if (x + 1).isfinite().all().item() else x
+
+
+class Hidden(Scripted):
+    """Returns at once; two seconds of work go on, on a stream that nobody waits for."""
+
+    def __init__(self, script=None):
+        super().__init__(script)
+        self.stream = torch.cuda.Stream()
+
+    def forward(self, x):
+        with torch.cuda.stream(self.stream):
+            torch.cuda._sleep(2 * 1_980_000_000)
+        return x + 1

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
-from fakecuda import networks
+from fakecuda.conftest import codes
 
 METHODS = ("naive", "wall", "event", "queued", "pipelined", "graph")
 # ten kernels of 20 us, launched in 5 us each: the GPU is busy for 200 us
 BUSY = "cost launch 5\ncost sync 3\ncost event 2\nkernel elementwise 20\n"
 # ten kernels of 1 us: the GPU waits for the host, which takes 150 us to launch them
 IDLE = "cost launch 15\ncost graph_launch 5\ncost sync 3\ncost event 2\nkernel elementwise 1\n"
-COUNT = ("timing.iterations=60", "timing.warmup=5", "timing.inner=1")
-
-
-@pytest.fixture
-def timed(on_fake_gpus, tmp_path):
-    """Records of a sweep over a network of `networks`, on fake GPUs."""
-    shutil.copy(networks.__file__, tmp_path / "chains.py")
-
-    def run(network, *arguments, **more):
-        ran = on_fake_gpus(
-            "model=custom", f"model.target=chains.{network}", "device=cuda", "tracking=off",
-            *COUNT, *arguments, "-m", **more,
-        )  # fmt: skip
-        return ran, ran.records()
-
-    return run
-
-
-def codes(record):
-    return {reason["code"]: reason["level"] for reason in record.reasons}
 
 
 def methods_of(records):

@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 #define QUIET_READS 200     /* of the clock, without anything that takes time in between */
-#define QUIET_NS 1000000    /* what each further one takes, so that loops until a time end */
+#define QUIET_NS 5000000    /* what each further one takes, so that loops until a time end */
 #define TURN_NS 20000       /* of real time between two looks of a thread that waits */
 #define PATIENCE_NS (2 * NS_PER_S)    /* of real time, with a thread that was woken */
 #define REALTIME_NS 100000000000000000LL /* above it a time is one since 1970 */
@@ -102,20 +102,19 @@ static void advance(int64_t when) {
         ;
 }
 
-void fake_spend(int64_t ns) {
-    quiet_reads = 0;
-    if (ns <= 0) return;
-    if (on) {
-        __atomic_add_fetch(&now, ns, __ATOMIC_SEQ_CST);
-        return;
-    }
-    for (int64_t until = fake_real_now() + ns; fake_real_now() < until;)
-        ;
+/* Whether this thread keeps all other threads of Python from running, whatever they wait for. */
+static bool holds_python(void) {
+    static int (*holds)(void);
+    static bool asked;
+    if (!asked) holds = (int (*)(void))dlsym(RTLD_DEFAULT, "PyGILState_Check");
+    asked = true;
+    return holds && holds();
 }
 
 /* Wait in real time for the threads that were woken; one that never sleeps again is given up. */
 static void let_them_settle(void) {
     int64_t until = fake_real_now() + PATIENCE_NS;
+    if (!owns() || holds_python()) return;
     while (__atomic_load_n(&stirred, __ATOMIC_SEQ_CST) > 0) {
         if (fake_real_now() > until) {
             fake_trace("gave up waiting for %d threads", stirred);
@@ -125,13 +124,16 @@ static void let_them_settle(void) {
     }
 }
 
-/* Whether this thread keeps all other threads of Python from running, whatever they wait for. */
-static bool holds_python(void) {
-    static int (*holds)(void);
-    static bool asked;
-    if (!asked) holds = (int (*)(void))dlsym(RTLD_DEFAULT, "PyGILState_Check");
-    asked = true;
-    return holds && holds();
+void fake_spend(int64_t ns) {
+    quiet_reads = 0;
+    if (ns <= 0) return;
+    if (on) {
+        let_them_settle();
+        __atomic_add_fetch(&now, ns, __ATOMIC_SEQ_CST);
+        return;
+    }
+    for (int64_t until = fake_real_now() + ns; fake_real_now() < until;)
+        ;
 }
 
 void fake_wait_until(int64_t when) {
@@ -232,6 +234,14 @@ int sem_clockwait(sem_t *semaphore, clockid_t id, const struct timespec *t) {
     int error = owns() ? wait_as_owner(deadline, semaphore) : sleep_until(deadline, semaphore);
     errno = error ? error : errno;
     return error ? -1 : 0;
+}
+
+/* A thread that was started tells so by this, and runs on. */
+int sem_wait(sem_t *semaphore) {
+    REAL(sem_wait);
+    int result = real(semaphore);
+    if (on && owns()) let_them_settle();
+    return result;
 }
 
 int sem_timedwait(sem_t *semaphore, const struct timespec *t) {

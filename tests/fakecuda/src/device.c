@@ -84,7 +84,10 @@ cudaError_t fake_ready(struct device **device) {
     *device = &fake_devices[current];
     if (!fake_visible()) return cudaErrorNoDevice;
     LOCK;
-    if (!user) user = getpid();
+    if (!user) {
+        user = getpid();
+        fake_read_again();
+    }
     if (!(*device)->ready) {
         (*device)->ready = true;
         (*device)->null.device = current;

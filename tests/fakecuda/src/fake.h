@@ -12,6 +12,7 @@
 #define MAX_GPUS 16
 
 /* plan.c: what the script says */
+void fake_read_again(void);
 int64_t fake_cost(const char *what, int64_t otherwise);
 int64_t fake_kernel_cost(const char *name, int64_t otherwise);
 int64_t fake_setting(const char *name, int64_t otherwise);

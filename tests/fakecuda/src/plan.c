@@ -34,7 +34,8 @@ struct line {
 };
 static struct line lines[256];
 static int count;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER;
+static bool was_read;
 
 static void bad(const char *path, int number, const char *line) {
     fprintf(stderr, "fakecuda: %s:%d can't be read: %s\n", path, number, line);
@@ -102,10 +103,23 @@ static void read_script(void) {
     fclose(file);
 }
 
+static void read_once(void) {
+    pthread_mutex_lock(&reading);
+    if (!was_read) read_script();
+    was_read = true;
+    pthread_mutex_unlock(&reading);
+}
+
+/* For a process that was given a script of its own before it used a GPU. */
+void fake_read_again(void) {
+    count = 0;
+    was_read = false;
+}
+
 /* The last line of this verb and name. */
 static const struct line *find(enum verb verb, const char *name) {
     const struct line *found = NULL;
-    pthread_once(&once, read_script);
+    read_once();
     for (int i = 0; i < count; i++)
         if (lines[i].verb == verb && !strcmp(lines[i].name, name)) found = &lines[i];
     return found;
@@ -117,7 +131,7 @@ int64_t fake_cost(const char *what, int64_t otherwise) {
 }
 
 int64_t fake_kernel_cost(const char *name, int64_t otherwise) {
-    pthread_once(&once, read_script);
+    read_once();
     for (int i = 0; i < count; i++)
         if (lines[i].verb == KERNEL && strstr(name, lines[i].name)) return (int64_t)(lines[i].value * 1000);
     return otherwise;
@@ -138,7 +152,7 @@ static bool holds(const struct line *line, const char *name, int gpu) {
 }
 
 int64_t fake_at(const char *name, int gpu, int64_t otherwise) {
-    pthread_once(&once, read_script);
+    read_once();
     double now = fake_seconds();
     for (int i = 0; i < count; i++)
         if (holds(&lines[i], name, gpu) && lines[i].seconds <= now) otherwise = strtoll(lines[i].text, NULL, 0);
@@ -146,7 +160,7 @@ int64_t fake_at(const char *name, int gpu, int64_t otherwise) {
 }
 
 double fake_integral(const char *name, int gpu) {
-    pthread_once(&once, read_script);
+    read_once();
     double now = fake_seconds(), since = 0, value = 0, sum = 0;
     for (int i = 0; i < count; i++) {
         if (!holds(&lines[i], name, gpu) || lines[i].seconds > now) continue;
@@ -158,7 +172,7 @@ double fake_integral(const char *name, int gpu) {
 }
 
 int fake_all_at(const char *name, int gpu, int64_t *values, int room) {
-    pthread_once(&once, read_script);
+    read_once();
     double now = fake_seconds();
     int found = 0;
     for (int i = 0; i < count && found < room; i++)
@@ -167,7 +181,7 @@ int fake_all_at(const char *name, int gpu, int64_t *values, int room) {
 }
 
 struct fault fake_fault(const char *call, const char *detail, int64_t nth) {
-    pthread_once(&once, read_script);
+    read_once();
     for (int i = 0; i < count; i++) {
         const struct line *line = &lines[i];
         if (line->verb != FAULT || strcmp(line->call, call)) continue;

@@ -1,0 +1,43 @@
+"""A sweep over a network whose kernels can be counted, on fake GPUs."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from fakecuda import networks
+
+COUNT = ("timing.iterations=60", "timing.warmup=5", "timing.inner=1")
+KERNELS = "kernel elementwise 20\n"  # of networks.Chain: ten of them, 200 us
+
+
+@pytest.fixture
+def timed(on_fake_gpus, tmp_path):
+    """A sweep over a network of `networks`, and its records: one for each script, if several."""
+    shutil.copy(networks.__file__, tmp_path / "chains.py")
+
+    def run(network, *arguments, script=KERNELS, scripts=(), **more):
+        paths = [tmp_path / f"{number}.script" for number in range(len(scripts))]
+        for path, text in zip(paths, scripts, strict=True):
+            path.write_text(KERNELS + text)
+        if scripts:
+            arguments = (*arguments, f"+model.kwargs.script={','.join(map(str, paths))}")
+        ran = on_fake_gpus(
+            "model=custom", f"model.target=chains.{network}", "device=cuda", "tracking=off",
+            *COUNT, *arguments, "-m", script=script, **more,
+        )  # fmt: skip
+        if "isolation=none" not in arguments:  # else what goes into worker.log is told here
+            assert "Traceback" not in ran.out + ran.err, ran.out + ran.err
+        sweep = sorted((tmp_path / "outputs").iterdir())[-1].name if ran.records() else None
+        records = [record for record in ran.records() if record.sweep_id == sweep]
+        if scripts:
+            by_script = {record.trial.model.kwargs["script"]: record for record in records}
+            records = [by_script[str(path)] for path in paths]
+        return ran, records
+
+    return run
+
+
+def codes(record):
+    """The level of each reason of a verdict."""
+    return {reason["code"]: reason["level"] for reason in record.reasons}
