@@ -26,7 +26,7 @@ def test_a_gpu_that_breaks_after_the_last_sample_leaves_a_suspect_number(timed, 
     _, records = timed("Chain", scripts=faults)
     for record in records:
         assert record.status == "completed", record.error
-        assert record.latency_ms == pytest.approx([0.205] * 60, abs=1e-6)
+        assert record.latency_ms == pytest.approx([2.005] * 60, abs=1e-6)
         assert record.verdict == "suspect"
         (reason,) = [reason for reason in record.reasons if reason["code"] == "NOT_CHECKED"]
         assert "uncorrectable ECC error" in reason["found"]
@@ -64,21 +64,14 @@ def test_a_fault_costs_its_own_trial_only(timed):
     assert ran.code != 0
 
 
-def test_a_network_that_looks_at_results_is_no_graph(timed):
-    _, records = timed("Branches", "timing.method=graph,event", script=SLOW)
-    found = by_method(records)
-    assert found["event"].status == "completed"
-    message = found["graph"].error["message"]
-    assert "can't be captured as a CUDA graph (CUDA error: operation not permitted" in message
-    assert "use timing.method=event" in message
-
-
-def test_after_a_failed_capture_the_next_trial_of_the_process_is_right(timed):
-    """The capture's stream stays torch's current one unless another is set."""
+def test_a_network_that_looks_at_results_is_no_graph_and_spoils_no_other_trial(timed):
+    """In one process: the capture's stream stays torch's current one unless another is set."""
     methods = "timing.method=graph,event,wall"
     _, records = timed("Branches", methods, "isolation=none", script=SLOW)
     found = by_method(records)
-    assert found["graph"].status == "failed"
+    message = found["graph"].error["message"]
+    assert "can't be captured as a CUDA graph (CUDA error: operation not permitted" in message
+    assert "use timing.method=event" in message
     assert found["event"].verdict == found["wall"].verdict == "valid"
 
 
@@ -87,7 +80,7 @@ def test_work_on_a_stream_of_its_own_is_not_measured_as_nothing(timed):
     found = by_method(records)
     assert found["queued"].status == "failed"
     assert "stream" in found["queued"].error["message"]
-    waits = 0.205 + 0.003  # it waits itself, and the sample ends with what the host does then
+    waits = 2.005 + 0.003  # it waits itself, and the sample ends with what the host does then
     assert found["event"].latency_ms[0] == pytest.approx(waits + 0.002, abs=1e-6)
     assert found["wall"].latency_ms[0] == pytest.approx(waits + 0.003, abs=1e-6)
     for method in ("event", "wall"):
@@ -138,27 +131,22 @@ def test_what_the_machine_does_meanwhile_is_in_the_verdict(timed):
         "at 0 compute_pid 4711": {"FOREIGN_PROCESS": "suspect"},
         "at 0 graphics_pid 4711": {"FOREIGN_PROCESS": "suspect"},
         "at 0 cpu_wait 0.2": {"CPU_CONTENDED": "invalid"},
+        # what can't be read is unknown, and never clean
         "fault nvml nvmlDeviceGetViolationStatus error 3": {"NOT_CHECKED": "note"},
+        "fault nvml nvmlInit_v2 error 9": {"NOT_CHECKED": "suspect", "FOREIGN_PROCESS": "note"},
+        "fault nvml nvmlDeviceGetClockInfo error 15": {"NOT_CHECKED": "suspect"},
+        "set container 1": {"FOREIGN_PROCESS": "note"},
+        "set mig divided": {"FOREIGN_PROCESS": "note"},
     }
     _, records = timed("Chain", scripts=list(expected))
     found = dict(zip(expected, map(codes, records), strict=True))
     assert found == expected
-    assert records[3].latency_ms[0] == pytest.approx(0.005 + 0.2 * 1980 / 1200, abs=1e-6)
-
-
-def test_what_can_not_be_read_is_unknown_and_never_clean(timed):
-    unknown = {
-        "fault nvml nvmlDeviceGetViolationStatus error 3": "power_violation",
-        "fault nvml nvmlInit_v2 error 9": "nvml",
-        "fault nvml nvmlDeviceGetClockInfo error 15": "sm_clock_mhz",
-        "set container 1": "foreign_pids",
-        "set mig divided": "foreign_pids",
-    }
-    _, records = timed("Chain", scripts=list(unknown))
-    for record, name in zip(records, unknown.values(), strict=True):
+    unknown = ("power_violation", "nvml", "sm_clock_mhz", "foreign_pids", "foreign_pids")
+    for record, name in zip(records[-5:], unknown, strict=True):
         assert name in record.contention["gpu"]["unknown"]
-    assert set(records[0].contention["gpu"]["violation_ns"].values()) == {None}
+    assert set(records[-5].contention["gpu"]["violation_ns"].values()) == {None}
     assert records[-1].contention["gpu"]["mig"] is True
+    assert records[3].latency_ms[0] == pytest.approx(0.005 + 2 * 1980 / 1200, abs=1e-6)
 
 
 def test_the_same_figures_and_looks_under_load(timed):
@@ -169,7 +157,7 @@ def test_the_same_figures_and_looks_under_load(timed):
         return record.latency_ms, record.warmup_ms, looks, gpu["watched_ns"], record.verdict
 
     quiet = figures()
-    busy = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(4)]
+    busy = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(3)]
     for process in busy:
         process.start()
     try:

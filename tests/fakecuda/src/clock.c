@@ -31,7 +31,8 @@
 
 #define QUIET_READS 200     /* of the clock, without anything that takes time in between */
 #define QUIET_NS 5000000    /* what each further one takes, so that loops until a time end */
-#define TURN_NS 20000       /* of real time between two looks of a thread that waits */
+#define TURN_NS 20000       /* of real time between two looks of the thread that lets time pass */
+#define SLEEP_NS 200000     /* and of one that sleeps */
 #define PATIENCE_NS (2 * NS_PER_S)    /* of real time, with a thread that was woken */
 #define REALTIME_NS 100000000000000000LL /* above it a time is one since 1970 */
 
@@ -94,7 +95,7 @@ void fake_clock_begin(void) {
     on = true;
 }
 
-static void nap(void) { syscall(SYS_nanosleep, &(struct timespec){0, TURN_NS}, NULL); }
+static void nap(long ns) { syscall(SYS_nanosleep, &(struct timespec){0, ns}, NULL); }
 
 static void advance(int64_t when) {
     int64_t seen = now;
@@ -120,7 +121,7 @@ static void let_them_settle(void) {
             fake_trace("gave up waiting for %d threads", stirred);
             __atomic_store_n(&stirred, 0, __ATOMIC_SEQ_CST);
         }
-        nap();
+        nap(TURN_NS);
     }
 }
 
@@ -192,7 +193,7 @@ static int sleep_until(int64_t deadline, sem_t *semaphore) {
             result = ETIMEDOUT;
             break;
         }
-        nap();
+        nap(SLEEP_NS);
     }
     pthread_mutex_lock(&lock);
     for (struct sleeper **at = &sleepers; *at; at = &(*at)->next)
@@ -214,7 +215,7 @@ static int wait_as_owner(int64_t deadline, sem_t *semaphore) {
     for (;;) {
         if (!sem_trywait(semaphore)) return 0;
         if (fake_now() >= deadline) return ETIMEDOUT;
-        nap();
+        nap(SLEEP_NS);
         int64_t real_now = fake_real_now();
         int64_t next = fake_now() + real_now - seen;
         seen = real_now;

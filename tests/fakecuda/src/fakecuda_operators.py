@@ -8,6 +8,7 @@ point for devices from other packages, in every process that imports it.
 from __future__ import annotations
 
 import ctypes
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -57,6 +58,7 @@ def register() -> None:
     copy = torch.library.get_kernel("aten::copy_", "CUDA")
 
     def copied(keys: Any, into: Any, source: Any, non_blocking: bool = False) -> Any:
+        with_torchvision()
         copy.call_boxed(keys, into, source, non_blocking)
         on_gpus = into.device.type == source.device.type == "cuda"  # else bytes were moved
         if on_gpus and not torch.cuda.is_current_stream_capturing():
@@ -72,21 +74,25 @@ def register() -> None:
     def nms(boxes: Any, scores: Any, threshold: float) -> Any:
         torch.cuda._sleep(1)
         torch.cuda.current_stream().synchronize()
+        suppress = torch.ops.torchvision.nms
         return suppress(on_host(boxes), on_host(scores), threshold).to(boxes.device)
 
-    aten = torch.library.Library("aten", "IMPL")
-    kept.append(aten)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that they take the place of torch's
-        for name in AS_TORCH_HAS_THEM:
-            aten.impl(name.partition("::")[2], computed(name), "CUDA", with_keyset=True)
-        aten.impl("copy_", copied, "CUDA", with_keyset=True)
-        aten.impl("nonzero", nonzero, "CUDA")
-        try:
-            import torchvision  # noqa: F401
-        except ImportError:
-            return
-        suppress = torch.ops.torchvision.nms
-        library = torch.library.Library("torchvision", "IMPL")
-        kept.append(library)
-        library.impl("nms", nms, "CUDA")
+    def with_torchvision() -> None:
+        """Once a program has imported it, which takes a second."""
+        if "torchvision" not in libraries and hasattr(sys.modules.get("torchvision"), "ops"):
+            libraries["torchvision"] = torch.library.Library("torchvision", "IMPL")
+            put("torchvision::nms", nms)
+
+    libraries = {"aten": torch.library.Library("aten", "IMPL")}
+
+    def put(name: str, function: Callable[..., Any], **options: Any) -> None:
+        library, _, operator = name.partition("::")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it takes the place of torch's
+            libraries[library].impl(operator, function, "CUDA", **options)
+
+    for name in AS_TORCH_HAS_THEM:
+        put(name, computed(name), with_keyset=True)
+    put("aten::copy_", copied, with_keyset=True)
+    put("aten::nonzero", nonzero)
+    kept.append(libraries)
