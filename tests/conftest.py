@@ -40,11 +40,11 @@ def program(tmp_path: Path) -> Callable[..., Ran]:
 
 
 @pytest.fixture
-def fake_gpus(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], dict[str, str]]:
+def fake_gpus(tmp_path: Path) -> Callable[[str], dict[str, str]]:
     """The environment in which a new process has fake GPUs that do what a script says."""
     if why_not := build.missing():
         pytest.skip(f"no fake GPUs can be built here: {why_not}")
-    built = build.build(request.config.cache.mkdir("fakecuda"))
+    built = build.build(ROOT / ".pytest_cache" / "fakecuda")
     script = tmp_path / "gpus.script"
 
     def environment(text: str = "") -> dict[str, str]:

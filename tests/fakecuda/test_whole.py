@@ -138,7 +138,8 @@ def test_the_tests_for_a_real_gpu(fake_gpus, tmp_path):
     """But for those that need true arithmetic or speeds, and those that the benchmarks run."""
     done = suite(
         ROOT, os.environ | fake_gpus(f"set gpus 2\n{SLOW}"),
-        "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "tests/test_on_a_gpu.py",
+        "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider",
+        "tests/test_on_a_gpu.py", "tests/fakecuda/test_rules.py",
         "-k", "not precision_really and not compiled and not oracle",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
