@@ -238,3 +238,5 @@ def test_onnx_runtime_computes_on_the_gpu():
     assert outcome.effective["providers"][0] == "CUDAExecutionProvider"
     assert outcome.figures["rel_error"] < 1e-4
     assert typical_ms(outcome) < 10 * typical_ms(faster())
+    for method in ("event", "queued"):  # on a stream of torch
+        assert 0.5 < typical_ms(faster(method, "onnxruntime")) / typical_ms(outcome) < 1.05

@@ -67,8 +67,9 @@ def prepare(
             path = Path(folder) / "network.onnx"
             _export(network, converted(timed_inputs, torch.Tensor.cpu), dtype, path)
             setup_s["convert_s"] = time.perf_counter() - started
+        stream = torch.cuda.Stream(device) if words(trial)[0] == "CUDA" else None  # type: ignore[no-untyped-call]
         session = onnxruntime.InferenceSession(
-            path, sess_options=_options(trial), providers=_providers(trial, device)
+            path, sess_options=_options(trial), providers=_providers(trial, device, stream)
         )
     wanted = [PROVIDERS[name] for name in words(trial)]
     if session.get_providers()[0] != wanted[0]:
@@ -76,7 +77,7 @@ def prepare(
             f"ONNX Runtime uses {session.get_providers()[0]} where {wanted[0]} was asked for; its "
             "reason stands above in worker.log"
         )
-    call = _on_gpu(session, device) if device.type == "cuda" else _on_cpu(session)
+    call = _on_gpu(session, device, stream) if device.type == "cuda" else _on_cpu(session)
     facts: dict[str, Callable[[], Any]] = {
         "engine": lambda: f"onnxruntime {onnxruntime.__version__}",
         "providers": session.get_providers,
@@ -147,12 +148,13 @@ def _options(trial: Trial) -> Any:
     return options
 
 
-def _providers(trial: Trial, device: torch.device) -> list[Any]:
+def _providers(trial: Trial, device: torch.device, stream: torch.cuda.Stream | None) -> list[Any]:
     """As ONNX Runtime takes them, in fp32 without TF32 unless that was asked for."""
     index, tf32 = device.index or 0, int(trial.runtime.precision == "tf32")
+    on_stream = {} if stream is None else {"user_compute_stream": str(stream.cuda_stream)}
     options = {
         "CPU": {},
-        "CUDA": {"device_id": index, "use_tf32": tf32},
+        "CUDA": {"device_id": index, "use_tf32": tf32, **on_stream},
         "TensorRT": {"device_id": index, "trt_fp16_enable": trial.runtime.precision == "fp16"},
     }
     return [(PROVIDERS[word], options[word]) for word in words(trial)]
@@ -183,12 +185,22 @@ def tensor_of(value: Any) -> torch.Tensor:
     return torch.from_numpy(value.numpy())  # onnxruntime before it was there
 
 
-def _on_gpu(session: Any, device: torch.device) -> Callable[..., object]:
-    """Inputs and outputs stay on the GPU; a run returns when its work is done."""
+def _on_gpu(
+    session: Any, device: torch.device, stream: torch.cuda.Stream | None
+) -> Callable[..., object]:
+    """Inputs and outputs stay on the GPU.
+
+    On a `stream` of torch a run is queued like torch's own work, behind what is in the current
+    stream and before what follows there; the default one can't be given away, as ONNX Runtime
+    takes its number, 0, for none. Without one a run returns when its work is done.
+    """
     names = [one.name for one in session.get_inputs()]
     results = [one.name for one in session.get_outputs()]
     index, kept = device.index or 0, dict[str, torch.Tensor]()
     binding = session.io_binding()
+    run: Callable[[], object] = partial(session.run_with_iobinding, binding)
+    if stream is not None:
+        run = _queued(run, stream, device)
 
     def place(tensor: torch.Tensor) -> tuple[Any, ...]:
         return "cuda", index, ELEMENTS[tensor.dtype], list(tensor.shape), tensor.data_ptr()
@@ -197,11 +209,13 @@ def _on_gpu(session: Any, device: torch.device) -> Callable[..., object]:
         for name, tensor in _named(names, inputs):
             binding.bind_input(name, *place(tensor))
         if kept:
-            session.run_with_iobinding(binding)
+            run()
             return list(kept.values())
         for name in results:  # the first time: where ONNX Runtime likes, which tells their shapes
             binding.bind_output(name, "cuda", index)
-        session.run_with_iobinding(binding)
+        run()
+        if stream is not None:
+            torch.cuda.synchronize(device)
         for name, value in zip(results, binding.get_outputs(), strict=True):
             kept[name] = tensor_of(value).to(device)
         binding.clear_binding_outputs()
@@ -210,3 +224,27 @@ def _on_gpu(session: Any, device: torch.device) -> Callable[..., object]:
         return list(kept.values())
 
     return call
+
+
+def _queued(
+    run: Callable[..., object], stream: torch.cuda.Stream, device: torch.device
+) -> Callable[[], object]:
+    """`run` on `stream`, behind the work of torch's current stream and before what follows there.
+
+    It returns when its work is launched.
+    """
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+    before, after = torch.cuda.Event(), torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+    def queued() -> None:
+        current = torch.cuda.current_stream(device)
+        before.record(current)
+        stream.wait_event(before)
+        run(options)
+        after.record(stream)
+        current.wait_event(after)
+
+    return queued

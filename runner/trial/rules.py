@@ -217,10 +217,12 @@ def _unfit_engine(trial: Trial) -> Iterator[Problem]:
     if trial.model.task == "quantized":
         found = f"{asked} does not take torchvision's int8 models"
         yield Problem("engine", found, "use engine=eager")
-    method = METHODS.get(trial.timing.method)
-    if method is not None and "cpu" not in method.devices:  # not by the host's clock
+    method, allowed = METHODS.get(trial.timing.method), ["wall", "naive"]
+    if engine.name == "onnxruntime" and (engine.providers or ["CUDA"])[0] == "CUDA":
+        allowed += ["event", "queued", "pipelined"] if trial.device_kind == "cuda" else []
+    if method is not None and trial.timing.method not in allowed:
         found = f"timing.method={trial.timing.method} needs torch's stream, but {asked}"
-        yield Problem("timing.method", found, "use timing.method=wall or naive")
+        yield Problem("timing.method", found, f"use timing.method={' or '.join(allowed)}")
 
 
 def _unfit_runtime(trial: Trial) -> Iterator[Problem]:

@@ -131,6 +131,7 @@ def _asked() -> dict[str, set[str]]:
     site = _site()
     libraries = [*site.glob("torch/lib/*.so"), *site.glob("torchvision/*.so")]
     libraries += site.glob("nvidia/*/lib/libcusolver.so*")  # is linked with cuBLAS itself
+    libraries += site.glob("onnxruntime/capi/libonnxruntime_providers_cuda.so")
     asked: dict[str, set[str]] = {}
     for library in libraries:
         for symbol in _symbols(library, "--undefined-only"):

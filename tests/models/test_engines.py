@@ -15,6 +15,7 @@ from onnxruntime import OrtValue
 
 from runner.models import onnxruntime, openvino, sources
 from runner.trial.description import Engine, Model
+from runner.trial.rules import problems
 
 QUICK = ("timing.warmup=2", "timing.iterations=10", "runtime.threads=1", "tracking=off")
 FILES = """
@@ -198,13 +199,61 @@ class Named:
 
 def test_on_a_gpu_inputs_and_outputs_stay_there():
     session, image = Session(), torch.zeros(2, 3, 4, 4, dtype=torch.float16)
-    call = onnxruntime._on_gpu(session, torch.device("cpu"))
+    call = onnxruntime._on_gpu(session, torch.device("cpu"), None)
     (output,) = call(image)
     assert session.binding.inputs == {"image": ("cuda", 0, 10, [2, 3, 4, 4], image.data_ptr())}
     assert session.binding.outputs == {"logits": ("cuda", 0, 1, [2, 5], output.data_ptr())}
     (again,) = call(image)
     assert again is output
     assert session.binding.ran == 2
+
+
+class Stream:
+    """One of torch's on a GPU, that writes down what it is told."""
+
+    def __init__(self, said, name="current"):
+        self.said, self.name = said, name
+
+    def wait_event(self, event):
+        self.said.append((self.name, "waits for", event.of))
+
+
+def test_a_run_is_queued_between_what_is_before_and_after_it(monkeypatch):
+    said = []
+
+    class Event:
+        def record(self, stream):
+            self.of = stream.name
+
+    current, own = Stream(said), Stream(said, "own")
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current)
+    options = []
+    run = onnxruntime._queued(
+        lambda given: (said.append("runs"), options.append(given)), own, torch.device("cuda", 0)
+    )
+    run()
+    assert said == [("own", "waits for", "current"), "runs", ("current", "waits for", "own")]
+    name = "disable_synchronize_execution_providers"
+    assert options[0].get_run_config_entry(name) == "1"
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "method", "refused"),
+    [
+        (Engine("onnxruntime"), "cuda", "event", None),
+        (Engine("onnxruntime", ["CUDA", "CPU"]), "cuda:1", "queued", None),
+        (Engine("onnxruntime"), "cuda", "graph", "wall or naive or event or queued or pipelined"),
+        (Engine("onnxruntime", ["TensorRT", "CUDA"]), "cuda", "event", "wall or naive"),
+        (Engine("onnxruntime"), "cpu", "event", "wall or naive"),
+        (Engine("openvino"), "cpu", "queued", "wall or naive"),
+    ],
+)
+def test_events_go_with_an_engine_on_a_stream_of_torch(engine, device, method, refused):
+    trial = make_trial(engine=engine, device=device, timing={"method": method})
+    found = [str(problem) for problem in problems(trial) if "torch's stream" in str(problem)]
+    assert len(found) == (refused is not None)
+    assert all(problem.endswith(f"use timing.method={refused}") for problem in found)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int64])

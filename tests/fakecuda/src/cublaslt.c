@@ -19,6 +19,14 @@ KEPT(cublasLtMatmulDesc, cublasLtMatmulDesc_t, cublasComputeType_t c, cudaDataTy
 KEPT(cublasLtMatmulPreference, cublasLtMatmulPreference_t)
 KEPT(cublasLtMatrixLayout, cublasLtMatrixLayout_t, cudaDataType t, uint64_t rows, uint64_t columns, int64_t ld)
 
+S cublasLtCreate(cublasLtHandle_t *h) {
+    *h = calloc(1, 256);
+    return *h ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
+}
+S cublasLtDestroy(cublasLtHandle_t h) {
+    free(h);
+    return CUBLAS_STATUS_SUCCESS;
+}
 size_t cublasLtGetVersion(void) { return CUBLAS_VERSION; }
 S cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t a, const void *p, size_t n) { return CUBLAS_STATUS_SUCCESS; }
 S cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t d, cublasLtMatmulPreferenceAttributes_t a, const void *p, size_t n) { return CUBLAS_STATUS_SUCCESS; }

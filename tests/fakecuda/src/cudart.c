@@ -266,6 +266,8 @@ E cudaHostAlloc(void **p, size_t size, unsigned flags) {
     return fake_give(error);
 }
 
+E cudaMallocHost(void **p, size_t size) { return cudaHostAlloc(p, size, cudaHostAllocDefault); }
+
 E cudaFreeHost(void *p) {
     LOCK;
     bool known = !p || drop_block(p);
