@@ -1,5 +1,7 @@
 """Builds the fake CUDA libraries against the torch that is installed; needs gcc and nm alone.
 
+    python tests/fakecuda/build.py FOLDER SCRIPT > env.sh    # to be read by a shell of its own
+
 torch's libraries find CUDA by their own paths, which no LD_LIBRARY_PATH beats, but a preloaded
 library of the same name and the same version node does. So each library here takes both from what
 torch asks for, and a function that torch asks for and nobody has written ends the process.
@@ -10,8 +12,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -157,3 +161,11 @@ def _rest(names: list[str]) -> str:
         else:
             lines.append(f'void {name}(void) {{ fake_unwritten("{name}"); }}')
     return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    given = Path(sys.argv[2]).resolve()
+    for variable, value in environment(
+        build(Path(sys.argv[1]).resolve()), given, Path(__file__).resolve().parents[2]
+    ).items():
+        print(f"export {variable}={shlex.quote(value)}")
