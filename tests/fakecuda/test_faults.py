@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 
 import pytest
 from fakecuda.conftest import codes
@@ -100,11 +101,37 @@ def test_pipelined_makes_no_events_between_its_passes(timed, tmp_path):
     assert longest >= 2 * 6  # the records of a whole block, behind its last new event
 
 
-def test_the_load_phase_ends_though_a_chunk_hides_its_work(timed):
-    """A pass of 2 s is seen as 10 ms where its work is on another stream."""
-    _, (record,) = timed("Hidden", "timing.method=wall")
-    assert record.status == "completed"
-    assert record.figures["hidden_device_ms"] is not None
+def test_the_load_phase_ends_though_the_samples_hide_its_work(timed, tmp_path):
+    """A pass is seen as 0.2 ms where 2 s of its work are on another stream: few make a chunk."""
+    trace = tmp_path / "trace"
+    _, (record,) = timed("Hidden", FAKECUDA_TRACE=str(trace))
+    assert record.latency_ms[0] < 1
+    assert codes(record)["NO_SYNC"] == "invalid"
+    spins = sum("spin_kernel" in line for line in trace.read_text().splitlines())
+    assert 65 < spins < 65 + 30  # warm-up and samples; then the launch probe, and one pass of load
+
+
+def test_the_launch_probe_is_warm_after_a_graph(timed):
+    """Its first eager pass takes new memory, as the graph has a pool of its own."""
+    _, (record,) = timed("Chain", "timing.method=graph", script="cost malloc 50000\n")
+    assert record.figures["enqueue_ms"] == pytest.approx(0.05, abs=1e-6)
+    assert record.figures["queued_ms"] == pytest.approx(0.2, abs=1e-6)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+def test_each_gpu_gets_the_cpus_that_are_near(timed, tmp_path):
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    near = f"at 0 gpu 0 cpus {1 << second}\nat 0 gpu 1 cpus {1 << first}\n"
+    timed(
+        "Where", "hydra/launcher=gpus", "input.size=32,64",
+        script=f"set gpus 2\nkernel elementwise 200\n{near}",
+    )  # fmt: skip
+    found = {path.name: path.read_text() for path in tmp_path.glob("cpus-*.txt")}
+    cores = [json.loads(text) for text in found.values()]
+    assert found.keys() == {"cpus-00.txt", "cpus-01.txt"}
+    assert second in json.loads(found["cpus-00.txt"])
+    assert first in json.loads(found["cpus-01.txt"])
+    assert not set(cores[0]) & set(cores[1])
 
 
 def test_the_doctor_names_a_gpu_that_does_not_work(fake_gpus, tmp_path):
