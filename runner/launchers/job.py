@@ -15,6 +15,7 @@ from runner.host.secrets import redacted_trial
 from runner.records.manifest import Planned
 from runner.records.record import Outcome, Record, utc_now
 from runner.records.store import LOG, RECORD, load, save, set_aside
+from runner.records.writable import writable
 from runner.trial.description import KEY_RULE, Trial
 from runner.worker import process
 from runner.worker.execution import Listener
@@ -136,8 +137,10 @@ def raw_record(
 ) -> Record:
     """What is known of a trial that has just ended, before it is judged.
 
-    `trial` holds no secrets; the key of `planned` is that of the trial that did.
+    `trial` holds no secrets; the key of `planned` is that of the trial that did. It can be written,
+    whatever the trial gave.
     """
+    outcome = writable(outcome)
     return Record(
         **vars(outcome)
         | {

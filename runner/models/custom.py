@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import torch
@@ -42,14 +44,19 @@ def load(target: str, key: str) -> Callable[..., object]:
     if (folder := os.getcwd()) not in sys.path:
         sys.path.insert(0, folder)
     module_name, _, name = target.rpartition(".")
+    said = io.StringIO()
     try:
-        found = getattr(importlib.import_module(module_name), name)
-    except Exception as error:  # a user's module may raise anything at all
-        where = place_of(error)
+        with redirect_stderr(said):
+            found = getattr(importlib.import_module(module_name), name)
+    except (Exception, SystemExit) as error:  # a user's module may raise anything at all
+        where, words = place_of(error), said.getvalue().strip().rpartition("\n")[2]
+        told = f": {words}" if words and isinstance(error, SystemExit) else ""  # as argparse does
         raise ModelError(
             f"{key}={target} can't be imported: {f'{where}: ' if where else ''}"
-            f"{type(error).__name__}: {error} (looked in {folder} and the installed packages)"
+            f"{type(error).__name__}: {error}{told} (looked in {folder} and the installed packages)"
         ) from error
+    finally:
+        sys.stderr.write(said.getvalue())  # into worker.log
     if not callable(found):
         raise ModelError(f"{key}={target} is a {type(found).__name__}; expected a callable")
     made: Callable[..., object] = found

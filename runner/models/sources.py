@@ -52,7 +52,7 @@ def cost_before(trial: Trial) -> Cost | None:
             if dtype := eager.CAST.get(trial.runtime.precision):
                 network, inputs = eager.cast(network, inputs, dtype)
             return cost_of(eager.by_keyword(network, inputs), inputs)
-    except Exception as error:  # of the many kinds that a network may raise there
+    except (Exception, SystemExit) as error:  # of the many kinds that a network may raise there
         print(f"no cost of {trial.title}: {type(error).__name__}: {error}", file=sys.stderr)
         return None
 

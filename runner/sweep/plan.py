@@ -244,7 +244,9 @@ def _inspected(trials: Sequence[Trial], settings: Settings) -> Inspection:
         inspection = process.inspect(trials, settings.isolation)
     except WorkerDied as death:
         found = f"devices and models can't be looked at: {death}"
-        raise UsageError(Problem("model", found)) from death
+        theirs = sorted({str(trial.model.target) for trial in trials if trial.model.target})
+        by = f"perhaps by code of your own: {', '.join(theirs)}" if theirs else ""
+        raise UsageError(Problem("model", found, by)) from death
     if inspection.problems:
         raise UsageError(*inspection.problems)
     return inspection

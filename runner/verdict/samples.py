@@ -65,7 +65,7 @@ def not_finite(case: Case) -> Iterator[Flag]:
     if case.outcome.effective.get("finite") is False:
         yield Flag(
             "NOT_FINITE",
-            Level.SUSPECT,
+            Level.INVALID,
             None,
             "",
             "the output holds NaN or infinity, on which a device may be faster or slower than on "

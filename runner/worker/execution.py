@@ -95,7 +95,7 @@ class Findings:
 
         try:
             return read()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             print(redact(traceback.format_exc()), file=sys.stderr)  # into worker.log
             self.why_null[name] = redact(f"{type(error).__name__}: {error}").partition("\n")[0]
             return None
@@ -104,12 +104,12 @@ class Findings:
 def run_trial(trial: Trial, listener: Listener) -> Outcome:
     """Prepare, measure, observe: the whole of one trial, in this process.
 
-    An exception becomes the outcome's status and error. After the last sample the
-    listener gets the raw outcome, and nothing that fails from there on loses it.
+    An exception, a call of `sys.exit` too, becomes the outcome's status and error. After the last
+    sample the listener gets the raw outcome, and nothing that fails from there on loses it.
     """
     try:
         return _simulated(trial, listener) if _is_simulated(trial) else _timed(trial, listener)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return _failed(trial, error)
 
 
@@ -117,7 +117,7 @@ def _is_simulated(trial: Trial) -> bool:
     return trial.device_kind == "simulated"
 
 
-def _failed(trial: Trial, raised: Exception) -> Outcome:
+def _failed(trial: Trial, raised: BaseException) -> Outcome:
     import torch
 
     from runner.host.environment import device_environment

@@ -65,6 +65,10 @@ class Raises(torch.nn.Module):
     def forward(self, x):
         raise RuntimeError("the network is on fire, password=hunter2")
 
+class Leaves(torch.nn.Module):
+    def forward(self, x):
+        raise SystemExit("no licence")
+
 class Hangs(torch.nn.Module):
     """Holds the interpreter in its 30th call; its helper is in a session of its own."""
     def __init__(self):

@@ -153,7 +153,7 @@ def test_a_capped_adaptive_run_is_suspect():
 
 
 def test_an_output_that_is_not_finite_is_suspect():
-    only(judged(effective={"finite": False}), "NOT_FINITE", "suspect")
+    only(judged(effective={"finite": False}), "NOT_FINITE", "invalid")
 
 
 def test_a_sample_below_the_resolution_is_suspect():

@@ -29,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define QUIET_READS 200     /* of the clock, without anything that takes time in between */
+#define QUIET_READS 1000    /* of the clock, without anything that takes time in between */
 #define QUIET_NS 5000000    /* what each further one takes, so that loops until a time end */
 #define TURN_NS 20000       /* of real time between two looks of the thread that lets time pass */
 #define SLEEP_NS 200000     /* and of one that sleeps */

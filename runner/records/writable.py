@@ -1,0 +1,72 @@
+"""What a record can hold, and any terminal, log and page can show, made of what a trial gave."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import Any
+
+from runner.records.record import Outcome
+
+# control characters but for tab and newline, halves of surrogate pairs, changes of direction
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+LONGEST_MESSAGE, LONGEST_TRACE = 2_000, 20_000  # characters; worker.log has all of them
+
+
+def printable(text: str) -> str:
+    """The text with what would act on a terminal, or fits into no file, as its escape sequence."""
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def cut(text: str, most: int) -> str:
+    """The text, or its beginning and end and how long it was."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]} ... ({len(text)} characters, whole in worker.log) ... {text[-half:]}"
+
+
+def writable(outcome: Outcome) -> Outcome:
+    """The outcome with finite numbers and printable text only.
+
+    What is no finite number is null, with the reason in `why_null`; a series that holds one is
+    empty. Error messages and traces are cut.
+    """
+    why_null = dict(outcome.why_null)
+    values = {
+        name: _clean(getattr(outcome, name), name, why_null)
+        for name in ("figures", "effective", "environment", "contention", "error")
+    }
+    series = {}
+    for name, numbers in outcome.series.items():
+        broken = next((number for number in numbers if not math.isfinite(number)), None)
+        series[name] = numbers if broken is None else []
+        if broken is not None:
+            why_null[f"series.{name}"] = _no_number(broken)
+    if values["error"]:
+        longest = {"trace": LONGEST_TRACE}
+        values["error"] = {
+            name: cut(text, longest.get(name, LONGEST_MESSAGE))
+            for name, text in values["error"].items()
+        }
+    reasons = {name: cut(printable(why), LONGEST_MESSAGE) for name, why in why_null.items()}
+    return replace(outcome, **values, series=series, why_null=reasons)
+
+
+def _clean(value: Any, name: str, why_null: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        parts = ((printable(str(key)), part) for key, part in value.items())
+        return {key: _clean(part, f"{name}.{key}", why_null) for key, part in parts}
+    if isinstance(value, (list, tuple)):
+        return [_clean(part, name, why_null) for part in value]
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        why_null[name] = _no_number(value)
+        return None
+    return value
+
+
+def _no_number(value: float) -> str:
+    return f"it is {value}, which is no finite number"
