@@ -173,6 +173,7 @@ def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
     from runner.pages.nightly import headline, page_of, values_of
     from runner.pages.page import to_text
     from runner.sweep import night
+    from runner.sweep.webhook import post
 
     report, store = night.judged(settings, sweep_id, decisions)
     code = night.code_of(report.judgement, settings.nightly.allow_inconclusive)
@@ -181,7 +182,7 @@ def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
     to_text(page_of(report), Console(highlight=False, width=None if sys.stdout.isatty() else 140))
     _keep(report, store, settings, values)
     if settings.nightly.webhook is not None:
-        problem = night.post(settings.nightly.webhook, values)
+        problem = post(settings.nightly.webhook, {"text": values["headline"], **values})
         if problem is not None:
             print(f"warning: nothing was posted to nightly.webhook: {problem}")
     print(f"exit code {code}: {headline(report.judgement)}", flush=True)

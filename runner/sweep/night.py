@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 from runner.config.settings import Settings
 from runner.contract import (
@@ -21,7 +19,6 @@ from runner.contract import (
 )
 from runner.history.decisions import Decisions, fingerprint, still_holds
 from runner.host.environment import commits_between
-from runner.host.secrets import redact
 from runner.records.manifest import load_manifest
 from runner.records.nights import VERDICTS, Night, load_night, nights_of
 from runner.records.store import write_whole
@@ -38,7 +35,6 @@ LOCK = ".nightly.lock"  # below output_dir
 HTML, MARKDOWN, JUNIT = "night.html", "night.md", "junit.xml"
 SAME_NIGHT = timedelta(hours=20)  # for which a night that was cut off is gone on with
 DEEP = 4  # windows of nights that are read from disk, as some may be flagged
-POST_S = 10.0
 
 
 def name_of(settings: Settings) -> str:
@@ -226,14 +222,3 @@ def publish(
     tracked.publish(store, night, values, list(files.values()))
     tracked_trends.publish(store, name, report.judgement.nights, values)
     return tracked_trends.link(store, name)
-
-
-def post(url: str, values: Mapping[str, Any]) -> str | None:
-    """Post the result as JSON, `text` for a chat included; why it could not be, if so."""
-    body = json.dumps({"text": values["headline"], **values}).encode()
-    try:
-        request = Request(url, body, {"Content-Type": "application/json"}, method="POST")
-        with urlopen(request, timeout=POST_S):
-            return None
-    except (URLError, OSError, ValueError) as error:
-        return redact(str(error))
