@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 
 from runner.config.settings import Settings
 from runner.contract import Held, Problem, UnreadableRecord, UsageError
@@ -17,6 +19,7 @@ from runner.sweep.plan import Plan
 from runner.terminal.lines import Lines
 
 SWEEP_LOG = "sweep.log"  # what was shown
+AUTOMATIC = re.compile(r"\d{8}-\d{6}")  # the id that a sweep has by the second in which it began
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,27 @@ class Start:
     manifest: Manifest
     records: dict[str, Record]
     resumed: bool
+
+
+def with_free_id(settings: Settings, command: Sequence[str]) -> Settings:
+    """The settings under the next free id, where another sweep began in the same second.
+
+    Their folder is there afterwards. An id that was asked for stays as it is.
+    """
+    asked = any(word.lstrip("+").startswith(("sweep.id=", "sweep.resume=")) for word in command)
+    if asked or not AUTOMATIC.fullmatch(settings.sweep_id):
+        return settings
+    for number in count(1):
+        sweep_id = settings.sweep_id if number == 1 else f"{settings.sweep_id}-{number}"
+        free = replace(settings, sweep_id=sweep_id)
+        try:
+            free.sweep_dir.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError:
+            break  # told when it is locked
+        return free
+    return settings
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -13,7 +14,7 @@ from runner.launchers.device_lock import held
 from runner.launchers.job import Job, Lost, Result, recovered
 from runner.records.record import Record
 from runner.sweep.ending import end
-from runner.sweep.folder import held_folder, started
+from runner.sweep.folder import held_folder, started, with_free_id
 from runner.sweep.interrupt import Interrupt
 from runner.sweep.listeners import Listeners
 from runner.sweep.plan import Plan
@@ -32,9 +33,11 @@ class Session:
 
     def run(self) -> ExitCode:
         """Run what is left of the plan; the exit code. Raises UsageError, with nothing run."""
-        plan, settings = self._plan, self._plan.settings
+        plan = self._plan
         self._stop_if_interrupted()
         plan.launcher.check(plan.devices)
+        settings = with_free_id(plan.settings, self._command)
+        self._plan = plan = replace(plan, settings=settings)
         with held_folder(settings):
             start = started(plan, self._command, self._lines)
             if plan.budget_note:
