@@ -24,6 +24,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+CUT_OFF = "all samples taken, but then"  # begins why nothing was looked at after them
+
 
 class Status(StrEnum):
     """How a trial ended."""

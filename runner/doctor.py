@@ -8,12 +8,14 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 
@@ -36,6 +38,9 @@ GPU_PROBE_SECONDS = 1.0  # power capping shows only after a while
 LEAST_ROOM, LITTLE_ROOM = 100 * 2**20, 2**30  # bytes
 BUSY = 0.25  # of the CPUs, by the load average
 SLOW_CLOCK_US = 1.0
+ANSWER_S = 30.0  # within which a GPU answers that works; making its context may take ten
+BROKEN_GPU = "nvidia-smi and the kernel's log (Xid) tell what is wrong with it"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -133,13 +138,13 @@ def checks_of(output_dir: Path, uri: str | None) -> Iterator[Check]:
         f"Python {sys.version.split()[0]}",
     )
     yield _devices()
-    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        try:
-            yield from _gpu(index)
-        except Exception as error:  # its memory is taken, a launch fails: the other checks go on
-            first_line = redact(str(error)).partition("\n")[0]
-            found = f"it can't be used now ({type(error).__name__}: {first_line})"
-            yield Check(f"cuda:{index}", "problem", found, "nvidia-smi shows who uses it")
+    gpus = _answered(torch.cuda.device_count) if torch.cuda.is_available() else 0
+    if gpus is None:
+        yield Check("cuda", "problem", f"no answer within {ANSWER_S:.0f} s", BROKEN_GPU)
+    for index in range(gpus or 0):
+        found = _answered(partial(_gpu_checks, index))
+        silent = Check(f"cuda:{index}", "problem", f"no answer within {ANSWER_S:.0f} s", BROKEN_GPU)
+        yield from [silent] if found is None else found
     yield _threads()
     yield from _probe()
     yield _store(output_dir, uri)
@@ -255,6 +260,29 @@ def _devices() -> Check:
             "see nvidia-smi, and whether torch was built for this driver",
         )
     return Check("device", "ok", f"no GPU here: cpu can be timed ({methods})")
+
+
+def _answered(ask: Callable[[], T]) -> T | None:
+    """What is asked of a GPU; None where it hangs, as a broken one does in any call."""
+    found: list[T] = []
+    thread = threading.Thread(target=lambda: found.append(ask()), daemon=True)
+    thread.start()
+    thread.join(ANSWER_S)
+    return found[0] if found else None
+
+
+def _gpu_checks(index: int) -> list[Check]:
+    """Those of a GPU that answers; one problem if its memory is taken or a launch fails."""
+    import torch
+
+    try:
+        return list(_gpu(index))
+    except Exception as error:
+        first_line = redact(str(error)).partition("\n")[0]
+        found = f"it can't be used now ({type(error).__name__}: {first_line})"
+        full = isinstance(error, torch.OutOfMemoryError)
+        remedy = "nvidia-smi shows who uses it" if full else BROKEN_GPU
+        return [Check(f"cuda:{index}", "problem", found, remedy)]
 
 
 def _gpu(index: int) -> Iterator[Check]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -119,6 +120,23 @@ def test_a_gpu_that_can_not_be_used_is_a_problem_and_the_other_checks_go_on(
     assert [check.name for check in bad] == ["cuda:0", "cuda:1"]
     assert type(error).__name__ in bad[0].found
     assert "GPU 0 has" not in bad[0].found
+    assert checks[-1].name == "MLflow"
+
+
+@pytest.mark.parametrize("hangs", ["_gpu", "device_count"])
+def test_a_gpu_that_never_answers_is_a_problem_and_the_other_checks_go_on(
+    monkeypatch, tmp_path, hangs
+):
+    over = threading.Event()
+    monkeypatch.setattr(doctor, "ANSWER_S", 0.2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(doctor if hangs == "_gpu" else torch.cuda, hangs, lambda *_: over.wait(60))
+    monkeypatch.setattr(doctor, "PROBE_SECONDS", 0.01)
+    checks = list(doctor.checks_of(tmp_path, None))
+    over.set()
+    (bad,) = [check for check in checks if check.level == "problem" and check.name[:4] == "cuda"]
+    assert bad.found == "no answer within 0 s"
     assert checks[-1].name == "MLflow"
 
 

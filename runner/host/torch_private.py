@@ -1,16 +1,18 @@
 """What is private in torch and can't be avoided. Read in torch 2.14.1.
 
-Nothing public keeps a GPU busy for a time, walks nested tensors as torch does, says what
-torch.compile has compiled, empties its cache on disk for one process, or says beforehand whether it
-has a compiler and a CPU's kernels an instruction.
+Nothing public keeps a GPU busy for a time, walks nested tensors as torch does, says on which
+streams a pass works, says what torch.compile has compiled, empties its cache on disk for one
+process, or says beforehand whether it has a compiler and a CPU's kernels an instruction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 __all__ = ["tree_leaves", "tree_map_only"]
@@ -19,6 +21,22 @@ __all__ = ["tree_leaves", "tree_map_only"]
 def spin(cycles: int) -> None:
     """Queue so many cycles of the current GPU in which it does nothing."""
     torch.cuda._sleep(cycles)  # type: ignore[no-untyped-call]
+
+
+def streams_of(forward: Callable[[], object]) -> set[int]:
+    """The streams of the current GPU on which a pass puts its operators, by their handles."""
+    found: set[int] = set()
+
+    class Looks(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(
+            self, operator: Any, types: Any, arguments: Any = (), named: Any = None
+        ) -> Any:
+            found.add(torch.cuda.current_stream().cuda_stream)
+            return operator(*arguments, **(named or {}))
+
+    with Looks():  # type: ignore[no-untyped-call]
+        forward()
+    return found
 
 
 def counters() -> Mapping[str, Mapping[str, int]]:

@@ -43,6 +43,9 @@ class Device(Protocol):
     def occupy(self, busy_ms: float) -> None:
         """Queue about `busy_ms` of work that does nothing; returns at once."""
 
+    def other_streams(self, forward: Callable[[], object]) -> int:
+        """On how many streams beside the current one a pass works, where that can be seen."""
+
     def capture(self, forward: Callable[[], object]) -> Callable[[], object]:
         """`forward` as a graph, to be launched as one."""
 

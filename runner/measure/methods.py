@@ -153,9 +153,9 @@ class Queued(OneByOne):
     Hence its cap: a few times `launch_ms`, that of a pass on an empty queue, which is measured
     here unless given. Past `give_up_ns` of the host clock no sample is begun anew.
 
-    A pass that waits for a stream of its own is done when the host comes back, while the spin lasts
-    on the stream of the events: they lie side by side, and a time that is next to nothing of the
-    launch is not believed.
+    Only the stream of the events is held back: what a pass does on another one may lie before the
+    start event, so that a pass with several is refused. Where that can't be seen, as of an engine,
+    a time that is next to nothing of the launch is not believed: it was waited for elsewhere.
     """
 
     def __init__(
@@ -173,9 +173,18 @@ class Queued(OneByOne):
         self._before, self._start, self._end = device.event(), device.event(), device.event()
         self._recent_ms: deque[float] = deque(maxlen=RECENT)
         self._stretch = 1.0  # of what is asked for, as the clock may have moved since it was set
+        self._others: int | None = None  # streams that it works on
 
     def _taken_ms(self) -> float:
         """One sample. Raises MeasureError for a pass that can't be queued as a whole."""
+        if self._others is None:
+            self._others = self._device.other_streams(self.work)
+            self._device.synchronize()
+        if self._others:
+            raise MeasureError(
+                "the network works on another stream than that of the events, which alone can be "
+                "held back while a pass is launched; use timing.method=event or wall"
+            )
         if self._launch_ms is None:
             self._launch_ms = min(self._empty_launch_ms() for _ in range(2))  # the first is cold
         if self._launch_ms > MOST_BUSY_MS:

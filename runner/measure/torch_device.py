@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from runner.contract import MeasureError
-from runner.host.torch_private import spin
+from runner.host.torch_private import spin, streams_of
 from runner.measure.device import UNCAPTURED, Event
 
 CAPTURE_ERRORS = range(900, 908)  # of CUDA's, that are about capturing a stream; driver_types.h
@@ -21,10 +21,13 @@ CAPTURE_WARMUPS = 3  # passes on a side stream before a CUDA graph is captured, 
 
 
 class TorchDevice:
-    """A device of torch: cpu, cuda, xpu or mps."""
+    """A device of torch: cpu, cuda, xpu or mps.
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    `eager`: what is timed on it is made of torch's operators, one by one.
+    """
+
+    def __init__(self, device: torch.device, eager: bool = True) -> None:
+        self._device, self._eager = device, eager
         self._module = None if device.type == "cpu" else torch.get_device_module(device)
         self._cycles_per_ms: float | None = None
         self._flushed: torch.Tensor | None = None
@@ -59,6 +62,12 @@ class TorchDevice:
         if self._cycles_per_ms is None:
             self._cycles_per_ms = self._calibrated()
         spin(max(1, round(busy_ms * self._cycles_per_ms)))
+
+    def other_streams(self, forward: Callable[[], object]) -> int:
+        """On how many streams beside the current one a pass works; not seen of what is compiled."""
+        if self._device.type != "cuda" or not self._eager:
+            return 0
+        return len(streams_of(forward) - {torch.cuda.current_stream().cuda_stream})
 
     def _calibrated(self) -> float:
         """Cycles of the spin per millisecond, at the clock the GPU runs at now."""

@@ -172,6 +172,8 @@ def device_line(record: Record) -> str:
         return "simulated: a scripted clock, whose true time is known; nothing was really timed"
     if environment.get("gpu"):
         return f"{environment['gpu']}, driver {environment.get('gpu_driver') or 'unknown'}"
+    if record.trial.device_kind != "cpu":
+        return f"{record.trial.device}, torch {environment.get('torch')}"
     number_of = effective.get("threads")
     threads = f", {number_of} thread{'s' if number_of > 1 else ''}" if number_of else ""
     cpu = environment.get("cpu") or "unknown CPU"

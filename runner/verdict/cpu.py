@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from runner.contract import Level
+from runner.contract import CUT_OFF, Level
 from runner.verdict.flag import Case, Flag
 
 SUSPECT_SHARE, INVALID_SHARE = 0.01, 0.05  # of the threads' time, taken by others
@@ -34,14 +34,12 @@ def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
         shares["steal"] = 0.0
     if shares["run_queue_wait"] is None:
         reason = cpu.get("unknown", {}).get("run_queue_wait", "not read")
-        yield Flag(
-            "NOT_CHECKED",
-            Level.SUSPECT,
-            None,
-            "",
-            f"whether others used the CPU can't be seen here ({reason})",
-            "time on Linux, or make sure that nothing else runs",
-        )
+        found = f"whether others used the CPU can't be seen here ({reason})"
+        remedy = "time on Linux, or make sure that nothing else runs"
+        if reason.startswith(CUT_OFF):
+            found = f"neither the CPU nor the GPU was looked at ({reason})"
+            remedy = "look into worker.log, and time it again"
+        yield Flag("NOT_CHECKED", Level.SUSPECT, None, "", found, remedy)
     worst = max(shares, key=lambda name: shares[name] or 0.0)
     share = shares[worst] or 0.0
     if share > SUSPECT_SHARE:

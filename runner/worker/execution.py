@@ -137,11 +137,18 @@ def _failed(trial: Trial, raised: BaseException) -> Outcome:
         error={
             "where": place_of(raised) or "",
             "type": type(raised).__name__,
-            "message": redact(str(raised).partition("\nException raised from")[0]),  # less C++
+            "message": redact(_told(str(raised))),
             "trace": trace,
         },
         why_null=findings.why_null,
     )
+
+
+def _told(message: str) -> str:
+    """What torch says, without its C++ stack and its advice on every error of CUDA."""
+    for sign in ("\nException raised from", "\nSearch for `cuda", "\nCUDA kernel errors might"):
+        message = message.partition(sign)[0]
+    return message
 
 
 @dataclass(frozen=True)
@@ -175,7 +182,8 @@ def _timed(trial: Trial, listener: Listener) -> Outcome:
 
     listener.phase(Phase.BUILD, None)
     started = time.perf_counter()
-    device = TorchDevice(torch.device(trial.device))
+    eager = trial.engine.name == "eager" and trial.runtime.compile == "off"
+    device = TorchDevice(torch.device(trial.device), eager)
     with in_force(trial.runtime), torch.inference_mode(), device.selected():
         prepared = _prepare(trial, device, started)
         raw, work = _measure(prepared, listener)

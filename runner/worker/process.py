@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from runner.contract import Status, WorkerDied
+from runner.contract import CUT_OFF, Status, WorkerDied
 from runner.host import memory
 from runner.measure.loop import Keep
 from runner.records.record import Outcome
@@ -108,7 +108,7 @@ def run(trial: Trial, isolation: str, log: Path, listener: Listener | None = Non
     except WorkerDied as death:
         status, kind, why = death.status, "WorkerDied", str(death)
     if raw:
-        return replace(raw[0], why_null={"contention": f"all samples taken, but then {why}"})
+        return replace(raw[0], why_null={"contention": f"{CUT_OFF} {why}"})
     return kept.into(Outcome(status, error={"type": kind, "message": why, "trace": ""}))
 
 

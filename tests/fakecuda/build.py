@@ -74,6 +74,7 @@ def environment(built: Path, script: Path, root: Path) -> dict[str, str]:
         "LD_PRELOAD": (built / "preload").read_text(),
         "PYTHONPATH": f"{built / 'operators'}:{root}",
         "FAKECUDA_SCRIPT": str(script),
+        "FAKECUDA_ID": hashlib.sha256(str(script).encode()).hexdigest()[:4],
         "CUDA_VISIBLE_DEVICES": ",".join(map(str, range(int(set_gpus[1]) if set_gpus else 1))),
         "TRITON_LIBCUDA_PATH": str(built),  # what it compiles is linked with the driver
     }

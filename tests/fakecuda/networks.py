@@ -68,3 +68,21 @@ class Hidden(Scripted):
         with torch.cuda.stream(self.stream):
             torch.cuda._sleep(2 * 1_980_000_000)
         return x + 1
+
+
+class NoFork(Scripted):
+    """Most of its work is on a stream that does not wait for the current one."""
+
+    def __init__(self, script=None):
+        super().__init__(script)
+        self.stream = torch.cuda.Stream()
+
+    def forward(self, x):
+        y = x
+        with torch.cuda.stream(self.stream):
+            for _ in range(30):
+                y = y + 1
+        torch.cuda.current_stream().wait_stream(self.stream)
+        for _ in range(5):
+            x = x + 1
+        return x

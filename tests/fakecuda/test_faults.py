@@ -45,6 +45,7 @@ def test_a_gpu_that_breaks_in_a_sample_is_named(timed, method):
     for record, said in zip(records, errors.values(), strict=True):
         assert record.status == "failed"
         assert said in record.error["message"]
+        assert "\n" not in record.error["message"].strip()
         assert "captured" not in record.error["message"]  # it is the GPU, not the network
 
 
@@ -86,6 +87,19 @@ def test_work_on_a_stream_of_its_own_is_not_measured_as_nothing(timed):
     assert found["wall"].latency_ms[0] == pytest.approx(waits + 0.003, abs=1e-6)
     for method in ("event", "wall"):
         assert found[method].verdict == "valid", found[method].reasons
+        assert "HOST_BOUND" not in codes(found[method])
+
+
+def test_work_that_a_queue_does_not_hold_back_is_not_queued(timed):
+    """It runs while the spin holds the other stream: queued saw a seventh of it, and was valid."""
+    _, records = timed("NoFork", "timing.method=queued,event,wall")
+    found = by_method(records)
+    assert found["queued"].status == "failed"
+    assert "works on another stream" in found["queued"].error["message"]
+    for method in ("event", "wall"):
+        assert found[method].latency_ms[0] == pytest.approx(7.005 + 0.005, abs=0.01)
+        assert found[method].figures["queued_ms"] is None
+        assert "another stream" in found[method].why_null["figures.queued_ms"]
         assert "HOST_BOUND" not in codes(found[method])
 
 
@@ -157,6 +171,7 @@ def test_what_the_machine_does_meanwhile_is_in_the_verdict(timed):
         "at 0 violation_thermal 0.5": {"THROTTLED": "invalid"},  # half of the time
         "at 0 compute_pid 4711": {"FOREIGN_PROCESS": "suspect"},
         "at 0 graphics_pid 4711": {"FOREIGN_PROCESS": "suspect"},
+        "at 0 compute_pid 4711\nat 0.001 compute_pid 0": {},  # it has gone
         "at 0 cpu_wait 0.2": {"CPU_CONTENDED": "invalid"},
         # what can't be read is unknown, and never clean
         "fault nvml nvmlDeviceGetViolationStatus error 3": {"NOT_CHECKED": "note"},

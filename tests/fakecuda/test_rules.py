@@ -137,6 +137,23 @@ def test_a_graph_runs_what_it_has_captured_and_nothing_before(x):
     assert not torch.cuda.current_stream().query()
 
 
+def test_branches_of_a_graph_that_are_joined(x):
+    """Through a third stream as well."""
+    side, third = torch.cuda.Stream(), torch.cuda.Stream()
+
+    def work():
+        current = torch.cuda.current_stream()
+        side.wait_stream(current)
+        third.wait_stream(side)
+        for stream in (side, third):
+            with torch.cuda.stream(stream):
+                x + 1
+        side.wait_stream(third)
+        current.wait_stream(side)
+
+    assert captured(work) == []
+
+
 def test_what_no_graph_can_hold(x):
     side = torch.cuda.Stream()
 
@@ -157,4 +174,5 @@ def test_what_no_graph_can_hold(x):
     assert captured(lambda: x.sum().item()) == [900, broken]
     assert captured(in_the_default_stream) == [906, broken]
     assert captured(unjoined)[-1] == 904
+    assert captured(lambda: [unjoined(), *(x + 1 for _ in range(5))])[-1] == 904
     assert captured(lambda: x + 1) == []

@@ -273,7 +273,7 @@ int clock_gettime(clockid_t id, struct timespec *t) {
     bool since = id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE;
     bool steady = id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_RAW || id == CLOCK_MONOTONIC_COARSE || id == CLOCK_BOOTTIME;
     if (!on || (!since && !steady)) return real(id, t);
-    if (owns() && ++quiet_reads > QUIET_READS) __atomic_add_fetch(&now, QUIET_NS, __ATOMIC_SEQ_CST);
+    if (++quiet_reads > QUIET_READS) __atomic_add_fetch(&now, QUIET_NS, __ATOMIC_SEQ_CST);
     *t = timespec_of(fake_now() + (since ? since_1970 : 0));
     return 0;
 }

@@ -84,6 +84,8 @@ E cudaGetDeviceProperties(struct cudaDeviceProp *p, int n) {
     memset(p, 0, sizeof *p);
     snprintf(p->name, sizeof p->name, "%s", fake_word("name", "NVIDIA Fake H100"));
     memcpy(p->uuid.bytes, "\xfa\xce\x00\x00\x00\x00\x40\x00\x80\x00\x00\x00\x00\x00\x00\x00", 16);
+    p->uuid.bytes[2] = (char)(fake_identity() >> 8);
+    p->uuid.bytes[3] = (char)fake_identity();
     p->uuid.bytes[15] = (char)fake_physical(n);
     p->major = capability / 10;
     p->minor = capability % 10;
@@ -414,8 +416,12 @@ E cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t event, unsigned flags) {
     E error = cudaSuccess;
     LOCK;
     if (event->capture && event->capture->active) {
-        stream->capture = event->capture; /* it joins the capture */
+        if (stream->capture != event->capture) stream->captured_ns = 0; /* it joins the capture */
+        stream->capture = event->capture;
         if (event->captured_ns > stream->captured_ns) stream->captured_ns = event->captured_ns;
+        bool carried = event->stream->unjoined && event->captured == event->stream->captured;
+        if (carried) event->stream->unjoined = false;
+        if (carried && stream != stream->capture->origin) stream->unjoined = true;
     } else if (stream->capture && event->recorded) {
         stream->capture->broken = true;
         error = cudaErrorStreamCaptureIsolation;
@@ -488,6 +494,8 @@ E cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t s, unsigned flags) {
         int64_t now = fake_now(), idle = fake_idle(stream);
         event->recorded = true;
         event->capture = capture;
+        event->stream = stream;
+        event->captured = stream->captured;
         event->captured_ns = stream->captured_ns;
         event->at = capture ? 0 : idle > now ? idle : now;
         if (!capture) stream->idle = event->at;

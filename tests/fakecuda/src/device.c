@@ -189,6 +189,8 @@ cudaError_t fake_enqueue(struct CUstream_st *stream, int64_t ns, const char *nam
         bool broken = stream->capture->broken;
         if (!broken) {
             stream->captured_ns += ns;
+            stream->captured++;
+            stream->unjoined = stream != stream->capture->origin;
             stream->capture->graph->nodes++;
         }
         UNLOCK;
@@ -259,7 +261,8 @@ cudaError_t fake_end_capture(cudaStream_t given, struct graph **graph) {
     for (int i = 0; i < MAX_GPUS; i++)
         for (struct CUstream_st *other = fake_devices[i].streams; other; other = other->next) {
             if (other->capture != capture) continue;
-            if (other->captured_ns > stream->captured_ns && !error) error = cudaErrorStreamCaptureUnjoined;
+            if (other->unjoined && !error) error = cudaErrorStreamCaptureUnjoined;
+            other->unjoined = false;
             other->capture = NULL;
         }
     capture->active = false;

@@ -29,6 +29,8 @@ struct CUstream_st {
     unsigned head, queued;
     struct capture *capture;
     int64_t captured_ns;
+    size_t captured;          /* how many nodes it has put into the capture */
+    bool unjoined;            /* it has some that the origin does not wait for yet */
     struct CUstream_st *next;
 };
 
@@ -37,7 +39,9 @@ struct CUevent_st {
     unsigned flags;
     bool recorded;
     int64_t at;
-    struct capture *capture;  /* in which it was last recorded */
+    struct capture *capture;  /* in which it was last recorded, */
+    struct CUstream_st *stream; /* on this stream, behind so many of its nodes */
+    size_t captured;
     int64_t captured_ns;
 };
 

@@ -19,6 +19,7 @@ int64_t fake_setting(const char *name, int64_t otherwise);
 const char *fake_word(const char *name, const char *otherwise);
 int64_t fake_at(const char *name, int gpu, int64_t otherwise); /* its value now */
 double fake_integral(const char *name, int gpu);               /* value x seconds until now */
+unsigned fake_identity(void);
 int fake_all_at(const char *name, int gpu, int64_t *values, int room);
 
 enum fault_kind { NO_FAULT, FAULT_ERROR, FAULT_HANG, FAULT_DIE };

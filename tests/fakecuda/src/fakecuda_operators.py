@@ -18,6 +18,11 @@ AS_TORCH_HAS_THEM = [
     "aten::all", "aten::all.dim", "aten::any", "aten::any.dim",
     "aten::sort", "aten::sort.stable", "aten::topk",
 ]  # fmt: skip
+# their result's shape depends on data: they wait for the device, as torch's own do
+WAITING = [
+    "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive",
+    "repeat_interleave.Tensor",
+]  # fmt: skip
 kept: list[Any] = []  # a library's kernels go with it
 
 
@@ -65,11 +70,22 @@ def register() -> None:
             on_host(into).copy_(on_host(source))
         return into
 
-    def nonzero(value: Any) -> Any:
-        """As torch's own it waits for the count, which the shape of the result depends on."""
-        torch.cuda._sleep(1)
-        torch.cuda.current_stream().synchronize()
-        return on_host(value).nonzero().to(value.device)
+    def moved(result: Any, device: Any) -> Any:
+        if isinstance(result, tuple):
+            return tuple(moved(part, device) for part in result)
+        return result.to(device)
+
+    def waiting(name: str) -> Callable[..., Any]:
+        packet, _, overload = name.partition(".")
+        operator = getattr(getattr(torch.ops.aten, packet), overload or "default")
+
+        def run(value: Any, *arguments: Any, **named: Any) -> Any:
+            torch.cuda._sleep(1)
+            torch.cuda.current_stream().synchronize()
+            named = {key: on_host(given) for key, given in named.items()}
+            return moved(operator(on_host(value), *map(on_host, arguments), **named), value.device)
+
+        return run
 
     def nms(boxes: Any, scores: Any, threshold: float) -> Any:
         torch.cuda._sleep(1)
@@ -94,5 +110,6 @@ def register() -> None:
     for name in AS_TORCH_HAS_THEM:
         put(name, computed(name), with_keyset=True)
     put("aten::copy_", copied, with_keyset=True)
-    put("aten::nonzero", nonzero)
+    for name in WAITING:
+        put(f"aten::{name}", waiting(name))
     kept.append(libraries)

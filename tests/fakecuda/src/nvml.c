@@ -59,7 +59,7 @@ int nvmlSystemGetCudaDriverVersion_v2(int *v) {
 /* ---- which ---- */
 static void uuid_of(int number, char *text, size_t n) {
     bool instance = !strcmp(fake_word("mig", ""), "instance");
-    snprintf(text, n, "%s-face0000-0000-4000-8000-0000000000%02x", instance ? "MIG" : "GPU", number);
+    snprintf(text, n, "%s-face%04x-0000-4000-8000-0000000000%02x", instance ? "MIG" : "GPU", fake_identity(), number);
 }
 int nvmlDeviceGetCount_v2(unsigned *n) {
     *n = (unsigned)fake_gpus();
