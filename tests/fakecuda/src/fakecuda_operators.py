@@ -16,7 +16,7 @@ from typing import Any
 AS_TORCH_HAS_THEM = [
     "aten::fill_.Scalar", "aten::fill_.Tensor", "aten::isfinite",
     "aten::all", "aten::all.dim", "aten::any", "aten::any.dim",
-    "aten::sort", "aten::sort.stable", "aten::topk",
+    "aten::sort", "aten::sort.stable", "aten::topk", "aten::cat", "aten::index.Tensor",
 ]  # fmt: skip
 # their result's shape depends on data: they wait for the device, as torch's own do
 WAITING = [
@@ -31,7 +31,9 @@ def register() -> None:
     import torch
 
     def on_host(value: Any) -> Any:
-        """The same memory, as a tensor of the CPU."""
+        """The same memory, as a tensor of the CPU; likewise of lists."""
+        if isinstance(value, (list, tuple)):
+            return [on_host(part) for part in value]
         if not isinstance(value, torch.Tensor) or value.device.type != "cuda":
             return value
         if value.numel() == 0:
