@@ -69,6 +69,8 @@ def test_naive_is_invalid_on_an_asynchronous_device_and_says_how_wrong():
     assert "140.00 ms of device work still ran" in told(flag)
     assert "-50% wrong" in told(flag)
     assert verdict_of(found) == "invalid"
+    found = judged(on_gpu("naive"), gpu=COOL, hidden_device_ms=0.0, synced_ms=10.01)
+    assert "which this mean meets by chance" in told(only(found, "NO_SYNC", "invalid"))
 
 
 def test_naive_is_not_flagged_on_a_cpu_where_calls_are_synchronous():
