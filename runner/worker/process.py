@@ -148,7 +148,6 @@ def _in_fresh_process(
 ) -> Any:
     """What `task` answers in a new process. Raises WorkerDied, also `limit_s` after its start."""
     start()  # unless it runs already
-    until = None if limit_s is None else time.monotonic() + limit_s
     oom_kills = memory.oom_kills()
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe()
@@ -159,6 +158,7 @@ def _in_fresh_process(
         process.start()
     except (EOFError, ConnectionError) as error:
         raise WorkerDied("the forkserver was ended", exitcode=FORKSERVER_GONE) from error
+    until = None if limit_s is None else time.monotonic() + limit_s  # torch is loaded by now
     theirs.close()
     try:
         while True:
@@ -171,7 +171,7 @@ def _in_fresh_process(
             try:
                 if not ours.poll():
                     raise EOFError
-                kind, *content = ours.recv()
+                kind, *content = _heard(ours)
                 if kind == "answer":
                     process.join(ENDING_S)
                     return content[0]
@@ -185,6 +185,20 @@ def _in_fresh_process(
         ours.close()
         if not process.is_alive():
             process.close()
+
+
+def _heard(ours: connection.Connection) -> tuple[Any, ...]:
+    """What a worker tells. Raises EOFError, ConnectionError, and WorkerDied for what is garbage."""
+    try:
+        told: tuple[Any, ...] = ours.recv()
+    except (EOFError, ConnectionError):
+        raise
+    except Exception as error:  # garbage may be taken for any code at all
+        raise WorkerDied(
+            f"what the worker process sent can't be read ({type(error).__name__}): its network "
+            "writes into descriptors that it has not opened"
+        ) from error
+    return told
 
 
 def _end(process: BaseProcess) -> None:

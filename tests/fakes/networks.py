@@ -65,6 +65,16 @@ class Raises(torch.nn.Module):
     def forward(self, x):
         raise RuntimeError("the network is on fire, password=hunter2")
 
+class Scribbles(torch.nn.Module):
+    """Writes into everything that is open."""
+    def forward(self, x):
+        for number in range(3, 40):
+            try:
+                os.write(number, bytes(3) + bytes([4]) + b"junk")
+            except OSError:
+                pass
+        return x
+
 class Leaves(torch.nn.Module):
     def forward(self, x):
         raise SystemExit("no licence")

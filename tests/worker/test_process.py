@@ -97,6 +97,7 @@ def test_phases_are_heard_in_their_order():
     [
         ("Raises", "failed", "the network is on fire, password=***"),
         ("Leaves", "failed", "no licence"),
+        ("Scribbles", "failed", "what the worker process sent can't be read ("),
         ("RunsOut", "out_of_memory", "tried to allocate 99 GiB"),
         ("Dies", "failed", "the worker process was ended by SIGSEGV"),
         ("not_a_module", "failed", "networks.not_a_module returned a int; expected a torch.nn.M"),
