@@ -16,8 +16,10 @@ from typing import Any
 AS_TORCH_HAS_THEM = [
     "aten::fill_.Scalar", "aten::fill_.Tensor", "aten::isfinite",
     "aten::all", "aten::all.dim", "aten::any", "aten::any.dim",
-    "aten::sort", "aten::sort.stable", "aten::topk", "aten::cat", "aten::index.Tensor",
+    "aten::sort", "aten::sort.stable", "aten::topk", "aten::cat",
 ]  # fmt: skip
+# the last layer of a classifier: zeros, not what recycled memory holds, which may be no number
+ZEROS = ["aten::addmm", "aten::mm", "aten::bmm"]
 # their result's shape depends on data: they wait for the device, as torch's own do
 WAITING = [
     "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive",
@@ -95,6 +97,16 @@ def register() -> None:
         suppress = torch.ops.torchvision.nms
         return suppress(on_host(boxes), on_host(scores), threshold).to(boxes.device)
 
+    def zeroed(name: str) -> Callable[..., Any]:
+        kernel = torch.library.get_kernel(name, "CUDA")
+
+        def run(keys: Any, *arguments: Any, **named: Any) -> Any:
+            left = kernel.call_boxed(keys, *arguments, **named)
+            on_host(left).zero_()
+            return left
+
+        return run
+
     def with_torchvision() -> None:
         """Once a program has imported it, which takes a second."""
         if "torchvision" not in libraries and hasattr(sys.modules.get("torchvision"), "ops"):
@@ -111,6 +123,8 @@ def register() -> None:
 
     for name in AS_TORCH_HAS_THEM:
         put(name, computed(name), with_keyset=True)
+    for name in ZEROS:
+        put(name, zeroed(name), with_keyset=True)
     put("aten::copy_", copied, with_keyset=True)
     for name in WAITING:
         put(f"aten::{name}", waiting(name))
