@@ -39,7 +39,7 @@ LEAST_ROOM, LITTLE_ROOM = 100 * 2**20, 2**30  # bytes
 BUSY = 0.25  # of the CPUs, by the load average
 SLOW_CLOCK_US = 1.0
 ANSWER_S = 30.0  # within which a GPU answers that works; making its context may take ten
-BROKEN_GPU = "nvidia-smi and the kernel's log (Xid) tell what is wrong with it"
+BROKEN_GPU = "nvidia-smi and the kernel log (Xid errors) show what is wrong with it"
 T = TypeVar("T")
 
 

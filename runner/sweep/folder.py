@@ -37,7 +37,7 @@ class Start:
 def with_free_id(settings: Settings, command: Sequence[str]) -> Settings:
     """The settings under the next free id, where another sweep began in the same second.
 
-    Their folder is there afterwards. An id that was asked for stays as it is.
+    The folder has been created on return. An id given by the user is kept.
     """
     asked = any(word.lstrip("+").startswith(("sweep.id=", "sweep.resume=")) for word in command)
     if asked or not AUTOMATIC.fullmatch(settings.sweep_id):

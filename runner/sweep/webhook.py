@@ -34,9 +34,7 @@ def _post(url: str, values: Mapping[str, Any]) -> str | None:
             url, body, headers=sent, timeout=POST_S, allow_redirects=False, stream=True
         )
         reply.close()
-    except (
-        Exception
-    ) as error:  # requests lets those of its parts and of the parsing of URLs through
+    except Exception as error:  # not only its own: urllib3's and those of parsing URLs, too
         return _cause(error)
     if reply.is_redirect:
         return f"it sends elsewhere ({reply.status_code}), which is not followed: give that address"

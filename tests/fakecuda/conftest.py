@@ -26,7 +26,7 @@ def timed(on_fake_gpus, tmp_path):
             "model=custom", f"model.target=chains.{network}", "device=cuda", "tracking=off",
             *COUNT, *arguments, "-m", script=script, **more,
         )  # fmt: skip
-        if "isolation=none" not in arguments:  # else what goes into worker.log is told here
+        if "isolation=none" not in arguments:  # which prints what else is in worker.log
             assert "Traceback" not in ran.out + ran.err, ran.out + ran.err
         sweep = sorted((tmp_path / "outputs").iterdir())[-1].name if ran.records() else None
         records = [record for record in ran.records() if record.sweep_id == sweep]

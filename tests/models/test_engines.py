@@ -209,7 +209,7 @@ def test_on_a_gpu_inputs_and_outputs_stay_there():
 
 
 class Stream:
-    """One of torch's on a GPU, that writes down what it is told."""
+    """A fake CUDA stream that records the calls made to it."""
 
     def __init__(self, said, name="current"):
         self.said, self.name = said, name

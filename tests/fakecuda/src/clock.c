@@ -2,10 +2,10 @@
  *
  * It is real until this process first uses a GPU. Then, unless the script wants the real one, time
  * is what CUDA calls take by the script, and nothing else takes any: every figure is the same on
- * any machine under any load. The thread that used the GPU first is the one that lets time pass.
- * Another thread that sleeps is woken when time passes its deadline while that one waits for the
- * GPU, and that one goes on only when the other sleeps again: so a thread that looks at the GPU
- * every 50 ms does so exactly as often as the script's time says. */
+ * any machine under any load. The first thread that used the GPU owns the
+ * clock: only its calls advance it. A sleeping thread whose deadline they reach is woken while the
+ * owner waits for the GPU, and the owner continues once that thread sleeps again. So a thread that
+ * polls the GPU every 50 ms does so exactly as often as the scripted time says. */
 #define _GNU_SOURCE
 #include "fake.h"
 

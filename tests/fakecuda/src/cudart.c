@@ -373,7 +373,7 @@ E cudaStreamCreateWithPriority(cudaStream_t *s, unsigned flags, int priority) {
 E cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags) { return cudaStreamCreateWithPriority(s, flags, 0); }
 E cudaStreamCreate(cudaStream_t *s) { return cudaStreamCreateWithPriority(s, cudaStreamDefault, 0); }
 E cudaStreamDestroy(cudaStream_t s) {
-    (void)s; /* what it has queued goes on; the memory is kept with it */
+    (void)s; /* not freed: the work in its queue still runs */
     return cudaSuccess;
 }
 E cudaStreamGetPriority(cudaStream_t s, int *priority) {

@@ -1,7 +1,7 @@
 /* A libnvidia-ml: what the script says of clocks, power, limits and processes at this time.
  *
  * `set mig instance`: the process has an instance of a GPU, known by its own UUID only.
- * `set mig divided`: the GPU is divided, and torch does not tell which instance is used. */
+ * `set mig divided`: the GPU has instances, and its UUID does not say which one is used. */
 #define _GNU_SOURCE
 #include "fake.h"
 

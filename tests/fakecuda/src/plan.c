@@ -9,8 +9,8 @@
  *   kernel topk 100                   those of each kernel with this in its name
  *   at 0.5 clock_mhz 990              from then on, in seconds since the first use; of all GPUs, or
  *   at 0.5 gpu 1 power_w 350          of one: clock_mhz, max_clock_mhz, power_w, power_limit_w,
- *                                     temperature_c, reasons, p_state, compute_pid, graphics_pid,
- *                                     violation_POLICY and cpu_wait (shares of the time)
+ *                                     temperature_c, reasons, p_state, compute_pid, graphics_pid, cpus,
+ *                                     others_mib, violation_POLICY, cpu_wait (shares of the time)
  *   fault launch 30 error 214         the 30th call fails; launch, malloc, sync, capture, or nvml
  *   fault launch 30 hang | die        with the function's name: `fault nvml nvmlInit_v2 error 9` */
 #define _GNU_SOURCE
