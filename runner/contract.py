@@ -8,7 +8,7 @@ Each error has the exit code of a command that it ends:
       Unmatched                  2  two results have nothing to be compared by
       Undecided                  2  the file of decisions can't be read or written
       Held                       7  another process holds the lock
-      UnreadableRecord           1  a file of records is damaged, or of another version
+      Unreadable                 1  a file of records is damaged, or of another version
       TrackingUnavailable        1  MLflow can't be used
       WorkerDied                 1  a worker process ended without an answer
       ModelError                 1  the network can't be built
@@ -143,7 +143,7 @@ class Held(RunnerError):
     exit_code = ExitCode.OVERLAP
 
 
-class UnreadableRecord(RunnerError):
+class Unreadable(RunnerError):
     """A file of records that is damaged, or of a version this program does not know."""
 
 

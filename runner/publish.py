@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.contract import ExitCode, Held, TrackingUnavailable, UnreadableRecord
+from runner.contract import ExitCode, Held, TrackingUnavailable, Unreadable
 from runner.host.secrets import HIDDEN, redact
 from runner.records.manifest import MANIFEST
 from runner.records.store import RECORD
@@ -67,7 +67,7 @@ def _publish(
         if target not in stores:
             stores[target] = open_store(target.uri, target.experiment, target.output_dir)
         found = catch_up(stores[target], sweep_dir)
-    except (TrackingUnavailable, UnreadableRecord) as reason:
+    except (TrackingUnavailable, Unreadable) as reason:
         print(f"{sweep_dir.name}: not brought to MLflow: {redact(str(reason))}")
         return False
     except Held as holder:
@@ -79,7 +79,7 @@ def _publish(
 
 
 def _target(sweep_dir: Path, uri: str | None, experiment: str | None) -> Target | None:
-    """Where a sweep goes: what was given, else where it was to go. Raises UnreadableRecord."""
+    """Where a sweep goes: what was given, else where it was to go. Raises Unreadable."""
     if (sweep_dir / MANIFEST).exists():
         planned = target_of(sweep_dir)
     else:  # as sweeps once were
@@ -90,7 +90,7 @@ def _target(sweep_dir: Path, uri: str | None, experiment: str | None) -> Target 
     if uri is None and own is not None and HIDDEN in own:
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         if uri is None:
-            raise UnreadableRecord(
+            raise Unreadable(
                 f"the store {own} needs a secret, which was not written down; give --tracking-uri "
                 "or the variable MLFLOW_TRACKING_URI"
             )

@@ -62,6 +62,7 @@ HEAVY = {  # library -> the rooms and doors that may import it
     "plotly": "pages",
     "jinja2": "pages",
     "pandas": "__init__ export records",
+    "pydantic": "records",
 }
 LONGEST_FUNCTION = 60  # lines: a screen
 LONGEST_FILE = 400

@@ -27,8 +27,10 @@ from pathlib import Path
 
 import yaml
 
-from runner.contract import Undecided
-from runner.records.nights import Night
+from runner.contract import Undecided, Unreadable
+from runner.records.nights import Fingerprint, Night
+from runner.records.printable import printable, shortened
+from runner.records.reading import read_bytes
 
 NEEDS = {  # kind of a decision -> the keys that stand beside it
     "accept": ("since", "reason"),
@@ -39,6 +41,7 @@ NEEDS = {  # kind of a decision -> the keys that stand beside it
 }
 MORE = ("by", "at")
 ALL = "*"
+LONGEST = 200  # characters of what is wrong that are shown
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,14 @@ def read(path: Path) -> Decisions:
     if not path.exists():
         return Decisions()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path).decode()
         entries = yaml.safe_load(text) or []
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise Undecided(f"{path} can't be read: {error}") from error
+    except Unreadable as error:
+        raise Undecided(str(error)) from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise Undecided(f"{path} can't be read: {shortened(str(error), LONGEST)}") from error
+    except RecursionError as error:
+        raise Undecided(f"{path} can't be read: it is nested too deeply") from error
     if not isinstance(entries, list):
         raise Undecided(f"{path} holds no list; expected entries as in docs/nightly.md")
     return Decisions(
@@ -99,13 +106,18 @@ def _checked(entry: object, number: int, path: Path) -> Mapping[str, str]:
     where = f"entry {number} of {path}"
     kinds = [kind for kind in NEEDS if isinstance(entry, dict) and kind in entry]
     if len(kinds) != 1 or not isinstance(entry, dict):
-        raise Undecided(f"{where} is {entry}; expected one of {', '.join(NEEDS)}")
+        shown = printable(shortened(str(entry), LONGEST))
+        raise Undecided(f"{where} is {shown}; expected one of {', '.join(NEEDS)}")
+    for key, value in entry.items():
+        if isinstance(value, dict | list | bool):
+            shown = printable(shortened(str(value), LONGEST))
+            raise Undecided(f"{where}: {printable(str(key))} is {shown}; expected a text")
     needed = NEEDS[kinds[0]]
     if missing := [key for key in needed if not entry.get(key)]:
         raise Undecided(f"{where} lacks {', '.join(missing)}")
     if unknown := set(entry) - {kinds[0], *needed, *MORE}:
         raise Undecided(f"{where} has {', '.join(map(str, unknown))}, which says nothing there")
-    return {str(key): str(value) for key, value in entry.items()}
+    return {str(key): printable(str(value)) for key, value in entry.items()}
 
 
 def append(path: Path, entry: Mapping[str, str]) -> None:
@@ -116,13 +128,13 @@ def append(path: Path, entry: Mapping[str, str]) -> None:
         file.write(yaml.safe_dump([dict(entry)], sort_keys=False, allow_unicode=True))
 
 
-def fingerprint(text: str) -> dict[str, str | int]:
+def fingerprint(text: str) -> Fingerprint:
     """By which a later night sees whether what stood there still does."""
     data = text.encode()
-    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return Fingerprint(len(data), hashlib.sha256(data).hexdigest())
 
 
-def still_holds(text: str, then: Mapping[str, str | int]) -> bool:
+def still_holds(text: str, then: Fingerprint) -> bool:
     """Whether the file begins with what an earlier night has read: entries are only added."""
-    data = text.encode()[: int(then["bytes"])]
-    return fingerprint(data.decode(errors="replace")) == dict(then)
+    data = text.encode()[: then.bytes]
+    return fingerprint(data.decode(errors="replace")) == then

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runner.contract import Status, UnreadableRecord
+from runner.contract import Status, Unreadable
 from runner.host.environment import host_environment
 from runner.host.secrets import redacted_trial
 from runner.records.manifest import Planned
@@ -97,7 +97,7 @@ def recovered(job: Job, lost: Lost) -> Record:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         record = load(path)
-    except UnreadableRecord:
+    except Unreadable:
         error = {"type": "WorkerDied", "message": lost.why, "trace": ""}
         record = job.record(Outcome(lost.status, error=error), {}, now)
     record = judged(record)
@@ -120,7 +120,7 @@ def with_cut_ones(jobs: Sequence[Job], results: Iterator[Result]) -> Iterator[Re
             results.close()  # ends the processes, where the interrupt has come between two results
         for job in missing.values():
             # whoever listens may stop at each of them for the same interrupt
-            with suppress(UnreadableRecord, KeyboardInterrupt):
+            with suppress(Unreadable, KeyboardInterrupt):
                 yield job.trial, load(job.record_path)
         raise
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 from xml.etree import ElementTree
@@ -14,7 +14,7 @@ from runner.history.attribution import Attribution, Onset, Step
 from runner.history.nightly import Finding, Judgement
 from runner.history.surroundings import Changed
 from runner.pages.page import Page, Section
-from runner.records.nights import VERSION
+from runner.records.nights import Fingerprint, Gate, GateHealth, GateOnset, GateTrial
 from runner.records.record import utc_now
 from runner.statistics.gate import FEWEST_NIGHTS
 from runner.terminal.layout import Column
@@ -47,7 +47,7 @@ class Report:
     output_dir: str
     commits: Callable[[str, str], Sequence[str]] = lambda old, new: ()
     link_of: Mapping[str, str] = field(default_factory=dict)
-    decided: Mapping[str, str | int] = field(default_factory=dict)
+    decided: Fingerprint | None = None
     notes: Sequence[str] = ()
 
     @cached_property
@@ -254,51 +254,49 @@ def _share(value: float | None) -> str:
 def values_of(report: Report, code: int) -> dict[str, Any]:
     """The same for programs: JSON of version 1."""
     judgement, health = report.judgement, report.judgement.health
-    return {
-        "version": VERSION,
-        "night": judgement.night.sweep_id,
-        "judged_at": utc_now(),
-        "headline": headline(judgement),
-        "exit_code": code,
-        "counts": dict(judgement.counts),
-        "health": {
-            "nights": [night.sweep_id for night in judgement.before],
-            "flagged": dict(judgement.flagged),
-            "pinned": list(judgement.pinned),
-            "shift": health.shift,
-            "question": health.question,
-            "widened": health.widened,
-            "detectable": health.detectable,
-        },
-        "changed": list(map(str, report.changed)),
-        "steps": list(map(_step, report.steps)),
-        "notes": [*report.notes, *judgement.notes],
-        "decisions": dict(report.decided),
-        "trials": [_values_of(report, one) for one in judgement.findings],
-    }
+    gate = Gate(
+        night=judgement.night.sweep_id,
+        judged_at=utc_now(),
+        headline=headline(judgement),
+        exit_code=code,
+        counts=dict(judgement.counts),
+        health=GateHealth(
+            nights=[night.sweep_id for night in judgement.before],
+            flagged=dict(judgement.flagged),
+            pinned=list(judgement.pinned),
+            shift=health.shift,
+            question=health.question,
+            widened=health.widened,
+            detectable=health.detectable,
+        ),
+        changed=list(map(str, report.changed)),
+        steps=list(map(_step, report.steps)),
+        notes=[*report.notes, *judgement.notes],
+        decisions=report.decided,
+        trials=[_values_of(report, one) for one in judgement.findings],
+    )
+    return asdict(gate)
 
 
-def _values_of(report: Report, finding: Finding) -> dict[str, Any]:
+def _values_of(report: Report, finding: Finding) -> GateTrial:
     judged, onset = finding.judged, report.onsets.get(finding.identity)
-    return {
-        "identity": finding.identity,
-        "title": finding.title,
-        "verdict": finding.verdict,
-        "why": finding.why,
-        "creep": finding.creep,
-        **{name: value for name, value in vars(judged).items() if name != "verdict"},
-        "processes": len(report.judgement.night.by_trial.get(finding.identity, [])),
-        "onset": onset
-        and {
-            "first": onset.first,
-            "last": onset.last,
-            "before": onset.before,
-            "changed": list(map(str, onset.changed)),
+    return GateTrial(
+        **vars(judged)
+        | {
+            "identity": finding.identity,
+            "title": finding.title,
+            "verdict": finding.verdict,
+            "why": finding.why,
+            "creep": finding.creep,
         },
-        "first_seen": report.first_seen(finding.identity) if finding.verdict in DATED else None,
-        "reproduce": report.reproduce(finding),
-        "mlflow": report.link_of.get(finding.identity),
-    }
+        processes=len(report.judgement.night.by_trial.get(finding.identity, [])),
+        onset=None
+        if onset is None
+        else GateOnset(onset.first, onset.last, onset.before, list(map(str, onset.changed))),
+        first_seen=report.first_seen(finding.identity) if finding.verdict in DATED else None,
+        reproduce=report.reproduce(finding),
+        mlflow=report.link_of.get(finding.identity),
+    )
 
 
 def junit_of(report: Report) -> str:

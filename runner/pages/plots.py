@@ -182,8 +182,8 @@ def _line(index: int, line: Line, values: Sequence[float | None], error: dict[st
 
 def _decades(values: Iterable[float | None]) -> dict[str, Any]:
     """A logarithmic axis with ticks at 1, 2 and 5 of each decade that the values reach."""
-    known = [value for value in values if value]
-    low, high = min(known), max(known)
+    known = [value for value in values if value and value > 0]
+    low, high = min(known, default=1.0), max(known, default=1.0)
     ticks = [
         factor * 10.0**power
         for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)

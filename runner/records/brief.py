@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from runner.contract import UnreadableRecord
+from annotated_types import Gt, Le
+
+from runner.contract import Status, Unreadable
+from runner.records.reading import LARGEST, FileName, Index, Number, checked, read_values
 from runner.records.record import Record
 from runner.records.store import RECORD, load, write_whole
 
@@ -39,15 +43,25 @@ class Brief:
     """
 
     identity: str
-    repeat: int
+    repeat: Index
     title: str
-    status: str
+    status: Status
     unfit: str | None
-    typical_ms: float | None
-    began_s: float
-    took_s: float
+    typical_ms: Annotated[float, Gt(0), Le(LARGEST)] | None
+    began_s: Number
+    took_s: Number
     facts: Mapping[str, str]
-    folder: str
+    folder: FileName
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The index: `facts` of a process is the index of its facts in the list of all."""
+
+    version: Literal[2]
+    written_ns: dict[str, Index]
+    facts: list[dict[str, str]]
+    processes: list[dict[str, Any]]
 
 
 def brief_of(record: Record) -> Brief:
@@ -85,7 +99,7 @@ def briefs(sweep_dir: Path) -> tuple[list[Brief], list[str]]:
     for folder in written_ns:
         try:
             found.append(brief_of(load(sweep_dir / folder / RECORD)))
-        except UnreadableRecord as error:
+        except Unreadable as error:
             notes.append(str(error))
     found.sort(key=lambda one: one.began_s)
     if found and not notes:
@@ -112,13 +126,11 @@ def _values(found: Sequence[Brief], written_ns: Mapping[str, int]) -> dict[str, 
 def _indexed(path: Path, written_ns: Mapping[str, int]) -> list[Brief] | None:
     """What the index holds; None where there is none, or one of other records than are there."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values["version"] != VERSION or values["written_ns"] != written_ns:
+        index = checked(read_values(path), _Index, str(path))
+        if index.written_ns != written_ns:
             return None
-        names = [part.name for part in fields(Brief)]
-        return [
-            Brief(**{name: one[name] for name in names} | {"facts": values["facts"][one["facts"]]})
-            for one in values["processes"]
-        ]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+        values = [one | {"facts": index.facts[one["facts"]]} for one in index.processes]
+        found = checked(values, list[Brief], str(path))
+    except (Unreadable, LookupError, TypeError):
+        return None  # it is made anew
+    return found if {one.folder for one in found} == written_ns.keys() else None

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runner.contract import Held
+from runner.contract import Held, Unreadable
+from runner.records.reading import checked, read_values
 from runner.records.record import utc_now
 
 
@@ -81,6 +82,6 @@ def _write_down(path: Path, what: str) -> None:
 
 def _holder(path: Path) -> str:
     try:
-        return str(Holder(**json.loads(path.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, TypeError):
+        return str(checked(read_values(path), Holder, str(path)))
+    except Unreadable:
         return "another process"

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated, Final, Literal, Required
 
-from runner.contract import UnreadableRecord
+from typing_extensions import TypedDict
+
+from runner.records.reading import (
+    FileName,
+    Index,
+    Moment,
+    Of,
+    checked,
+    of_version,
+    read_values,
+    unfit,
+)
 from runner.records.store import write_whole
 from runner.trial.description import folder_of
 
 MANIFEST = "sweep.json"
-VERSION = 1
+VERSION: Final = 1
+
+
+class _Tracking(TypedDict, total=False):
+    """Where runs go; `kind` is off, sqlite or server."""
+
+    kind: Required[str]
+    uri: Required[str | None]
+    experiment: Required[str]
 
 
 @dataclass(frozen=True)
@@ -23,12 +42,12 @@ class Planned:
     command that planned it: 0, or above where one has extended the sweep.
     """
 
-    folder: str
-    key: str
-    repeat: int
+    folder: FileName
+    key: FileName
+    repeat: Index
     title: str
     device: str
-    command: int = 0
+    command: Index = 0
     trial_title: str = ""
 
     @property
@@ -46,17 +65,17 @@ class Manifest:
     `extended_by` are the commands that have added trials to those of `command`.
     """
 
-    sweep_id: str
+    sweep_id: FileName
     name: str | None
     command: tuple[str, ...]
     order_seed: int | None
-    tracking: dict[str, str | None]
+    tracking: Annotated[dict[str, str | None], Of(_Tracking)]
     host: str
     pid: int
-    planned_at: str
+    planned_at: Moment
     trials: tuple[Planned, ...]
     extended_by: tuple[tuple[str, ...], ...] = ()
-    version: int = VERSION
+    version: Literal[1] = VERSION
 
     @property
     def commands(self) -> tuple[tuple[str, ...], ...]:
@@ -70,19 +89,16 @@ def save_manifest(manifest: Manifest, sweep_dir: Path) -> None:
 
 
 def load_manifest(sweep_dir: Path) -> Manifest:
-    """The manifest of a sweep's folder; raises UnreadableRecord with the reason."""
+    """The manifest of a sweep's folder; raises Unreadable with the reason."""
     path = sweep_dir / MANIFEST
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        version = values["version"]
-        if version != VERSION:
-            raise UnreadableRecord(f"{path} is of version {version}; expected version {VERSION}")
-        values["trials"] = _titled([Planned(**trial) for trial in values["trials"]])
-        values["command"] = tuple(values["command"])
-        values["extended_by"] = tuple(map(tuple, values.get("extended_by", ())))
-        return Manifest(**{part.name: values[part.name] for part in fields(Manifest)})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnreadableRecord(f"{path} can't be read: {error}") from error
+    values = read_values(path)
+    of_version(values, VERSION, path)
+    manifest = checked(values, Manifest, str(path))
+    last = len(manifest.extended_by)
+    for planned in manifest.trials:
+        if planned.command > last:
+            raise unfit(path, f"command of {planned.folder}", planned.command, f"at most {last}")
+    return replace(manifest, trials=_titled(manifest.trials))
 
 
 def _titled(planned: Sequence[Planned]) -> tuple[Planned, ...]:

@@ -2,19 +2,93 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Final, Literal
 
+from runner.contract import GateVerdict, Unreadable
 from runner.records.brief import Brief, briefs
 from runner.records.manifest import load_manifest
+from runner.records.reading import Index, NotNegative, Number, checked, read_values
 
 VERDICTS = "gate.json"  # in a night's folder: what was said of it
-VERSION = 1  # of that file
+VERSION: Final = 1  # of that file
+
+
+@dataclass(frozen=True)
+class GateOnset:
+    """Since when a trial is slower: the nights, and what had changed then."""
+
+    first: str
+    last: str
+    before: str
+    changed: list[str]
+
+
+@dataclass(frozen=True)
+class GateTrial:
+    """What a night said of a trial, as in docs/nightly.md."""
+
+    identity: str
+    title: str
+    verdict: GateVerdict
+    why: str = ""
+    creep: bool = False
+    nights: Index = 0
+    ratio: NotNegative | None = None
+    ci: tuple[Number, Number] | None = None
+    p: NotNegative | None = None
+    detectable: Number | None = None
+    before_ms: NotNegative | None = None
+    tonight_ms: NotNegative | None = None
+    processes: Index = 0
+    onset: GateOnset | None = None
+    first_seen: str | None = None
+    reproduce: str | None = None
+    mlflow: str | None = None
+
+
+@dataclass(frozen=True)
+class GateHealth:
+    """The nights it was judged by, and what it did to all trials together."""
+
+    question: bool
+    nights: list[str] = field(default_factory=list)
+    flagged: dict[str, str] = field(default_factory=dict)
+    pinned: list[str] = field(default_factory=list)
+    shift: Number | None = None
+    widened: Number = 1.0
+    detectable: Number | None = None
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """The file of decisions as it was: how long, and a hash of all of it."""
+
+    bytes: Index
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What was said of a night: gate.json, for programs and for later nights."""
+
+    night: str
+    trials: list[GateTrial]
+    health: GateHealth
+    headline: str = ""
+    exit_code: Index = 0
+    judged_at: str = ""
+    counts: dict[GateVerdict, Index] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    decisions: Fingerprint | None = None
+    version: Literal[1] = VERSION
 
 
 @dataclass(frozen=True)
@@ -22,7 +96,8 @@ class Night:
     """One night: what was `planned` (title by identity), its processes, what was `said` of it.
 
     `said` has the verdict of each trial by its identity; `question` is that the suite as a whole
-    had moved. Both are empty before the night was judged.
+    had moved; `decided` is the file of decisions as it was then. They are empty before the night
+    was judged. `notes` say what of it can't be read.
     """
 
     sweep_id: str
@@ -31,6 +106,7 @@ class Night:
     said: Mapping[str, str] = field(default_factory=dict)
     question: bool = False
     notes: tuple[str, ...] = ()
+    decided: Fingerprint | None = None
 
     @cached_property
     def by_trial(self) -> Mapping[str, list[Brief]]:
@@ -53,20 +129,18 @@ def nights_of(output_dir: Path, name: str) -> list[Path]:
 
 
 def load_night(sweep_dir: Path) -> Night:
-    """A night from its folder. Raises UnreadableRecord where nobody knows what was planned."""
+    """A night from its folder. Raises Unreadable where nobody knows what was planned."""
     manifest = load_manifest(sweep_dir)
     found, notes = briefs(sweep_dir)
     titles = {one.identity: one.title for one in found}
     for planned in manifest.trials:
         titles.setdefault(planned.identity, planned.trial_title)
-    said, question = _said(sweep_dir / VERDICTS)
-    return Night(sweep_dir.name, titles, tuple(found), said, question, tuple(notes))
-
-
-def _said(path: Path) -> tuple[dict[str, str], bool]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        verdicts = {one["identity"]: one["verdict"] for one in values["trials"]}
-        return verdicts, bool(values["health"]["question"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}, False  # it was never judged, or is judged again
+    said, question, decided = dict[str, str](), False, None
+    if (path := sweep_dir / VERDICTS).exists():
+        try:
+            gate = checked(read_values(path), Gate, str(path))
+            said = {one.identity: one.verdict for one in gate.trials}
+            question, decided = gate.health.question, gate.decisions
+        except Unreadable as error:
+            notes.append(f"{error}; {sweep_dir.name} counts as never judged")
+    return Night(sweep_dir.name, titles, tuple(found), said, question, tuple(notes), decided)

@@ -7,12 +7,77 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Final, Literal, Required
+
+from annotated_types import Ge, Len
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from runner.contract import Level, Status, Verdict
+from runner.records.reading import LARGEST, FileName, Index, Moment, NotNegative, Number, Of
 from runner.trial.description import Trial, folder_of
 
-VERSION = 1
+VERSION: Final = 1
+Figure = NotNegative | None
+
+
+class _Reason(TypedDict, total=False):
+    """A finding of the judge, as runner.verdict.flag.Flag has it."""
+
+    code: Required[str]
+    level: Required[Level]
+    figure: Number | None
+    unit: str
+    found: Required[str]
+    remedy: str
+    need: Number
+
+
+class _Summary(TypedDict, total=False):
+    """What the samples say, as runner.statistics.summary.Summary has it."""
+
+    __pydantic_config__ = {"extra": "allow"}  # type: ignore[misc]  # noqa: RUF012  # of a later program
+    n: int
+    inner: Annotated[int, Ge(1)]
+    min_ms: Figure
+    p25_ms: Figure
+    p50_ms: Figure
+    p75_ms: Figure
+    p90_ms: Figure
+    p95_ms: Figure
+    p99_ms: Figure
+    max_ms: Figure
+    mean_ms: Figure
+    std_ms: Figure
+    mad_ms: Figure
+    cv: Figure
+    tau: Number
+    outliers: int
+    first_ms: Number
+    cold_start_ms: Number
+    fps: Figure
+    img_s: Figure
+    ci_ms: dict[str, Annotated[list[Number], Len(2, 2)] | None]
+    why_null: dict[str, str]
+
+
+class _Error(TypedDict, total=False):
+    """Why a trial did not complete; `where` is the line of the user's own that raised it."""
+
+    __pydantic_config__ = {"extra": "allow"}  # type: ignore[misc]  # noqa: RUF012
+    type: Required[str]
+    message: Required[str]
+    trace: str
+    where: str
+
+
+class _Contention(TypedDict, total=False):
+    """What was seen of others on the CPU and the GPU."""
+
+    cpu: dict[str, Any] | None
+    gpu: dict[str, Any] | None
+
+
+Reason = Annotated[dict[str, Any], Of(_Reason)]
 
 
 @dataclass(frozen=True)
@@ -50,29 +115,29 @@ class Record:
     """
 
     sweep_id: str
-    key: str
-    repeat: int
+    key: FileName
+    repeat: Index
     title: str
     trial: Trial
     status: Status
     verdict: Verdict | None
-    reasons: list[dict[str, Any]]
+    reasons: list[Reason]
     effective: dict[str, Any]
-    warmup_ms: list[float]
-    latency_ms: list[float]
-    series: dict[str, list[float]]
-    summary: dict[str, Any]
+    warmup_ms: list[Number]
+    latency_ms: list[Number]
+    series: dict[str, list[Number]]
+    summary: Annotated[dict[str, Any], Of(_Summary)]
     environment: dict[str, Any]
-    contention: dict[str, Any] | None
-    started_at: str
-    ended_at: str
-    error: dict[str, str] | None
-    figures: dict[str, float | None] = field(default_factory=dict)
+    contention: Annotated[dict[str, Any], Of(_Contention)] | None
+    started_at: Moment
+    ended_at: Moment
+    error: Annotated[dict[str, str], Of(_Error)] | None
+    figures: dict[str, Number | None] = field(default_factory=dict)
     order_seed: int | None = None
     why_null: dict[str, str] = field(default_factory=dict)
     key_rule: int = 0
     trial_title: str = ""
-    version: int = VERSION
+    version: Literal[1] = VERSION
 
     @property
     def identity(self) -> str:
@@ -127,9 +192,10 @@ class Record:
         The median; the mean where a sample is a mean already; by throughput for pipelined passes.
         """
         summary = self.summary
+        ms: float | None = summary.get("p50_ms" if summary.get("inner", 1) == 1 else "mean_ms")
         if rate := summary.get("img_s"):
-            return 1000 * self.trial.input.batch_size / float(rate)
-        return summary.get("p50_ms" if summary.get("inner", 1) == 1 else "mean_ms") or None
+            ms = 1000 * self.trial.input.batch_size / float(rate)
+        return ms if ms and ms <= LARGEST else None
 
     @property
     def unfit(self) -> str | None:
@@ -161,10 +227,12 @@ class Record:
         if summary.get("img_s") is not None:
             return f"{summary['img_s']:.2f} images/s"
         name = "p50" if summary.get("p50_ms") is not None else "mean"
+        if summary.get(f"{name}_ms") is None:
+            return f"{len(self.latency_ms)} samples"
         text = f"{name} {summary[f'{name}_ms']:.4g} ms"
         if (width := self.half_width(name)) is not None:
             text += f" +-{width:.1%}"
-        return text if summary["fps"] is None else f"{text}, {summary['fps']:.2f} FPS"
+        return text if summary.get("fps") is None else f"{text}, {summary['fps']:.2f} FPS"
 
 
 def sentence(reason: dict[str, Any]) -> str:

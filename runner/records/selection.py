@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract import NothingThere, UnreadableRecord
+from runner.contract import NothingThere, Unreadable
 from runner.records.locks import holder_of
 from runner.records.manifest import MANIFEST, Manifest, load_manifest
 from runner.records.record import Record
@@ -96,7 +96,7 @@ def _of_sweep(sweep_dir: Path) -> Selection:
     try:
         manifest = load_manifest(sweep_dir)
         order = {planned.folder: number for number, planned in enumerate(manifest.trials)}
-    except UnreadableRecord as error:
+    except Unreadable as error:
         manifest = None
         if (sweep_dir / MANIFEST).exists():
             notes.append(str(error))
@@ -113,7 +113,7 @@ def _of_files(name: str, files: list[Path]) -> Selection:
     for file in files:
         try:
             records.append(load(file))
-        except UnreadableRecord as error:
+        except Unreadable as error:
             unread.append(str(error))
     if not records and unread:
         raise NothingThere("; ".join([*unread[:SHOWN], *(["..."] if len(unread) > SHOWN else [])]))

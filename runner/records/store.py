@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import MISSING, asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from runner.contract import Status, UnreadableRecord, Verdict
+from runner.records.reading import checked, of_version, read_values, unfit
 from runner.records.record import VERSION, Record
-from runner.trial.description import Trial
+from runner.trial.description import BEFORE
+from runner.trial.methods import METHODS
 
+T = TypeVar("T")
 RECORD = "record.json"
 LOG = "worker.log"  # beside it: what the trial printed
 LOCK = ".lock"  # of the folder of a sweep
@@ -46,42 +48,45 @@ def set_aside(path: Path) -> None:
 
 
 def load(path: Path) -> Record:
-    """Read a record; raises UnreadableRecord with the reason and the file's name."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UnreadableRecord(f"{path} can't be read: {error}") from error
-    version = values.get("version") if isinstance(values, dict) else None
-    if version != VERSION:
-        raise UnreadableRecord(f"{path} is of version {version}; expected version {VERSION}")
-    parts = fields(Record)
-    needed = {
-        part.name for part in parts if part.default is MISSING and part.default_factory is MISSING
-    }
-    if missing := needed - values.keys():
-        raise UnreadableRecord(f"{path} lacks {', '.join(sorted(missing))}")
+    """Read a record; raises Unreadable with the file, the field and the reason."""
+    values = read_values(path)
+    of_version(values, VERSION, path)
     _bring_up_to_date(values)
-    try:
-        values["trial"] = Trial.of(values["trial"])
-        values["status"] = Status(values["status"])
-        values["verdict"] = values["verdict"] and Verdict(values["verdict"])
-    except ValueError as error:
-        raise UnreadableRecord(f"{path} holds {error}") from error
-    if not values.get("trial_title"):
-        trial: Trial = values["trial"]
-        settings = values["title"].removeprefix(trial.title)
-        values["trial_title"] = replace(trial, repeat=0).title + settings
-    return Record(**{part.name: values[part.name] for part in parts if part.name in values})
+    record = checked(values, Record, str(path))
+    if record.trial.input.size is None:
+        raise unfit(path, "trial.input.size", None, "a height and a width")
+    method = record.trial.timing.method
+    if method not in METHODS:
+        raise unfit(path, "trial.timing.method", method, f"one of {', '.join(METHODS)}")
+    if record.trial_title:
+        return record
+    settings = record.title.removeprefix(record.trial.title)
+    return replace(record, trial_title=replace(record.trial, repeat=0).title + settings)
 
 
 def _bring_up_to_date(values: dict[str, Any]) -> None:
-    """Give a record of earlier days today's form."""
-    for reason in values["reasons"]:  # once one sentence, in `advice`
-        reason.setdefault("found", reason.pop("advice", ""))
-    single = {name: v for name, v in values["series"].items() if not isinstance(v, list)}
-    values["series"] = {name: v for name, v in values["series"].items() if name not in single}
-    values["figures"] = single | values.get("figures", {})  # they once stood among the series
-    values["why_null"] = {
-        f"figures.{name.removeprefix('series.')}" if name.startswith("series.") else name: reason
-        for name, reason in values.get("why_null", {}).items()
-    }
+    """Give a record of earlier days today's form; what has not even that form is left as it is."""
+    for reason in _part(values, "reasons", list):  # once one sentence, in `advice`
+        if isinstance(reason, dict):
+            reason.setdefault("found", reason.pop("advice", ""))
+    series, why_null = _part(values, "series", dict), _part(values, "why_null", dict)
+    single = {name: value for name, value in series.items() if not isinstance(value, list)}
+    if single:  # figures once stood among the series
+        values["figures"] = single | _part(values, "figures", dict)
+        values["series"] = {name: v for name, v in series.items() if name not in single}
+        values["why_null"] = {
+            f"figures.{name.removeprefix('series.')}"
+            if name.removeprefix("series.") in single
+            else name: reason
+            for name, reason in why_null.items()
+        }
+    trial = _part(values, "trial", dict)
+    for name, missing in BEFORE.items():
+        if isinstance(trial.get(name), dict):
+            trial[name] = missing | trial[name]
+
+
+def _part(values: dict[str, Any], name: str, kind: type[T]) -> T:
+    """A part of a record where it is of its kind, else an empty one."""
+    value = values.get(name)
+    return value if isinstance(value, kind) else kind()

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from typing import Any
 
+from runner.records.printable import cut, printable
 from runner.records.record import Outcome
 
-# control characters but for tab and newline, halves of surrogate pairs, changes of direction
-UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 LONGEST_MESSAGE, LONGEST_TRACE = 2_000, 20_000  # characters; worker.log has all of them
-
-
-def printable(text: str) -> str:
-    """The text with what would act on a terminal, or fits into no file, as its escape sequence."""
-    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def cut(text: str, most: int) -> str:
-    """The text, or its beginning and end and how long it was."""
-    if len(text) <= most:
-        return text
-    half = most // 2
-    return f"{text[:half]} ... ({len(text)} characters, whole in worker.log) ... {text[-half:]}"
 
 
 def writable(outcome: Outcome) -> Outcome:

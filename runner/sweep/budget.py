@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from runner.config.grid import MOST_ROUNDS
 from runner.config.settings import Settings, seconds_of
-from runner.contract import UnreadableRecord
+from runner.contract import Unreadable
 from runner.records.brief import Brief
 from runner.records.manifest import MANIFEST, Planned, load_manifest
 from runner.records.nights import load_night, nights_of
@@ -63,7 +63,7 @@ def _as_planned(trials: Sequence[Planned], settings: Settings) -> tuple[int, ...
     """The trials of the sweep that is there, whose own plan counts."""
     try:
         there = {planned.folder for planned in load_manifest(settings.sweep_dir).trials}
-    except UnreadableRecord:
+    except Unreadable:
         there = set()  # who goes on with the sweep tells it
     own = [place for place, trial in enumerate(trials) if trial.repeat < settings.repeats]
     kept = [place for place, trial in enumerate(trials) if trial.folder in there]
@@ -88,7 +88,7 @@ def _known(settings: Settings) -> tuple[dict[str, float], dict[str, float]]:
         try:
             for identity, processes in load_night(folder).by_trial.items():
                 found[identity].append(processes)
-        except UnreadableRecord:
+        except Unreadable:
             continue  # a night without a plan says nothing of the next
     cost_s = {
         identity: statistics.median(one.took_s for processes in nights for one in processes)

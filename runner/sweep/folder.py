@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from runner.config.settings import Settings
-from runner.contract import Held, Problem, UnreadableRecord, UsageError
+from runner.contract import Held, Problem, Unreadable, UsageError
 from runner.records.locks import locked
 from runner.records.manifest import MANIFEST, Manifest, save_manifest
 from runner.records.record import Record
@@ -86,7 +86,7 @@ def started(plan: Plan, command: Sequence[str], lines: Lines) -> Start:
     lines.open(sweep_dir / SWEEP_LOG, command)
     if resumed:
         for one, record in resume.records_there(manifest, sweep_dir):
-            if isinstance(record, UnreadableRecord):
+            if isinstance(record, Unreadable):
                 lines.tell(f"warning: {record}; it is kept, and the trial runs again")
             elif not resume.is_left(record, settings.retry):
                 records[one.folder] = _judged(record, settings)

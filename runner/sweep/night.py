@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,7 +14,7 @@ from runner.contract import (
     GateVerdict,
     NothingThere,
     TrackingUnavailable,
-    UnreadableRecord,
+    Unreadable,
 )
 from runner.history.decisions import Decisions, fingerprint, still_holds
 from runner.host.environment import commits_between
@@ -55,7 +54,7 @@ def tonight(settings: Settings, now: datetime) -> str:
     for folder in nights_of(settings.output_dir, name_of(settings))[-1:]:
         try:
             manifest = load_manifest(folder)
-        except UnreadableRecord:
+        except Unreadable:
             continue  # it can't be gone on with; the sweep tells it if it is today's
         planned_at = datetime.fromisoformat(manifest.planned_at)
         recent = now.astimezone() - planned_at < SAME_NIGHT
@@ -103,7 +102,7 @@ def _from_disk(
     """The night, those before it that count, and why others can't be read."""
     try:
         night = load_night(settings.output_dir / sweep_id)
-    except UnreadableRecord as error:
+    except Unreadable as error:
         raise NothingThere(f"there is no night {sweep_id}: {error}") from error
     folders = [f for f in nights_of(settings.output_dir, name_of(settings)) if f.name < sweep_id]
     wanted = _wanted([folder.name for folder in folders], decisions, settings.nightly.window, DEEP)
@@ -112,7 +111,7 @@ def _from_disk(
         if folder.name in wanted:
             try:
                 before.append(load_night(folder))
-            except UnreadableRecord as error:
+            except Unreadable as error:
                 unread.append(str(error))
     return night, before, unread
 
@@ -125,7 +124,7 @@ def _from_mlflow(
     found = None
     try:
         found = load_night(settings.output_dir / sweep_id)
-    except UnreadableRecord as error:
+    except Unreadable as error:
         why = str(error)
     if store is None:
         missing.append("there is no history: nightly.history=mlflow, and no MLflow to read it from")
@@ -153,17 +152,11 @@ def _wanted(names: Sequence[str], decisions: Decisions, window: int, deep: int) 
 
 def _rewritten(settings: Settings, before: Sequence[Night], decisions: Decisions) -> Sequence[str]:
     """That the file of decisions no longer says what it said last night."""
-    for night in reversed(before):
-        try:
-            text = (settings.output_dir / night.sweep_id / VERDICTS).read_text(encoding="utf-8")
-            then = json.loads(text)["decisions"]
-            if still_holds(decisions.text, then):
-                return ()
-        except (OSError, ValueError, LookupError, TypeError):
-            continue
-        path = settings.nightly.accept
-        return (f"{path} was changed since {night.sweep_id}: expected entries at its end only",)
-    return ()
+    last = next((night for night in reversed(before) if night.decided), None)
+    if last is None or last.decided is None or still_holds(decisions.text, last.decided):
+        return ()
+    path = settings.nightly.accept
+    return (f"{path} was changed since {last.sweep_id}: expected entries at its end only",)
 
 
 def code_of(judgement: Judgement, allow_inconclusive: float) -> ExitCode:

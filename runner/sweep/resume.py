@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from runner.config.schema import CONF
-from runner.contract import Problem, Status, UnreadableRecord, UsageError
+from runner.contract import Problem, Status, Unreadable, UsageError
 from runner.host.secrets import HIDDEN
 from runner.records.manifest import MANIFEST, Manifest, Planned, load_manifest
 from runner.records.record import Record
@@ -37,7 +37,7 @@ def typed_again(words: Sequence[str]) -> list[str]:
         sweep_dir = _newestunfinished(output_dir, retry)
     try:
         manifest = load_manifest(sweep_dir)
-    except UnreadableRecord as error:
+    except Unreadable as error:
         raise UsageError(Problem("sweep.resume", str(error), "give the id of a sweep")) from error
     command = manifest.commands[unfinished(manifest, sweep_dir, retry) or 0]
     earlier = [word for word in command[1:] if _key(word) not in OF_ONE_START]
@@ -69,7 +69,7 @@ def _newestunfinished(output_dir: Path, retry: str | None) -> Path:
         try:
             if unfinished(load_manifest(path.parent), path.parent, retry) is not None:
                 return path.parent
-        except UnreadableRecord:
+        except Unreadable:
             continue  # it can't be gone on with, whatever is left of it
     found = f"of {len(manifests)} sweeps below {output_dir} none has anything left to run"
     remedy = "sweep.retry=failed also runs again what has failed"
@@ -81,7 +81,7 @@ def unfinished(manifest: Manifest, sweep_dir: Path, retry: str | None) -> int | 
     for planned in manifest.trials:
         try:
             record = load(sweep_dir / planned.folder / RECORD)
-        except UnreadableRecord:
+        except Unreadable:
             return planned.command
         if is_left(record, retry):
             return planned.command
@@ -102,7 +102,7 @@ def continued(planned: Manifest, sweep_dir: Path, extend: bool) -> Manifest:
     """
     try:
         manifest = load_manifest(sweep_dir)
-    except UnreadableRecord as error:
+    except Unreadable as error:
         raise UsageError(
             Problem(
                 "sweep.id",
@@ -145,12 +145,12 @@ def _named(titles: Sequence[str]) -> str:
 
 def records_there(
     manifest: Manifest, sweep_dir: Path
-) -> Iterator[tuple[Planned, Record | UnreadableRecord]]:
+) -> Iterator[tuple[Planned, Record | Unreadable]]:
     """What is on disk of the planned trials, in their order; of an unreadable record, why."""
     for planned in manifest.trials:
         path = sweep_dir / planned.folder / RECORD
         if path.exists():
             try:
                 yield planned, load(path)
-            except UnreadableRecord as error:
+            except Unreadable as error:
                 yield planned, error

@@ -119,7 +119,7 @@ def reasons(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _severity(case: tuple[Record, dict[str, Any]]) -> tuple[int, float]:
-    return LEVELS.index(case[1]["level"]), -abs(case[1]["figure"] or 0.0)
+    return LEVELS.index(case[1]["level"]), -abs(case[1].get("figure") or 0.0)
 
 
 def _weight(cases: Sequence[tuple[Record, dict[str, Any]]]) -> tuple[int, float]:
@@ -146,10 +146,12 @@ def _who(
 
 def _together(found: Sequence[dict[str, Any]]) -> str:
     """What was found and what to do: the whole sentence, or the span of several figures."""
-    neediest = max(found, key=lambda reason: (reason.get("need", 0), abs(reason["figure"] or 0)))
+    neediest = max(
+        found, key=lambda reason: (reason.get("need", 0), abs(reason.get("figure") or 0))
+    )
     if len({reason["found"] for reason in found}) == 1:
         return sentence(neediest)
-    figures = [reason["figure"] for reason in found if reason["figure"] is not None]
+    figures = [figure for reason in found if (figure := reason.get("figure")) is not None]
     what = _span(figures, neediest.get("unit", "")) if figures else neediest["found"]
     return sentence(neediest | {"found": what})
 

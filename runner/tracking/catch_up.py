@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract import Status, TrackingUnavailable, UnreadableRecord
+from runner.contract import Status, TrackingUnavailable, Unreadable
 from runner.host.secrets import redact
 from runner.records.locks import locked
 from runner.records.manifest import MANIFEST, load_manifest
@@ -40,7 +40,7 @@ class CaughtUp:
 def target_of(sweep_dir: Path) -> Target | None:
     """Where a sweep was to go, secrets in the URI blanked; None if nowhere.
 
-    Raises UnreadableRecord.
+    Raises Unreadable.
     """
     tracking = load_manifest(sweep_dir).tracking
     if tracking["kind"] == "off":
@@ -55,7 +55,7 @@ def waiting(target: Target) -> Iterator[Path]:
         try:
             if unsent(journal.parent) and target_of(journal.parent) == shown:
                 yield journal.parent
-        except UnreadableRecord:
+        except Unreadable:
             continue  # told by whoever asks for that sweep by its name
 
 
@@ -74,7 +74,7 @@ def catch_up(store: Store, sweep_dir: Path) -> CaughtUp:
             for path in paths if missing else ():
                 try:
                     records[path] = load(path)
-                except UnreadableRecord as reason:
+                except Unreadable as reason:
                     why_not = str(reason)
             sendable = sorted(
                 records.keys() & set(missing), key=lambda path: records[path].started_at
@@ -92,7 +92,7 @@ def catch_up(store: Store, sweep_dir: Path) -> CaughtUp:
             if parent_id is not None:
                 parent.describe(store, parent_id, name, sweep_dir, found)
                 runs.close_parent(store, parent_id, _status(found, trials))
-    except (TrackingUnavailable, UnreadableRecord) as reason:
+    except (TrackingUnavailable, Unreadable) as reason:
         why_not = str(reason)
     return CaughtUp(brought, len(paths) - len(missing), len(missing) - brought, why_not)
 

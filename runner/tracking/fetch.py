@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.contract import NothingThere, TrackingUnavailable, UnreadableRecord
+from runner.contract import NothingThere, TrackingUnavailable, Unreadable
 from runner.records.record import Record
 from runner.records.selection import LATEST, Selection, select
 from runner.records.store import RECORD, load
@@ -115,7 +115,7 @@ def _downloaded(client: MlflowClient, name: str, runs: list[Run]) -> Selection:
                 with explained():
                     path = client.download_artifacts(run.info.run_id, RECORD, folder)
                 records.append(load(Path(path)))
-            except (TrackingUnavailable, UnreadableRecord) as reason:
+            except (TrackingUnavailable, Unreadable) as reason:
                 notes.append(f"the MLflow run {run.info.run_id} gives no record: {reason}")
     if not records:
         raise NothingThere("; ".join(notes[:3]))

@@ -8,13 +8,35 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from runner.contract import Unreadable
 from runner.host.secrets import redact
+from runner.records.reading import checked, parsed, read_bytes
 from runner.tracking.store import Store, is_known
 
 JOURNAL = "mlflow.jsonl"
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A line that says to which store the lines below it belong."""
+
+    store: str
+    experiment_id: str
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A line for a record that is there: its folder, when it was written, its run."""
+
+    folder: str
+    written_ns: int
+    run: str
+
+
+_Line: type[_Target | _Sent] = _Target | _Sent  # type: ignore[assignment]
 
 
 class Journal:
@@ -31,16 +53,16 @@ class Journal:
 
     def read(self, store: Store) -> None:
         """Learn what the store has already. Raises TrackingUnavailable."""
-        target = {
-            "store": "embedded" if store.embedded else redact(store.uri),
-            "experiment_id": store.experiment_id,
-        }
-        lines = _lines_of(self._path)
-        last = max((n for n, line in enumerate(lines) if "store" in line), default=None)
-        sent = [] if last is None else lines[last + 1 :]
-        same = last is not None and lines[last] == target
-        if same and (not sent or is_known(store, sent[-1]["run"])):
-            self._sent = {line["folder"]: line["written_ns"] for line in sent}
+        own = "embedded" if store.embedded else redact(store.uri)
+        target, last = _Target(own, store.experiment_id), None
+        sent = list[_Sent]()
+        for line in _lines_of(self._path):
+            if isinstance(line, _Target):
+                last, sent = line, []
+            else:
+                sent.append(line)
+        if last == target and (not sent or is_known(store, sent[-1].run)):
+            self._sent = {line.folder: line.written_ns for line in sent}
         else:
             self._append(target)  # another store than last time, or one that was made anew
 
@@ -52,36 +74,31 @@ class Journal:
         """Note that a record is there."""
         written_ns = record.stat().st_mtime_ns
         self._sent[record.parent.name] = written_ns
-        self._append({"folder": record.parent.name, "written_ns": written_ns, "run": run_id})
+        self._append(_Sent(record.parent.name, written_ns, run_id))
 
-    def _append(self, line: dict[str, Any]) -> None:
+    def _append(self, line: _Target | _Sent) -> None:
         with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")  # on a full disk it is asked for once more
+            file.write(json.dumps(asdict(line)) + "\n")  # on a full disk it is asked for once more
 
 
 def unsent(sweep_dir: Path) -> list[Path]:
     """The records of a sweep that its journal does not name as they are, without asking a store."""
     sent = {
-        line["folder"]: line["written_ns"]
+        line.folder: line.written_ns
         for line in _lines_of(sweep_dir / JOURNAL)
-        if "folder" in line
+        if isinstance(line, _Sent)
     }
     records = sorted(sweep_dir.glob("*/record.json"))
     return [one for one in records if sent.get(one.parent.name) != one.stat().st_mtime_ns]
 
 
-def _lines_of(path: Path) -> list[dict[str, Any]]:
-    """All whole lines; the last may have been cut by a kill or a full disk."""
-    found = []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
+def _lines_of(path: Path) -> list[_Target | _Sent]:
+    """All whole lines; one that was cut by a kill or a full disk, or is damaged, is skipped."""
+    if not path.exists():
         return []
-    for line in text.splitlines():
-        try:
-            values = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(values, dict) and ("store" in values or {"folder", "run"} <= values.keys()):
-            found.append(values)
+    found = []
+    with suppress(Unreadable):
+        for line in read_bytes(path).splitlines():
+            with suppress(Unreadable):
+                found.append(checked(parsed(line, str(path)), _Line, str(path)))
     return found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.contract import GateVerdict
+from runner.contract import GateVerdict, Unreadable
 from runner.records.brief import FACTS, Brief
 from runner.records.nights import Night
+from runner.records.reading import checked, parsed
 from runner.tracking.projection import TAG_LIMIT
 from runner.tracking.store import Store, explained
 from runner.tracking.view import run_link
@@ -31,13 +32,19 @@ def names_of_nights(store: Store, name: str) -> list[str]:
 def load_night(store: Store, sweep_id: str) -> Night:
     """A night by the tags of its runs, without any artifact. Raises TrackingUnavailable."""
     runs = list(trials_of(store, sweep_id))
-    found = sorted(map(_brief_of, runs), key=lambda one: one.began_s)
+    found, notes = list[Brief](), list[str]()
+    for run in runs:
+        try:
+            found.append(_brief_of(run))
+        except Unreadable as error:
+            notes.append(str(error))
+    found.sort(key=lambda one: one.began_s)
     said = {identity_of(run): run.data.tags["gate"] for run in runs if "gate" in run.data.tags}
     parents = runs_of(store, f"tags.`runner.kind` = 'sweep' and tags.`runner.sweep` = '{sweep_id}'")
     question = any(run.data.tags.get("gate.question") == "True" for run in parents)
     # runs of before are called by their process: the first one's name has no number
     titles = {one.identity: one.title for one in sorted(found, key=lambda one: -one.repeat)}
-    return Night(sweep_id, titles, tuple(found), said, question)
+    return Night(sweep_id, titles, tuple(found), said, question, tuple(notes))
 
 
 def runs_of(store: Store, query: str) -> Iterator[Run]:
@@ -62,30 +69,32 @@ def trials_of(store: Store, sweep_id: str) -> Iterator[Run]:
 def identity_of(run: Run) -> str:
     """That of the trial of a run, and its device."""
     tags = run.data.tags
-    return str(tags.get("runner.identity", tags["runner.trial_key"]))
+    return str(tags.get("runner.identity") or tags.get("runner.trial_key"))
 
 
 def _brief_of(run: Run) -> Brief:
+    """The process of a run, by its tags, which anybody can edit. Raises Unreadable."""
     tags: Mapping[str, str] = run.data.tags
-    repeat = int(tags["runner.repeat"])
-    typical_ms = tags.get("runner.typical_ms")
-    unfit = tags.get("runner.unfit")
-    facts = json.loads(tags.get("runner.facts", "{}")) or {
-        name: tags[name] for name in FACTS if name in tags
-    }
+    where = f"the MLflow run {run.info.run_id}"
+    if missing := {"runner.repeat", "runner.trial_key", "status"} - tags.keys():
+        raise Unreadable(f"{where} lacks the tag {', '.join(sorted(missing))}")
+    facts = parsed(tags.get("runner.facts", "{}"), where)
     ended_ms = run.info.end_time or run.info.start_time
-    return Brief(
-        identity=identity_of(run),
-        repeat=repeat,
-        title=tags.get("runner.title") or str(run.info.run_name),
-        status=tags["status"],
-        unfit=unfit,
-        typical_ms=None if unfit or typical_ms is None else float(typical_ms),
-        began_s=run.info.start_time / 1000,
-        took_s=(ended_ms - run.info.start_time) / 1000,
-        facts=facts,
-        folder=folder_of(tags["runner.trial_key"], run.data.params.get("device", ""), repeat),
-    )
+    values = {
+        "identity": identity_of(run),
+        "repeat": tags["runner.repeat"],
+        "title": tags.get("runner.title") or str(run.info.run_name),
+        "status": tags["status"],
+        "unfit": tags.get("runner.unfit"),
+        "typical_ms": None if "runner.unfit" in tags else tags.get("runner.typical_ms"),
+        "began_s": run.info.start_time / 1000,
+        "took_s": (ended_ms - run.info.start_time) / 1000,
+        "facts": facts or {name: tags[name] for name in FACTS if name in tags},
+        "folder": tags["runner.trial_key"],
+    }
+    brief = checked(values, Brief, where, strict=False)
+    device = run.data.params.get("device", "")
+    return replace(brief, folder=folder_of(brief.folder, device, brief.repeat))
 
 
 def links(store: Store, sweep_id: str) -> dict[str, str]:

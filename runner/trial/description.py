@@ -1,6 +1,7 @@
 """What one trial is: the frozen description that a worker process carries out.
 
-Standard library only, so that configuration errors answer without torch.
+Standard library only, so that configuration errors answer without torch. What numbers can be is
+for reading records of any age; what a new trial can be is in runner/trial/rules.py.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge
 
 KEY_RULE = 1  # version of the rule by which Trial.key is made
 KEYED = {  # fields that a trial's key has always held
@@ -25,9 +28,18 @@ UNKEYED = (*FACTS, "timeout_s")
 # what the first trials were that had not these fields yet
 BEFORE = {"timing": {"inner": 1, "target": None, "cache": "warm"}}
 
+Count = Annotated[int, Ge(0)]
+FromOne = Annotated[int, Ge(1)]
+
+
+class _Group:
+    """Part of a trial; a record with a field that this program does not know can't be read."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
 
 @dataclass(frozen=True)
-class Model:
+class Model(_Group):
     """A network, by name from torchvision or by the import path of a callable.
 
     `source` names any other that has it (SOURCES in runner/trial/rules.py), as a `file`; `inputs`
@@ -64,15 +76,15 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Input:
+class Input(_Group):
     """The batch a forward pass gets; `size` is (height, width) in pixels.
 
     None while only the model's source knows it, before the sweep is planned.
     """
 
-    size: tuple[int, int] | None
-    batch_size: int
-    frames: int
+    size: tuple[FromOne, FromOne] | None
+    batch_size: FromOne
+    frames: FromOne
     fill: str
 
     @property
@@ -88,7 +100,7 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Timing:
+class Timing(_Group):
     """How the forward pass is timed; counts are iterations, `max_seconds` a budget.
 
     An iteration is `inner` forward passes (None: as many as make it long enough to time).
@@ -98,17 +110,17 @@ class Timing:
     """
 
     method: str
-    warmup: int
-    iterations: int
+    warmup: Count
+    iterations: Count
     max_seconds: float | None
-    inner: int | None
+    inner: FromOne | None
     target: float | None
     cache: str
     timeout_s: float | None = None
 
 
 @dataclass(frozen=True)
-class Runtime:
+class Runtime(_Group):
     """Settings of torch that hold during warm-up and timing alike."""
 
     threads: int | None
@@ -122,7 +134,7 @@ class Runtime:
 
 
 @dataclass(frozen=True)
-class Engine:
+class Engine(_Group):
     """What runs the network; `providers` are ONNX Runtime's, the first that can: CPU, CUDA..."""
 
     name: str = "eager"
@@ -130,7 +142,7 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(_Group):
     """One point of a sweep, with nothing left to decide (no `auto`)."""
 
     model: Model
@@ -138,26 +150,9 @@ class Trial:
     timing: Timing
     runtime: Runtime
     device: str
-    repeat: int
+    repeat: Count
     seed: int
     engine: Engine = Engine()
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Trial:
-        """The trial whose `values()` these are. Raises ValueError if they are none's."""
-        groups = {"model": Model, "input": Input, "timing": Timing, "runtime": Runtime}
-        groups["engine"] = Engine
-        given = {"engine": {}, **values}
-        try:
-            made = {
-                name: group(**BEFORE.get(name, {}) | given[name]) for name, group in groups.items()
-            }
-            size = values["input"]["size"]
-            height, width = size or (0, 0)
-            made["input"] = Input(**values["input"] | {"size": size and (height, width)})
-            return cls(**{**values, **made})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no trial of this version ({error})") from error
 
     def values(self) -> dict[str, Any]:
         """The trial as plain JSON values, tuples as lists."""

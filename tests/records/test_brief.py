@@ -64,7 +64,8 @@ def test_a_night_is_its_folder_with_what_was_planned_and_what_was_said(tmp_path)
         sweep(tmp_path, other)
     assert nights_of(tmp_path, "nightly") == [folder]
     (folder / "gate.json").write_text(
-        '{"trials": [{"identity": "x", "verdict": "pass"}], "health": {"question": true}}'
+        '{"night": "n", "trials": [{"identity": "x", "title": "x", "verdict": "pass"}],'
+        '"health": {"question": true}}'
     )
     night = load_night(folder)
     assert set(night.planned) == {make_trial().key, more.key}

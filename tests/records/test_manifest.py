@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from runner.contract import UnreadableRecord
+from runner.contract import Unreadable
 from runner.records.manifest import MANIFEST, Manifest, Planned, load_manifest, save_manifest
 
 PLANNED = Planned(
@@ -36,19 +36,19 @@ def test_a_manifest_comes_back_as_it_was_written(tmp_path):
     ("text", "reason"),
     [
         ("{", "can't be read"),
-        ("[]", "can't be read"),
-        ('{"version": 9}', "of version 9; expected version 1"),
-        ('{"version": 1, "trials": [], "command": []}', "can't be read: 'sweep_id'"),
+        ("[]", r"it is \[\]; expected a JSON object"),
+        ('{"version": 9}', "version is 9; expected 1"),
+        ('{"version": 1, "trials": [], "command": []}', "lacks sweep_id"),
     ],
 )
 def test_a_damaged_manifest_says_what_is_wrong_with_it(tmp_path, text, reason):
     (tmp_path / MANIFEST).write_text(text)
-    with pytest.raises(UnreadableRecord, match=reason):
+    with pytest.raises(Unreadable, match=reason):
         load_manifest(tmp_path)
 
 
 def test_a_folder_without_a_manifest_is_told_by_its_name(tmp_path):
-    with pytest.raises(UnreadableRecord, match=str(tmp_path)):
+    with pytest.raises(Unreadable, match=str(tmp_path)):
         load_manifest(tmp_path)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from fakes.trials import make_record, make_trial, record_of
 
-from runner.contract import UnreadableRecord
+from runner.contract import Unreadable
 from runner.records.record import Outcome
 from runner.records.store import load, save
 from runner.verdict.flag import Flag
@@ -44,15 +44,15 @@ def test_a_failed_write_leaves_the_old_record_alone(tmp_path):
     ("text", "reason"),
     [
         ("{", "can't be read"),
-        ("[]", "of version None; expected version 1"),
-        ('{"version": 2}', "of version 2; expected version 1"),
-        ('{"version": 1}', "lacks contention"),
+        ("[]", r"it is \[\]; expected a JSON object"),
+        ('{"version": 2}', "version is 2; expected 1"),
+        ('{"version": 1}', "lacks sweep_id"),
     ],
 )
 def test_a_damaged_record_says_what_is_wrong_with_it(tmp_path, text, reason):
     path = tmp_path / "record.json"
     path.write_text(text)
-    with pytest.raises(UnreadableRecord, match=reason):
+    with pytest.raises(Unreadable, match=reason):
         load(path)
 
 
@@ -128,7 +128,7 @@ def test_a_record_of_a_trial_from_later_days_is_refused(tmp_path):
     values = json.loads(path.read_text())
     values["trial"]["runtime"]["magic"] = "bf16"
     path.write_text(json.dumps(values))
-    with pytest.raises(UnreadableRecord, match="no trial of this version"):
+    with pytest.raises(Unreadable, match=r"trial\.runtime.magic is unknown to this version"):
         load(path)
 
 

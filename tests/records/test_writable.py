@@ -9,8 +9,9 @@ import random
 import pytest
 
 from runner.contract import Status
+from runner.records.printable import printable
 from runner.records.record import Outcome
-from runner.records.writable import LONGEST_MESSAGE, LONGEST_TRACE, printable, writable
+from runner.records.writable import LONGEST_MESSAGE, LONGEST_TRACE, writable
 
 NONE = [math.nan, math.inf, -math.inf]
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 from fakes.program import ROOT, run_in
 
-from runner.contract import UnreadableRecord, UsageError
+from runner.contract import Unreadable, UsageError
 from runner.records.manifest import load_manifest
 from runner.records.store import load
 from runner.sweep.resume import continued, typed_again
@@ -173,5 +173,5 @@ def test_a_damaged_plan_is_told(night):
     (night / "sweep.json").write_text("{")
     with pytest.raises(UsageError, match="can't be read"):
         continued(manifest, night, extend=True)
-    with pytest.raises(UnreadableRecord):
+    with pytest.raises(Unreadable):
         load_manifest(night)

@@ -17,7 +17,7 @@ from runner.contract import Held, TrackingUnavailable
 from runner.publish import main
 from runner.records.locks import locked
 from runner.records.manifest import Manifest, Planned, save_manifest
-from runner.records.record import Outcome
+from runner.records.record import Outcome, utc_now
 from runner.records.store import save
 from runner.tracking import catch_up as catching
 from runner.tracking import runs
@@ -54,7 +54,7 @@ def plan(sweep_dir, trials, kind: str = "sqlite") -> None:
     save_manifest(
         Manifest(
             sweep_dir.name, None, ("runner",), None,
-            {"kind": kind, "uri": None, "experiment": "runner"}, "here", 1, "2026",
+            {"kind": kind, "uri": None, "experiment": "runner"}, "here", 1, utc_now(),
             tuple(Planned(one.folder, one.key, one.repeat, one.title, "cpu") for one in trials),
         ),
         sweep_dir,

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 
 import pytest
 from fakes.trials import make_trial
 
-from runner.trial.description import Runtime, Trial
+from runner.trial.description import Runtime
 
 
 def test_the_key_is_the_same_in_every_repeat_and_folder_is_not():
@@ -98,24 +97,6 @@ def test_titles_read_well():
     assert make_trial(input={"size": (480, 640)}, repeat=2).title == (
         "resnet18 480x640px b1 w2 wall r2"
     )
-
-
-def test_a_trial_comes_back_from_its_values():
-    trial = make_trial(device="cuda:1", model={"kwargs": {"width": 7}}, input={"size": (48, 64)})
-    assert Trial.of(json.loads(json.dumps(trial.values()))) == trial
-
-
-def test_the_first_trials_had_fewer_fields():
-    values = make_trial().values()
-    for name in ("inner", "target", "cache"):
-        del values["timing"][name]
-    assert Trial.of(values).timing == replace(make_trial().timing, inner=1, cache="warm")
-
-
-@pytest.mark.parametrize("damage", [{"timing": {}}, {"repeat": 0, "colour": "red"}, {"input": 3}])
-def test_values_that_are_no_trials_are_refused(damage):
-    with pytest.raises(ValueError, match="no trial of this version"):
-        Trial.of(make_trial().values() | damage)
 
 
 def test_trials_that_differ_in_one_key_share_the_identity_of_all_else():

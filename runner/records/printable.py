@@ -1,0 +1,26 @@
+"""Text that any terminal, log, page and file can show, and no longer than it is read."""
+
+from __future__ import annotations
+
+import re
+
+# control characters but for tab and newline, halves of surrogate pairs, changes of direction
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """The text with what would act on a terminal, or fits into no file, as its escape sequence."""
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, or its beginning."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def cut(text: str, most: int) -> str:
+    """The text, or its beginning and end and how long it was."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]} ... ({len(text)} characters, whole in worker.log) ... {text[-half:]}"
