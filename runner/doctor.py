@@ -25,6 +25,7 @@ from runner.host.devices import Devices, possible_devices
 from runner.host.environment import cpu_model
 from runner.host.gpu import GpuWatch, torch_uuid
 from runner.host.secrets import redact
+from runner.records.locks import LOCK_DIR, shared_folder
 from runner.tracking import store
 from runner.trial.methods import METHODS
 from runner.verdict.cpu import contended, virtual
@@ -125,6 +126,7 @@ def checks_of(output_dir: Path, uri: str | None) -> Iterator[Check]:
     yield _frequency()
     yield _clock()
     yield _room(output_dir)
+    yield _locks()
     try:
         import torch
         import torchvision
@@ -228,6 +230,13 @@ def _room(output_dir: Path) -> Check:
         level = "problem" if free < LEAST_ROOM else "warning"
         return Check("disk", level, found, "make room, or give another output_dir")
     return Check("disk", "ok", found)
+
+
+def _locks() -> Check:
+    folder = shared_folder()
+    if not os.access(folder, os.W_OK):
+        return Check("locks", "problem", f"{folder} can't be written", f"set {LOCK_DIR}")
+    return Check("locks", "ok", f"sweeps of all users wait for each other's devices by {folder}")
 
 
 def _existing(path: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import pytest
 from fakecuda import build
 from fakes.networks import NETWORKS
 from fakes.program import ROOT, Ran, run_in
+
+from runner.records.locks import LOCK_DIR
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,8 +28,7 @@ def _own_device_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     """Tests in several processes (`pytest -n 2`) would wait for each other's device."""
     with pytest.MonkeyPatch.context() as patch:
         if "PYTEST_XDIST_WORKER" in os.environ:
-            patch.setenv("TMPDIR", str(tmp_path_factory.getbasetemp()))
-            patch.setattr(tempfile, "tempdir", None)
+            patch.setenv(LOCK_DIR, str(tmp_path_factory.getbasetemp()))
         yield
 
 

@@ -19,7 +19,7 @@ HOUSE = {
     "nightly": "__main__ sweep pages tracking config history records trial host",
     "__main__": "sweep",
     "publish": "tracking records host",
-    "doctor": "launchers tracking verdict host trial",
+    "doctor": "launchers tracking verdict host records trial",
     "export": "tracking records host",
     "report": "pages history tracking records host",
     "compare": "pages history tracking records statistics host",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from runner.contract import Held, Problem, UsageError
-from runner.records.locks import locked
+from runner.records.locks import locked, shared_folder
 
 
 @contextmanager
@@ -22,7 +20,7 @@ def held(
     """
     with ExitStack() as locks:
         for device in sorted(devices) if device_lock != "off" else ():
-            path = Path(tempfile.gettempdir()) / f"runner-device-{device}.lock"
+            path = shared_folder() / f"runner-device-{device}.lock"
 
             def waits(holder: str, device: str = device) -> None:
                 tell(
@@ -36,4 +34,8 @@ def held(
                 found = f"{holder} is timing on {device}"
                 remedy = "wait for it, or by device_lock=wait let this sweep do so"
                 raise UsageError(Problem("device_lock", found, remedy)) from holder
+            except OSError as error:
+                found = f"the lock of {device} can't be opened: {error}"
+                remedy = "have that file removed, or device_lock=off"
+                raise UsageError(Problem("device_lock", found, remedy)) from error
         yield

@@ -6,14 +6,34 @@ import fcntl
 import json
 import os
 import socket
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from runner.contract import Held, Unreadable
 from runner.records.reading import checked, read_values
 from runner.records.record import utc_now
+
+SHARED = ("/run/lock", "/var/lock", "/tmp")  # TMPDIR may differ between users and sessions
+LOCK_DIR = "RUNNER_LOCK_DIR"  # names another one, for containers that share a machine
+
+
+def shared_folder() -> Path:
+    """The folder whose locks all processes of this machine see, whoever runs them.
+
+    It is chosen by what it is, not by what this process may do there, so that all choose the same.
+    """
+    if given := os.environ.get(LOCK_DIR):
+        return Path(given)
+    for name in SHARED:
+        with suppress(OSError):
+            status = os.stat(name)
+            if stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o1777 == 0o1777:
+                return Path(name).resolve()
+    return Path(tempfile.gettempdir())
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,8 @@ def locked(path: Path, what: str, waits: Callable[[str], object] | None = None) 
     # one in a folder for all may be another user's, which can be locked but not written
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        with suppress(PermissionError):
+            os.fchmod(file, 0o644)  # whatever the umask: others need to read who holds it
     except PermissionError:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

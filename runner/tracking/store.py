@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.contract import TrackingUnavailable
-from runner.records.locks import locked
+from runner.records.locks import locked, shared_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,12 +160,12 @@ def _make_database(output_dir: Path) -> None:
 def _lock_of(uri: str, output_dir: Path | None) -> Path:
     """The file that those lock who open one database: creating it at once would break it for good.
 
-    In the embedded store's folder, else among this user's temporary files.
+    In the embedded store's folder, else where all processes of this machine look.
     """
     if output_dir is not None:
         return output_dir / ".mlflow.lock"
     name = hashlib.sha256(uri.encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"runner-{os.getuid()}-{name}.lock"
+    return shared_folder() / f"runner-{os.getuid()}-{name}.lock"
 
 
 def _reason(error: Exception) -> str:

@@ -146,7 +146,7 @@ def test_how_many_gpus_are_used(asked, seen, used):
 def test_the_gpus_are_held_and_a_killed_sweep_leaves_nothing_behind(tmp_path):
     (tmp_path / "networks.py").write_text(NETWORKS)
     on_gpus = (*NETS, "timing.iterations=5", "hydra/launcher=gpus", "hydra.launcher.gpus=2")
-    locks = {"TMPDIR": str(tmp_path)}
+    locks = {"RUNNER_LOCK_DIR": str(tmp_path)}
     process = start_in(
         tmp_path, *on_gpus, "model.target=networks.HoldsOn", "input.size=8,16", "sweep.id=first",
         **locks,

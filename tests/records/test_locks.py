@@ -5,19 +5,33 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from fakes.program import ROOT
 
 from runner.contract import Held
-from runner.records.locks import locked
+from runner.records.locks import LOCK_DIR, locked, shared_folder
 
 HOLD = """
 import sys, time; from pathlib import Path; from runner.records.locks import locked
 with locked(Path(sys.argv[1]), "sweep night"):
     print("held", flush=True); time.sleep(600)
+"""
+
+
+AS_NOBODY = """
+import os, sys; from pathlib import Path; import pydantic
+from runner.contract import Held; from runner.records.locks import locked, checked, Holder
+checked({"what": "", "host": "", "pid": 1, "since": ""}, Holder, "")  # loaded while it may be read
+os.setgid(65534); os.setuid(65534)
+try:
+    with locked(Path(sys.argv[1]), "sweep of nobody"): pass
+except Held as holder:
+    print(holder)
 """
 
 
@@ -58,3 +72,41 @@ def test_a_lock_file_that_says_nothing_still_locks(tmp_path):
         (tmp_path / "lock").write_text("{")
         with pytest.raises(Held, match="another process"), locked(tmp_path / "lock", "other"):
             pytest.fail("both hold it")
+
+
+def test_the_shared_folder_is_the_same_whatever_a_process_calls_temporary(monkeypatch, tmp_path):
+    monkeypatch.delenv(LOCK_DIR, raising=False)
+    found = shared_folder()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert shared_folder() == found
+    assert found.stat().st_mode & 0o1777 == 0o1777
+    monkeypatch.setattr("runner.records.locks.SHARED", ("/missing", "/etc/passwd", "/root"))
+    assert shared_folder() == tmp_path  # where nothing is shared, its own is better than none
+    monkeypatch.setenv(LOCK_DIR, "/elsewhere")
+    assert str(shared_folder()) == "/elsewhere"
+
+
+def test_a_lock_can_be_read_by_all_users_whatever_the_umask(tmp_path):
+    before = os.umask(0o077)
+    try:
+        with locked(tmp_path / "lock", "sweep night"):
+            assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_another_users_lock_holds_and_says_who_has_it():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o1777)
+        path = Path(folder) / "lock"
+        with locked(path, "sweep of root"):
+            told = subprocess.run(
+                [sys.executable, "-c", AS_NOBODY, str(path)],
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+    assert "sweep of root" in told.stdout, told.stderr
