@@ -7,6 +7,7 @@ a worker's start; frozen here, they are never looked at again in its forks.
 import atexit
 import gc
 import multiprocessing.sharedctypes  # noqa: F401
+import warnings
 
 import torch
 import torchvision  # noqa: F401
@@ -20,10 +21,13 @@ import runner.models.sources
 import runner.models.torchvision
 import runner.worker.settings  # noqa: F401
 from runner.host.devices import Devices, possible_devices
+from runner.worker import tree
 
 if possible_devices() == Devices():
     # to load cuDNN takes as long as a fork, and there is no GPU here that it could reach
     torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+tree.adopt_orphans()  # of workers that have died: who asks for the next one ends them
+warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")
 gc.collect()
 gc.freeze()
 atexit.register(gc.unfreeze)  # or extension modules report their objects as leaked at exit

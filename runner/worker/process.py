@@ -8,6 +8,7 @@ blocking on a pipe, so that it takes no CPU time from the trial.
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
 import os
 import signal
@@ -30,15 +31,18 @@ from runner.host import memory
 from runner.measure.loop import Keep
 from runner.records.record import Outcome
 from runner.trial.description import Trial
-from runner.worker import execution
+from runner.worker import execution, tree
 from runner.worker.execution import Inspection, Listener
 from runner.worker.kept import Kept
+from runner.worker.log import LOOK_S, bound
 
 PRELOAD = ["runner.worker.preload"]
 ENDING_S = 5.0  # that a process may take to end by itself once it has answered, or been killed
 PREEMPTION_S = 1.0  # in which a signal that a scheduler sends to all processes has reached us
 FORKSERVER_GONE = 255  # multiprocessing's exit code of a process whose forkserver was killed
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
+MESSAGES = ("phase", "measured", "answer")
+MESSAGE_S = 30.0  # in which a message that has begun has come as a whole
 INSPECTION_S = 600.0  # in which a user's module must have been imported
 
 
@@ -160,19 +164,25 @@ def _in_fresh_process(
         raise WorkerDied("the forkserver was ended", exitcode=FORKSERVER_GONE) from error
     until = None if limit_s is None else time.monotonic() + limit_s  # torch is loaded by now
     theirs.close()
+    server, started = _parent_of(process), list[psutil.Process]()
     try:
         while True:
             # blocks, so that the trial has the machine to itself; on the process too, as another
             # that its network has started may hold the pipe open
-            left_s = None if until is None else max(0.0, until - time.monotonic())
-            if not connection.wait([ours, process.sentinel], left_s):
+            left_s = math.inf if until is None else max(0.0, until - time.monotonic())
+            if not connection.wait([ours, process.sentinel], min(left_s, LOOK_S)):
+                bound(log)
+                if left_s > LOOK_S:
+                    continue
                 text = f"the worker process did not answer within {limit_s:g} s"
                 raise WorkerDied(text, Status.TIMED_OUT)
             try:
                 if not ours.poll():
                     raise EOFError
-                kind, *content = _heard(ours)
+                kind, *content = _heard(ours, process)
                 if kind == "answer":
+                    started = tree.descendants(process.pid or 0)  # while they are still its own
+                    ours.send("heard")
                     process.join(ENDING_S)
                     return content[0]
                 getattr(listener, kind)(*content)
@@ -181,45 +191,58 @@ def _in_fresh_process(
                 process.join(ENDING_S)
                 raise _died(process.exitcode, oom_kills) from None
     finally:
-        _end(process)
+        _end(process, [*started, *tree.descendants(process.pid or 0)])
+        tree.end(tree.descendants(server))  # what a worker that has died has left to it
+        bound(log)
         ours.close()
         if not process.is_alive():
             process.close()
 
 
-def _heard(ours: connection.Connection) -> tuple[Any, ...]:
+def _heard(ours: connection.Connection, process: BaseProcess) -> tuple[Any, ...]:
     """What a worker tells. Raises EOFError, ConnectionError, and WorkerDied for what is garbage."""
+    # whole messages come at once; garbage may announce one that never comes
+    limit = threading.Timer(MESSAGE_S, process.kill)
+    limit.start()
     try:
-        told: tuple[Any, ...] = ours.recv()
+        told: Any = ours.recv()
+        if not (isinstance(told, tuple) and told and told[0] in MESSAGES):
+            raise ValueError("no message of a worker")
     except (EOFError, ConnectionError):
-        raise
-    except Exception as error:  # garbage may be taken for any code at all
-        raise WorkerDied(
-            f"what the worker process sent can't be read ({type(error).__name__}): its network "
-            "writes into descriptors that it has not opened"
-        ) from error
+        if limit.is_alive():
+            raise
+        raise _garbage(f"not whole after {MESSAGE_S:g} s") from None
+    except Exception as error:  # it may be taken for any code at all
+        raise _garbage(type(error).__name__) from error
+    finally:
+        limit.cancel()
     return told
 
 
-def _end(process: BaseProcess) -> None:
-    """End a worker that still runs, and every process that its network has started."""
+def _garbage(why: str) -> WorkerDied:
+    return WorkerDied(
+        f"what the worker process sent can't be read ({why}): its network writes into descriptors "
+        "that it has not opened"
+    )
+
+
+def _parent_of(process: BaseProcess) -> int:
+    """The forkserver; 0 if it is gone."""
+    try:
+        return int(psutil.Process(process.pid).ppid())
+    except psutil.Error:
+        return 0
+
+
+def _end(process: BaseProcess, started: Sequence[psutil.Process]) -> None:
+    """End a worker that still runs, and every process that its network has `started`."""
     assert process.pid is not None  # it has been started
-    tree = _descendants(process.pid) if process.is_alive() else []
     with suppress(ProcessLookupError, PermissionError):  # gone, or not yet a group of its own
         os.killpg(process.pid, signal.SIGKILL)
     if process.is_alive():
         process.kill()
-    for one in tree:  # those that have left its group
-        with suppress(psutil.Error):
-            one.kill()
+    tree.end(started)  # those that have left its group
     process.join(ENDING_S)  # one that waits for a device or a disk can't even be killed
-
-
-def _descendants(pid: int) -> list[psutil.Process]:
-    try:
-        return list(psutil.Process(pid).children(recursive=True))
-    except psutil.Error:
-        return []
 
 
 def _died(exitcode: int | None, oom_kills: int | None) -> WorkerDied:
@@ -248,6 +271,7 @@ def _serve(
     import faulthandler
 
     os.setpgid(0, 0)  # so that the parent can end it with whatever it starts
+    tree.adopt_orphans()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _end_with_forkserver()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -269,7 +293,8 @@ def _serve(
     )
     answer = task(argument, listener)
     sys.stdout.flush()
-    sender.send(("answer", answer))
+    with suppress(EOFError, ConnectionError):  # nobody listens any more
+        tell("answer", answer)
 
 
 def _end_with_parent() -> None:
@@ -277,6 +302,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    tree.end(tree.descendants(os.getpid()))
     os.killpg(0, signal.SIGKILL)
 
 

@@ -75,6 +75,59 @@ class Scribbles(torch.nn.Module):
                 pass
         return x
 
+class Prints(torch.nn.Module):
+    """Prints 6 MB in each pass, and hangs in the last."""
+    def __init__(self, last=8):
+        super().__init__()
+        self.last, self.calls = last, 0
+    def forward(self, x):
+        self.calls += 1
+        print(f"call {self.calls} " + "x" * 6_000_000, flush=True)
+        while self.calls == self.last:
+            print("y" * 1_000_000, flush=True)
+            time.sleep(0.02)
+        return x
+
+class Announces(torch.nn.Module):
+    """Writes a length into everything that is open, and nothing of that length."""
+    def forward(self, x):
+        for number in range(3, 40):
+            try:
+                os.write(number, bytes([0, 1, 0, 0]))
+            except OSError:
+                pass
+        return x
+
+class Escapes(torch.nn.Module):
+    """Starts a process that leaves, and ends as it is told."""
+    def __init__(self, how, end):
+        super().__init__()
+        import subprocess, sys
+        program = "import os, sys, time; open('helper.pid', 'w').write(str(os.getpid()))"
+        program += "; os.rename('helper.pid', 'helper'); time.sleep(600)"
+        if how == "session":
+            subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
+        elif os.fork() == 0:  # a daemon: forked twice, its parent gone
+            os.setsid()
+            if os.fork() == 0:
+                os.execv(sys.executable, [sys.executable, "-c", program])
+            os._exit(0)
+        else:
+            os.wait()
+        while not os.path.exists("helper"):
+            time.sleep(0.01)
+        self.end = end
+    def forward(self, x):
+        if self.end == "raises":
+            raise ValueError("no such size")
+        if self.end == "exits":
+            os._exit(3)
+        if self.end == "crashes":
+            ctypes.string_at(0)
+        if self.end == "hangs":
+            time.sleep(600)
+        return x
+
 class Leaves(torch.nn.Module):
     def forward(self, x):
         raise SystemExit("no licence")

@@ -19,6 +19,7 @@ from runner.host.devices import Devices
 from runner.trial.description import Model
 from runner.worker import process as worker
 from runner.worker.execution import Listener
+from runner.worker.log import LARGEST, bound
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +161,51 @@ def test_a_network_may_start_processes_of_its_own_and_they_end_with_it(folder, d
         assert outcome.status == "completed", outcome.error
     helper = int((folder / "helper.pid").read_text())
     until(lambda: not alive(helper), within_s=30)
+
+
+@pytest.mark.parametrize("how", ["session", "daemon"])
+@pytest.mark.parametrize("end", ["returns", "raises", "exits", "crashes", "hangs"])
+def test_a_process_that_has_left_ends_with_its_trial_however_that_ends(folder, how, end):
+    limit = {"timeout_s": 3.0} if end == "hangs" else {}
+    trial = make_trial(
+        model={
+            "name": "custom", "target": "networks.Escapes", "kwargs": {"how": how, "end": end}
+        },
+        timing={"inner": 1, **limit},
+    )  # fmt: skip
+    outcome = worker.run(trial, "process", worker.Path("worker.log"))
+    expected = {"returns": "completed", "hangs": "timed_out"}.get(end, "failed")
+    assert outcome.status == expected, outcome.error
+    helper = int((folder / "helper").read_text())
+    assert not alive(helper)
+
+
+@pytest.mark.parametrize("last", [100, 4])
+def test_the_log_of_a_network_that_prints_without_end_has_a_limit_that_is_told(
+    folder, monkeypatch, last
+):
+    monkeypatch.setattr(worker, "LOOK_S", 0.3)
+    trial = make_trial(
+        model={"name": "custom", "target": "networks.Prints", "kwargs": {"last": last}},
+        timing={"inner": 1, "timeout_s": 3.0},
+    )
+    sizes = []
+    monkeypatch.setattr(worker, "bound", lambda log: (bound(log), sizes.append(log.stat().st_size)))
+    outcome = worker.run(trial, "process", worker.Path("worker.log"))
+    assert outcome.status == ("timed_out" if last == 4 else "completed"), outcome.error
+    text = (folder / "worker.log").read_text()
+    assert len(text) < LARGEST + 1000
+    assert max(sizes) < 2 * LARGEST  # while it ran
+    assert "call 1 xxx" in text
+    assert "yyy" in text[-1_000_000:] or last == 100
+    assert "bytes here (worker.log is limited to 16 MiB)" in text
+
+
+def test_a_message_that_is_announced_and_never_comes_is_given_up(monkeypatch):
+    monkeypatch.setattr(worker, "MESSAGE_S", 1.0)
+    outcome = run("Announces", timing={"inner": 1})
+    assert outcome.status == "failed"
+    assert "writes into descriptors" in outcome.error["message"]
 
 
 def test_the_parent_is_done_with_showing_a_phase_before_it_begins():

@@ -1,0 +1,24 @@
+"""The log of a worker has a limit: a network that prints without end must not fill a disk."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+LARGEST = 16 * 2**20  # bytes, of which the first and the last half are kept
+LOOK_S = 5.0  # between two looks at its size while it is written
+
+
+def bound(log: Path | None) -> None:
+    """Cut the middle out of a log that has grown above its limit, and say so there."""
+    with suppress(OSError):
+        if log is None or (size := log.stat().st_size) <= LARGEST:
+            return
+        half = LARGEST // 2
+        with log.open("r+b") as file:
+            file.seek(size - half)
+            end = file.read(half)
+            file.seek(half)
+            dropped = f"\n... runner dropped {size - 2 * half} bytes here ({log.name} is limited to"
+            file.write(f"{dropped} {LARGEST // 2**20} MiB) ...\n".encode() + end)
+            file.truncate()
