@@ -16,6 +16,7 @@ from runner.host.secrets import redact
 from runner.pages.comparison import page_of, values_of
 from runner.pages.page import to_html, to_markdown, to_text
 from runner.records.selection import Selection
+from runner.records.store import write_text_whole
 from runner.statistics.difference import SUITE_SHIFT, THRESHOLD
 from runner.tracking.fetch import find, result_options
 
@@ -120,7 +121,7 @@ def _written(comparisons: Sequence[Comparison], options: argparse.Namespace) -> 
         print(text)
         return True
     try:
-        options.output.write_text(text, encoding="utf-8")
+        write_text_whole(text, options.output)
     except OSError as error:
         told = f"{options.output} can't be written: {error.strerror}"
         print(f"runner.compare: {told}", file=sys.stderr)

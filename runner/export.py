@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from runner.contract import ExitCode, NothingThere
 from runner.host.secrets import redact
 from runner.records.frame import samples_frame, trials_frame
+from runner.records.store import whole
 from runner.tracking.fetch import find, result_options
 
 if TYPE_CHECKING:
@@ -57,10 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("parquet is no text: give a file by --output FILE.parquet")
     try:
         frame = frame_of(options.sweeps, options.samples, options.output_dir, options.tracking_uri)
-        if kind == "parquet":
-            frame.to_parquet(output, index=False)
+        if output is None:
+            frame.to_csv(sys.stdout, index=False)
         else:
-            frame.to_csv(sys.stdout if output is None else output, index=False)
+            with whole(output) as file:
+                write = frame.to_parquet if kind == "parquet" else frame.to_csv
+                write(file, index=False)
     except BrokenPipeError:  # as of `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except LookupError as error:

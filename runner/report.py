@@ -13,6 +13,7 @@ from runner.contract import ExitCode, NothingThere
 from runner.host.secrets import redact
 from runner.pages.page import to_html, to_markdown, to_text
 from runner.pages.report import page_of, write
+from runner.records.store import write_text_whole
 from runner.tracking.fetch import find, result_options
 
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             to_text(page_of(records, folder, notes), console)
         elif options.output is not None:
             render = to_html if options.output.suffix == ".html" else to_markdown
-            options.output.write_text(render(page_of(records, folder, notes)), encoding="utf-8")
+            write_text_whole(render(page_of(records, folder, notes)), options.output)
             print(options.output)
         else:
             for path in write(records, folder or Path(), notes):

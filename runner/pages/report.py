@@ -13,6 +13,7 @@ from runner.pages import plots
 from runner.pages.answers import answers, lines_of, speed_ups, usable, warmups_of
 from runner.pages.page import Page, Plot, Section, to_html, to_markdown
 from runner.records.record import Record
+from runner.records.store import write_text_whole
 from runner.statistics.scaling import power_law
 from runner.terminal.closing import about_numbers, device_line, faults
 from runner.terminal.table import Row, columns_of, rows_of, shows_methods
@@ -35,7 +36,7 @@ def write(records: Sequence[Record], sweep_dir: Path, notes: Sequence[str] = ())
     page = page_of(records, sweep_dir, notes)
     texts = {HTML: to_html(page), MARKDOWN: to_markdown(page), TABLE: _csv(records)}
     for name, text in texts.items():
-        (sweep_dir / name).write_text(text, encoding="utf-8")
+        write_text_whole(text, sweep_dir / name)
     return [sweep_dir / name for name in texts]
 
 

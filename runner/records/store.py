@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,18 +21,41 @@ LOG = "worker.log"  # beside it: what the trial printed
 LOCK = ".lock"  # of the folder of a sweep
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a file to be written, which becomes `path` when all of it is on disk, and else nothing.
+
+    A pipe or a device is written as it is. Raises OSError with the name of `path`.
+    """
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    target = path.resolve()  # a link stays one
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())  # a rename may reach the disk before the bytes it names
+        partial.replace(target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_text_whole(text: str, path: Path) -> None:
+    """Write a text so that `path` holds either what it held before or all of it. Raises OSError."""
+    with whole(path) as file:
+        file.write_text(text, encoding="utf-8")
+
+
 def write_whole(values: Any, path: Path) -> None:
-    """Write JSON so that `path` holds either what it held before or all of it.
+    """Write JSON as `write_text_whole` does.
 
     Raises ValueError for NaN or infinity, which JSON can't hold, and OSError.
     """
-    text = json.dumps(values, indent=1, allow_nan=False)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())  # a rename may reach the disk before the bytes it names
-    partial.replace(path)
+    write_text_whole(json.dumps(values, indent=1, allow_nan=False) + "\n", path)
 
 
 def save(record: Record, path: Path) -> None:

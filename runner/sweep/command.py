@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
             raise  # a library that Ctrl-C met has made this error of it
         return _refuse(error if isinstance(error, UsageError) else _usage_error(axes, error, given))
     except (OSError, LauncherFailed) as error:
-        print(f"runner: {redact(str(error))}", file=sys.stderr)
+        print(f"runner: {redact(_told(error))}", file=sys.stderr)
         return ExitCode.FAILED
     return command.exit_code
 
@@ -87,6 +88,14 @@ def _usage_error(axes: grid.Axes, error: Exception, given: Words) -> UsageError:
             )
         )
     return diagnosis(axes, error, given.folders)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = error.filename or "a file"
+        remedy = "free some space, and python -m runner sweep.resume=latest goes on"
+        return f"{what} can't be written: {error.strerror}; {remedy}"
+    return str(error)
 
 
 def _refuse(error: UsageError) -> int:

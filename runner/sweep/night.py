@@ -20,7 +20,7 @@ from runner.history.decisions import Decisions, fingerprint, still_holds
 from runner.host.environment import commits_between
 from runner.records.manifest import load_manifest
 from runner.records.nights import VERDICTS, Night, load_night, nights_of
-from runner.records.store import write_whole
+from runner.records.store import write_text_whole, write_whole
 from runner.sweep.resume import unfinished
 from runner.tracking import nights as tracked
 from runner.tracking import trends as tracked_trends
@@ -195,11 +195,11 @@ def write(report: Report, settings: Settings, values: Mapping[str, Any]) -> dict
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(values, files["verdicts"])
-    files["page"].write_text(to_html(page), encoding="utf-8")
-    files["markdown"].write_text(to_markdown(page), encoding="utf-8")
-    files["junit"].write_text(junit_of(report), encoding="utf-8")
+    write_text_whole(to_html(page), files["page"])
+    write_text_whole(to_markdown(page), files["markdown"])
+    write_text_whole(junit_of(report), files["junit"])
     history = trends.page_of(report.judgement, name)
-    files["history"].write_text(to_html(history), encoding="utf-8")
+    write_text_whole(to_html(history), files["history"])
     return files
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from runner.contract import TrackingUnavailable
 from runner.records.locks import locked, shared_folder
@@ -42,9 +43,9 @@ def check_writable(store: Store) -> None:
         )
 
 
-def sqlite_uri(output_dir: Path) -> str:
-    """The embedded store below `output_dir`."""
-    return f"sqlite:///{output_dir.resolve() / DATABASE}"
+def sqlite_uri(file: Path) -> str:
+    """The address of the store in a file; SQLAlchemy would decode a name that is not quoted."""
+    return f"sqlite:///{quote(str(file.resolve()))}"
 
 
 def is_known(store: Store, run_id: str) -> bool:
@@ -77,7 +78,7 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
     from sqlalchemy.exc import SQLAlchemyError
 
     embedded = uri is None
-    where = sqlite_uri(output_dir) if uri is None else uri
+    where = sqlite_uri(output_dir / DATABASE) if uri is None else uri
     try:
         served = where.startswith(("http://", "https://", "databricks"))
         with (
@@ -120,7 +121,7 @@ def connect(uri: str | None, output_dir: Path) -> MlflowClient:
     from mlflow import MlflowClient
 
     with explained():
-        return MlflowClient(tracking_uri=sqlite_uri(output_dir) if uri is None else uri)
+        return MlflowClient(tracking_uri=sqlite_uri(output_dir / DATABASE) if uri is None else uri)
 
 
 def _quieten() -> None:
@@ -153,8 +154,11 @@ def _make_database(output_dir: Path) -> None:
 
     unfinished = output_dir / f"{DATABASE}.partial"
     unfinished.unlink(missing_ok=True)
-    MlflowClient(tracking_uri=f"sqlite:///{unfinished.resolve()}").search_experiments()
-    unfinished.replace(output_dir / DATABASE)
+    try:
+        MlflowClient(tracking_uri=sqlite_uri(unfinished)).search_experiments()
+        unfinished.replace(output_dir / DATABASE)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _lock_of(uri: str, output_dir: Path | None) -> Path:

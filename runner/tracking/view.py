@@ -153,7 +153,9 @@ def ui_command(store: Store) -> str | None:
     mlflow = "mlflow" if shutil.which("mlflow") == str(beside) else f"{python} -m mlflow"
     from runner.host.secrets import redact
 
-    uri = store.uri.replace(f"{Path.cwd()}/", "") if store.embedded else redact(store.uri)
+    uri = (
+        store.uri.replace(f"{quote(str(Path.cwd()))}/", "") if store.embedded else redact(store.uri)
+    )
     return f"{mlflow} ui --backend-store-uri {shlex.quote(uri)}"
 
 

@@ -187,3 +187,13 @@ def test_eight_processes_that_publish_into_one_file_lose_nothing(tmp_path):
     with sqlite3.connect(tmp_path / "outputs" / "mlflow.db") as database:
         query = "SELECT COUNT(*) FROM tags WHERE key = 'runner.kind' AND value = 'trial'"
         assert database.execute(query).fetchone() == (8 * len(SIZES),)
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a%2Fb", "a?b", "a#c", "ä b&c=d;e", "100%"])
+def test_a_folder_may_have_any_name(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    store = open_store(None, "runner", folder)
+    store.client.search_experiments()
+    assert sorted(one.name for one in folder.iterdir()) == [".mlflow.lock", "mlflow.db"]
+    assert [one.name for one in tmp_path.iterdir()] == [name]

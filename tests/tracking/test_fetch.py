@@ -46,7 +46,7 @@ def test_a_run_is_its_record_and_a_parent_its_trials(published):
 
 def test_with_the_stores_uri_sweeps_are_named_as_on_disk(published):
     folder, _ = published
-    uri = sqlite_uri(folder)
+    uri = sqlite_uri(folder / "mlflow.db")
     assert len(find("old", folder, uri).records) == 2
     assert find("latest", folder, uri).name == "new"
     assert find("latest~1", folder, uri).name == "old"
@@ -64,7 +64,7 @@ def test_with_the_stores_uri_sweeps_are_named_as_on_disk(published):
 def test_what_mlflow_does_not_have_is_told(published, word, told):
     folder, _ = published
     with pytest.raises(NothingThere, match=told):
-        find(word, folder, sqlite_uri(folder))
+        find(word, folder, sqlite_uri(folder / "mlflow.db"))
 
 
 def test_a_run_without_its_artifact_is_told_and_a_foreign_one_is_none_of_ours(published):

@@ -13,6 +13,8 @@ from fakes.networks import NETWORKS
 from fakes.program import ROOT, run_doctor, run_in
 from fakes.server import Server
 
+from runner.records.store import load
+
 pytestmark = pytest.mark.slow
 
 
@@ -178,12 +180,36 @@ def test_a_full_disk_under_the_records_ends_the_sweep_which_goes_on_when_there_i
              "sweep.id=night")  # fmt: skip
     ran = run_in(tmp_path, *words)
     assert ran.code == 1
-    assert "runner: [Errno 28] No space left on device" in ran.err
+    assert "record.json can't be written: No space left on device; free some space" in ran.err
     assert "Traceback" not in ran.err
     (small_disk / "rest").unlink()
     ran = run_in(tmp_path, *words)
     assert ran.code == 0, ran.out + ran.err
     assert "going on with night: 1 of 2 trials are there" in ran.out
+
+
+@pytest.mark.parametrize("free_kib", [0, 4, 12, 24, 40])
+def test_a_full_disk_ends_the_sweep_at_the_first_file_and_leaves_no_half_of_one(
+    small_disk, tmp_path, free_kib
+):
+    outputs, fill = small_disk / "outputs", small_disk / "fill"
+    words = ("model=simulated", "sweep.repeats=4", "tracking=off", f"output_dir={outputs}",
+             "sweep.id=night")  # fmt: skip
+    fill.write_bytes(bytes(6 * 2**20 - free_kib * 2**10 - 4096))  # its folders take some
+    ran = run_in(tmp_path, *words)
+    assert ran.code == 1
+    assert "can't be written: No space left on device" in ran.err
+    assert "Traceback" not in ran.err
+    written = [one for one in outputs.rglob("*") if one.is_file() and one.name != "worker.log"]
+    assert [one.name for one in written if one.suffix == ".partial"] == []
+    assert [one.name for one in written if one.name.startswith("report")] == []
+    kept = [load(one) for one in outputs.glob("*/*/record.json")]
+    fill.unlink()
+    ran = run_in(tmp_path, *words)
+    assert ran.code == 0, ran.out + ran.err
+    assert {one.started_at for one in kept} <= {
+        load(one).started_at for one in outputs.glob("*/*/record.json")
+    }
 
 
 FILLS = '''
