@@ -44,8 +44,14 @@ def check_writable(store: Store) -> None:
 
 
 def sqlite_uri(file: Path) -> str:
-    """The address of the store in a file; SQLAlchemy would decode a name that is not quoted."""
-    return f"sqlite:///{quote(str(file.resolve()))}"
+    """The address of the store in a file.
+
+    SQLAlchemy decodes the path, so that it is quoted; MLflow doesn't, and would make a folder of
+    the quoted name below the plain scheme.
+    """
+    path = str(file.resolve())
+    quoted = quote(path)
+    return f"sqlite:///{path}" if quoted == path else f"sqlite+pysqlite:///{quoted}"
 
 
 def is_known(store: Store, run_id: str) -> bool:
