@@ -10,6 +10,7 @@ Each error has the exit code of a command that it ends:
       Held                       7  another process holds the lock
       Unreadable                 1  a file of records is damaged, or of another version
       TrackingUnavailable        1  MLflow can't be used
+        RefusedByTracking        1  MLflow refuses what it was sent, and would again
       WorkerDied                 1  a worker process ended without an answer
       ModelError                 1  the network can't be built
       MeasureError               1  the device can't do what the timing method asks
@@ -149,6 +150,10 @@ class Unreadable(RunnerError):
 
 class TrackingUnavailable(RunnerError):
     """MLflow can't be used; the message says why."""
+
+
+class RefusedByTracking(TrackingUnavailable):
+    """MLflow refuses what it was sent, and would refuse it again; the message says why."""
 
 
 class WorkerDied(RunnerError):

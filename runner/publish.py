@@ -13,6 +13,7 @@ from runner.host.secrets import HIDDEN, redact
 from runner.records.manifest import MANIFEST
 from runner.records.store import RECORD
 from runner.tracking.catch_up import Target, catch_up, target_of
+from runner.tracking.runs import Overview, overview
 from runner.tracking.store import Store, open_store
 
 
@@ -31,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--tracking-uri", help="another store than that of the sweep (or MLFLOW_TRACKING_URI)"
     )
     parser.add_argument("--experiment", help="another experiment than that of the sweep")
+    parser.add_argument(
+        "--again", action="store_true", help="also records whose runs were deleted in MLflow"
+    )
     options = parser.parse_args(arguments)
     output_dir: Path = options.output_dir
     named = [output_dir / name for name in options.sweeps]
@@ -40,9 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{path} holds no record of a trial; expected the id of a sweep", file=sys.stderr)
     if none:
         return ExitCode.USAGE
-    stores: dict[Target, Store] = {}
+    stores: dict[Target, tuple[Store, Overview]] = {}
     results = [
-        _publish(path, options.tracking_uri, options.experiment, stores, path in named)
+        _publish(
+            path, options.tracking_uri, options.experiment, stores, path in named, options.again
+        )
         for path in sweeps
     ]
     if not sweeps:
@@ -54,8 +60,9 @@ def _publish(
     sweep_dir: Path,
     uri: str | None,
     experiment: str | None,
-    stores: dict[Target, Store],
+    stores: dict[Target, tuple[Store, Overview]],
     named: bool,
+    again: bool,
 ) -> bool:
     """Bring one sweep up to date and say so in a line; whether all of it is there."""
     try:
@@ -65,8 +72,10 @@ def _publish(
                 print(f"{sweep_dir.name}: its tracking is off; --tracking-uri brings it there")
             return not named
         if target not in stores:
-            stores[target] = open_store(target.uri, target.experiment, target.output_dir)
-        found = catch_up(stores[target], sweep_dir)
+            store = open_store(target.uri, target.experiment, target.output_dir)
+            stores[target] = store, overview(store)
+        store, seen = stores[target]
+        found = catch_up(store, sweep_dir, seen, again=again)
     except (TrackingUnavailable, Unreadable) as reason:
         print(f"{sweep_dir.name}: not brought to MLflow: {redact(str(reason))}")
         return False
@@ -74,7 +83,11 @@ def _publish(
         print(f"{sweep_dir.name}: left alone, as it is in use by {holder}")
         return False
     line = f"{sweep_dir.name}: {found.brought} brought to MLflow, {found.there} were there"
-    print(line + (f", {found.missing} are not: {found.why_not}" if found.missing else ""))
+    if found.deleted:
+        line += f", {found.deleted} were deleted there (--again brings them again)"
+    if found.missing:
+        line += f", {found.missing} are not: {redact(found.why_not)}"
+    print(line + ("; the run of the sweep was open and is closed" if found.closed else ""))
     return not found.missing
 
 

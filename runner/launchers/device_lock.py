@@ -12,8 +12,10 @@ from runner.records.locks import locked, shared_folder
 @contextmanager
 def held(
     devices: Iterable[str], what: str, device_lock: str, tell: Callable[[str], object]
-) -> Iterator[None]:
+) -> Iterator[Callable[[], object]]:
     """Keep others from `devices`, which are named as all processes of this machine do.
+
+    Gives what gives them back before the end.
 
     `what` is told to those who wait; `device_lock` is the setting of that name, by which this
     waits, after it has told so, or raises UsageError, or holds nothing.
@@ -38,4 +40,4 @@ def held(
                 found = f"the lock of {device} can't be opened: {error}"
                 remedy = "have that file removed, or device_lock=off"
                 raise UsageError(Problem("device_lock", found, remedy)) from error
-        yield
+        yield locks.close

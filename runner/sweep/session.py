@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -50,20 +50,28 @@ class Session:
             keys = [job.planned.key for job in jobs.values()]
             left = [job.trial for job in jobs.values()]
             claimed, what = plan.launcher.claims(left, plan.devices), f"sweep {settings.sweep_id}"
-            with held(claimed if left else (), what, settings.device_lock, self._lines.tell):
+            with held(
+                claimed if left else (), what, settings.device_lock, self._lines.tell
+            ) as give_back:
                 heard = Listeners(plan, start, keys, self._lines)
                 self._progress, code = heard.progress, ExitCode.FAILED
                 try:
-                    self._hear(jobs, heard)
+                    self._hear(jobs, heard, give_back)
                     code = ExitCode.OK if heard.complete else ExitCode.FAILED
                 except KeyboardInterrupt:
                     code = ExitCode.INTERRUPTED
                 finally:
+                    give_back()
                     end(settings, heard, code, self._lines)
         return code
 
-    def _hear(self, jobs: dict[str, Job], heard: Listeners) -> None:
-        """Run the jobs, and pass each result to the listeners as it comes."""
+    def _hear(
+        self, jobs: dict[str, Job], heard: Listeners, give_back: Callable[[], object]
+    ) -> None:
+        """Run the jobs, and pass each result to the listeners as it comes.
+
+        The devices are given back before the last one is passed on: MLflow may take its time.
+        """
         launcher, left = self._plan.launcher, dict(jobs)
         launcher.observed_by(self)
         results = launcher.run(list(jobs.values())) if jobs else iter(())
@@ -75,7 +83,10 @@ class Session:
             gc.freeze()
             try:
                 for trial, result in results:
-                    self._take(left.pop(trial.folder, None), trial, result, heard)
+                    job = left.pop(trial.folder, None)
+                    if not left:
+                        give_back()
+                    self._take(job, trial, result, heard)
                     self._stop_if_interrupted()
             except KeyboardInterrupt:
                 for trial, result in _cut_short(results):

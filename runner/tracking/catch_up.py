@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract import Status, TrackingUnavailable, Unreadable
+from runner.contract import RefusedByTracking, Status, TrackingUnavailable, Unreadable
 from runner.host.secrets import redact
 from runner.records.locks import locked
 from runner.records.manifest import MANIFEST, load_manifest
@@ -16,6 +16,8 @@ from runner.tracking import parent, runs
 from runner.tracking.journal import JOURNAL, Journal, unsent
 from runner.tracking.store import Store
 from runner.trial.labels import summary_of
+
+SHOWN = 3  # reasons; of more, only that there are
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,18 @@ class Target:
 
 @dataclass(frozen=True)
 class CaughtUp:
-    """How the records of a sweep stand in MLflow now; `why_not` says what kept some from it."""
+    """How the records of a sweep stand in MLflow now; `why_not` says what kept some from it.
+
+    `deleted` are those whose runs somebody has deleted there. `closed`: the run of the whole sweep
+    was still open, as MLflow had gone before its end.
+    """
 
     brought: int
     there: int
     missing: int = 0
     why_not: str = ""
+    deleted: int = 0
+    closed: bool = False
 
 
 def target_of(sweep_dir: Path) -> Target | None:
@@ -59,42 +67,62 @@ def waiting(target: Target) -> Iterator[Path]:
             continue  # told by whoever asks for that sweep by its name
 
 
-def catch_up(store: Store, sweep_dir: Path) -> CaughtUp:
+def catch_up(
+    store: Store, sweep_dir: Path, seen: runs.Overview | None = None, *, again: bool = False
+) -> CaughtUp:
     """Bring to MLflow each record of a sweep that is not there, once; the rest stays as it is.
 
-    Raises Held while the sweep is being run.
+    A record that MLflow refuses is skipped, and named. With `again`, runs that were deleted there
+    are made anew. `seen` spares asking for it, where many sweeps are brought. Raises Held while
+    the sweep is being run.
     """
     paths = sorted(sweep_dir.glob(f"*/{RECORD}"))
-    journal, brought, missing, why_not = Journal(sweep_dir), 0, list(paths), ""
+    journal, left, why_not = Journal(sweep_dir), list(paths), list[str]()
+    brought, deleted, closed = 0, list[Path](), False
     try:
         with locked(sweep_dir / LOCK, f"publishing {sweep_dir.name}"):
             journal.read(store)
-            missing = [path for path in paths if not journal.has(path)]
+            left = [path for path in paths if not journal.has(path)]
+            seen = seen or runs.overview(store)
+            deleted = [
+                path for path in paths if path not in left and journal.run_of(path) in seen.deleted
+            ]
+            if again:
+                left, deleted = [*left, *deleted], []
+            was = seen.open.get(sweep_dir.name)
+            if not left and not was:
+                return CaughtUp(0, len(paths) - len(deleted), deleted=len(deleted))
             records: dict[Path, Record] = {}
-            for path in paths if missing else ():
+            for path in paths:
                 try:
                     records[path] = load(path)
                 except Unreadable as reason:
-                    why_not = str(reason)
-            sendable = sorted(
-                records.keys() & set(missing), key=lambda path: records[path].started_at
-            )
+                    why_not.append(str(reason))
+            sendable = sorted(records.keys() & set(left), key=lambda path: records[path].started_at)
             found = list(records.values())
             name, trials = _planned(sweep_dir, found)
-            parent_id = None
-            if sendable and trials > 1:
+            status, parent_id = _status(found, trials), None
+            if trials > 1 and (sendable or was != status):
                 title = summary_of([record.trial for record in found], name)
                 parent_id = runs.open_parent(store, sweep_dir.name, title, trials)
             for path in sendable:
-                run_id = runs.publish(store, records[path], path, parent_id, again=True)
+                try:
+                    run_id = runs.publish(store, records[path], path, parent_id, again=True)
+                except RefusedByTracking as reason:
+                    why_not.append(f"{path.parent.name} is refused: {reason}")
+                    continue
                 journal.add(path, run_id)
+                left.remove(path)
                 brought += 1
             if parent_id is not None:
                 parent.describe(store, parent_id, name, sweep_dir, found)
-                runs.close_parent(store, parent_id, _status(found, trials))
+                runs.close_parent(store, parent_id, status)
+                closed = not brought and was is not None
     except (TrackingUnavailable, Unreadable) as reason:
-        why_not = str(reason)
-    return CaughtUp(brought, len(paths) - len(missing), len(missing) - brought, why_not)
+        why_not.append(str(reason))
+    there = len(paths) - len(left) - brought - len(deleted)
+    told = "; ".join([*why_not[:SHOWN], *(["..."] if len(why_not) > SHOWN else [])])
+    return CaughtUp(brought, there, len(left), told, len(deleted), closed)
 
 
 def _planned(sweep_dir: Path, records: list[Record]) -> tuple[str | None, int]:

@@ -44,7 +44,7 @@ class Journal:
 
     def __init__(self, sweep_dir: Path) -> None:
         self._path = sweep_dir / JOURNAL
-        self._sent: dict[str, int] = {}  # the folder of a trial -> when its record was written
+        self._sent: dict[str, _Sent] = {}  # by the folder of the trial
 
     def begin(self) -> None:
         """Leave a mark that the sweep is to go to MLflow, though nothing may get there."""
@@ -62,19 +62,25 @@ class Journal:
             else:
                 sent.append(line)
         if last == target and (not sent or is_known(store, sent[-1].run)):
-            self._sent = {line.folder: line.written_ns for line in sent}
+            self._sent = {line.folder: line for line in sent}
         else:
             self._append(target)  # another store than last time, or one that was made anew
 
     def has(self, record: Path) -> bool:
         """Whether the store has a record as it is on disk now."""
-        return self._sent.get(record.parent.name) == record.stat().st_mtime_ns
+        sent = self._sent.get(record.parent.name)
+        return sent is not None and sent.written_ns == record.stat().st_mtime_ns
+
+    def run_of(self, record: Path) -> str | None:
+        """The id of the run of a record that has been sent."""
+        sent = self._sent.get(record.parent.name)
+        return sent.run if sent else None
 
     def add(self, record: Path, run_id: str) -> None:
         """Note that a record is there."""
-        written_ns = record.stat().st_mtime_ns
-        self._sent[record.parent.name] = written_ns
-        self._append(_Sent(record.parent.name, written_ns, run_id))
+        sent = _Sent(record.parent.name, record.stat().st_mtime_ns, run_id)
+        self._sent[sent.folder] = sent
+        self._append(sent)
 
     def _append(self, line: _Target | _Sent) -> None:
         with suppress(OSError), self._path.open("a", encoding="utf-8") as file:

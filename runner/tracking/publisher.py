@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from runner.contract import Held, TrackingUnavailable
+from runner.contract import Held, RefusedByTracking, TrackingUnavailable
 from runner.records.record import Record
 from runner.tracking import parent, runs
 from runner.tracking.catch_up import Target, catch_up, waiting
@@ -37,7 +37,7 @@ class Publisher:
         tell: Callable[[str], None],
     ) -> None:
         self.target, self.away = target, ""  # why MLflow could not be used last time
-        self.published = 0
+        self.published = self.refused = 0
         self._sweep_id, self._name, self._title = sweep_id, name, title
         self._trials, self._tell = trials, tell
         self._axes: list[str] = []
@@ -90,11 +90,15 @@ class Publisher:
         """Bring what waits of earlier sweeps that were to go where this one goes."""
         if self._store is None or self.away:
             return
+        seen = None
         for sweep_dir in waiting(self.target):
             try:
-                found = catch_up(self._store, sweep_dir)
+                seen = seen or runs.overview(self._store)
+                found = catch_up(self._store, sweep_dir, seen)
             except Held:
                 continue  # it is being run, as this one is, and brings its own
+            except TrackingUnavailable:
+                return  # away again
             if found.brought:
                 self._tell(f"          brought there, too: {found.brought} of {sweep_dir.name}")
             if found.missing:
@@ -112,9 +116,16 @@ class Publisher:
                     self._store, self._sweep_id, self._title, self._trials
                 )
             while self._waiting:
-                self._send_one(self._store, *self._waiting[0])
+                try:
+                    self._send_one(self._store, *self._waiting[0])
+                    self.published += 1
+                except RefusedByTracking as reason:
+                    self.refused += 1
+                    record, path = self._waiting[0]
+                    self._tell(
+                        f"warning: MLflow refuses {record.title} ({reason}); it is in {path}"
+                    )
                 del self._waiting[0]
-                self.published += 1
             self.away = ""
         except TrackingUnavailable as reason:
             self._lose(reason)
@@ -139,6 +150,11 @@ class Publisher:
                 f"MLflow    {len(self._waiting)} of {self.published + len(self._waiting)} trials "
                 f"are not there ({self.away}); once it is back, the next sweep brings them, or "
                 f"python -m runner.publish {self._sweep_id}"
+            )
+        if self.refused:
+            yield (
+                f"MLflow    {self.refused} trials were refused; python -m runner.publish "
+                f"{self._sweep_id} tries again"
             )
         if self._store is None or not self.published:
             return

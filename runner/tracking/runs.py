@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.contract import Status, TrackingUnavailable
+from runner.contract import RefusedByTracking, Status, TrackingUnavailable
 from runner.records.record import Record
 from runner.tracking.projection import NAME_LIMIT, metrics_of, note_of, params_of, tags_of
 from runner.tracking.store import Store, explained
@@ -18,7 +19,10 @@ from runner.tracking.view import save_view
 from runner.trial.labels import keys_of
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
+
+OPEN = ("RUNNING", "SCHEDULED", "KILLED")  # KILLED: the next sweep of a host closes it so
 
 
 def open_parent(store: Store, sweep_id: str, title: str, trials: int) -> str:
@@ -49,10 +53,49 @@ def open_parent(store: Store, sweep_id: str, title: str, trials: int) -> str:
     return str(run.info.run_id)
 
 
+@dataclass(frozen=True)
+class Overview:
+    """What of an experiment is not as it was left: sweeps whose run is open, runs deleted since."""
+
+    open: Mapping[str, str]  # status of the run, by the id of the sweep
+    deleted: Set[str]
+
+
+def overview(store: Store) -> Overview:
+    """Asked of the store at once for all sweeps. Raises TrackingUnavailable."""
+    from mlflow.entities import ViewType
+
+    with explained():
+        sweeps = [
+            run
+            for status in OPEN
+            for run in _found(
+                store, f"attributes.status = '{status}' and tags.`runner.kind` = 'sweep'"
+            )
+        ]
+        deleted = _found(store, "tags.`runner.kind` = 'trial'", ViewType.DELETED_ONLY)
+    return Overview(
+        {run.data.tags["runner.sweep"]: run.info.status for run in sweeps},
+        {run.info.run_id for run in deleted},
+    )
+
+
 def _tagged(store: Store, tags: Mapping[str, object]) -> list[Run]:
     """The runs that carry all these tags."""
-    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-    return list(store.client.search_runs([store.experiment_id], query))
+    return _found(store, " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()))
+
+
+def _found(store: Store, query: str, view: int = 1) -> list[Run]:
+    """All runs of the experiment that a query finds, by default the active ones (a ViewType)."""
+    found: list[Run] = []
+    token = None
+    while True:
+        page = store.client.search_runs(
+            [store.experiment_id], query, run_view_type=view, page_token=token
+        )
+        found += page
+        if not (token := page.token):
+            return found
 
 
 def _end_killed(store: Store) -> None:
@@ -89,11 +132,8 @@ def publish(
     """Log a record as one MLflow run; its id. Raises TrackingUnavailable.
 
     With `again`, a run that an earlier try has begun is completed, and that of an earlier attempt
-    at the trial deleted.
+    at the trial deleted. Raises RefusedByTracking where another record may well be accepted.
     """
-    from mlflow.entities import Metric, RunTag
-
-    ended_ms = time.time_ns() // 1_000_000
     with explained():
         client = store.client
         run = (_begun(store, record) if again else None) or client.create_run(
@@ -102,22 +142,34 @@ def publish(
             start_time=_epoch_ms(record.started_at),
             tags=tags_of(record) | ({"mlflow.parentRunId": parent_id} if parent_id else {}),
         )
-        run_id = str(run.info.run_id)
-        client.log_batch(
-            run_id,
-            metrics=[Metric(key, value, ended_ms, 0) for key, value in metrics_of(record)],
-            params=params_of(keys_of(record.trial)),
-            tags=[RunTag("mlflow.note.content", note_of(record))],
-        )
-        client.log_artifact(run_id, str(path))
-        client.set_terminated(
-            run_id,
-            {Status.COMPLETED: "FINISHED", Status.INTERRUPTED: "KILLED"}.get(
-                record.status, "FAILED"
-            ),
-            end_time=_epoch_ms(record.ended_at),
-        )
-        return run_id
+    run_id = str(run.info.run_id)
+    try:
+        with explained():
+            _fill(client, run_id, record, path)
+    except RefusedByTracking:
+        with suppress(TrackingUnavailable), explained():
+            client.set_terminated(run_id, "FAILED")  # it has begun, and would seem to run
+        raise
+    return run_id
+
+
+def _fill(client: MlflowClient, run_id: str, record: Record, path: Path) -> None:
+    """Log all of a record into a run that has begun, and end it."""
+    from mlflow.entities import Metric, RunTag
+
+    ended_ms = time.time_ns() // 1_000_000
+    client.log_batch(
+        run_id,
+        metrics=[Metric(key, value, ended_ms, 0) for key, value in metrics_of(record)],
+        params=params_of(keys_of(record.trial)),
+        tags=[RunTag("mlflow.note.content", note_of(record))],
+    )
+    client.log_artifact(run_id, str(path))
+    client.set_terminated(
+        run_id,
+        {Status.COMPLETED: "FINISHED", Status.INTERRUPTED: "KILLED"}.get(record.status, "FAILED"),
+        end_time=_epoch_ms(record.ended_at),
+    )
 
 
 def _begun(store: Store, record: Record) -> Run | None:

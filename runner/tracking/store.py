@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from runner.contract import TrackingUnavailable
+from runner.contract import RefusedByTracking, TrackingUnavailable
 from runner.records.locks import locked, shared_folder
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 
 DATABASE = "mlflow.db"
-CONNECT_S = 10  # that a database may take to answer
+CONNECT_S = 10  # connection timeout of a database
+REFUSALS = (400, 413, 414, 422)  # HTTP statuses that say that a request, and no other, is wrong
+HTTP_STATUS = re.compile(r"failed with error code (\d{3})")  # in the messages of MLflow's client
 
 
 @dataclass(frozen=True)
@@ -194,4 +197,16 @@ def explained() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise TrackingUnavailable(_reason(error)) from error
+        kind = RefusedByTracking if _status_of(error) in REFUSALS else TrackingUnavailable
+        raise kind(_reason(error)) from error
+
+
+def _status_of(error: Exception) -> int | None:
+    """The HTTP status that a server has answered with, or that the store's own error amounts to."""
+    answer = getattr(error, "response", None)
+    if answer is not None:  # to an artifact
+        return int(answer.status_code)
+    if named := HTTP_STATUS.search(str(error)):
+        return int(named[1])
+    asked = getattr(error, "get_http_status_code", None)
+    return int(asked()) if asked else None

@@ -52,6 +52,11 @@ class Server:
                 assert time.monotonic() < until
                 time.sleep(0.2)
 
+    @property
+    def pid(self) -> int:
+        """Of its process, which leads a group of its own."""
+        return self._process.pid
+
     def stop(self) -> None:
         """Kill it, with its workers."""
         with contextlib.suppress(ProcessLookupError):

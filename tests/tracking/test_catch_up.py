@@ -8,12 +8,20 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from fakes.program import ROOT
 from fakes.trials import make_trial, record_of
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    PERMISSION_DENIED,
+    TEMPORARILY_UNAVAILABLE,
+)
+from requests import HTTPError
 
-from runner.contract import Held, TrackingUnavailable
+from runner.contract import Held, RefusedByTracking, TrackingUnavailable
 from runner.publish import main
 from runner.records.locks import locked
 from runner.records.manifest import Manifest, Planned, save_manifest
@@ -23,7 +31,7 @@ from runner.tracking import catch_up as catching
 from runner.tracking import runs
 from runner.tracking.catch_up import CaughtUp, Target, catch_up, waiting
 from runner.tracking.journal import JOURNAL
-from runner.tracking.store import open_store
+from runner.tracking.store import explained, open_store
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own; the subject here is ours
 SIZES = (32, 48, 64)
@@ -197,3 +205,72 @@ def test_a_folder_may_have_any_name(tmp_path, name):
     store.client.search_experiments()
     assert sorted(one.name for one in folder.iterdir()) == [".mlflow.lock", "mlflow.db"]
     assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+def test_a_record_that_mlflow_refuses_keeps_no_other_from_there(
+    outputs, store, capsys, monkeypatch
+):
+    fill, refusing = runs._fill, [True]
+
+    def refuse(client, run_id, record, path):
+        if "48px" in record.title and refusing:
+            raise MlflowException("bad name: " + "x" * 10_000, INVALID_PARAMETER_VALUE)
+        fill(client, run_id, record, path)
+
+    monkeypatch.setattr(runs, "_fill", refuse)
+    assert main(["night", "--output-dir", str(outputs)]) == 1
+    out = capsys.readouterr().out
+    refused = next(path.parent.name for path in outputs.glob("*/*/record.json")
+                   if "48px" in path.read_text())  # fmt: skip
+    assert f"2 brought to MLflow, 0 were there, 1 are not: {refused} is refused: bad name" in out
+    assert len(out) < 600
+    assert ("resnet18 48px b1 w2 wall", "FAILED") in runs_in(outputs)
+    refusing.clear()
+    assert main(["night", "--output-dir", str(outputs)]) == 0
+    assert runs_in(outputs) == [*ALL, *WHOLE]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MlflowException("no", INVALID_PARAMETER_VALUE), RefusedByTracking),
+        (MlflowException("endpoint /x failed with error code 413 != 200"), RefusedByTracking),
+        (MlflowException("endpoint /x failed with error code 502 != 200"), TrackingUnavailable),
+        (MlflowException("no", PERMISSION_DENIED), TrackingUnavailable),
+        (MlflowException("down", TEMPORARILY_UNAVAILABLE), TrackingUnavailable),
+        (HTTPError(response=SimpleNamespace(status_code=400)), RefusedByTracking),
+        (HTTPError(response=SimpleNamespace(status_code=503)), TrackingUnavailable),
+        (OSError(28, "No space left on device"), TrackingUnavailable),
+    ],
+)
+def test_what_is_wrong_with_one_request_is_told_from_what_is_wrong_with_the_store(error, kind):
+    with pytest.raises(TrackingUnavailable) as told, explained():
+        raise error
+    assert type(told.value) is kind
+
+
+def test_runs_that_were_deleted_are_told_and_come_back_on_request(outputs, store, capsys):
+    catch_up(store, outputs / "night")
+    found = store.client.search_runs([store.experiment_id], "tags.`runner.kind` = 'trial'")
+    for run in found[:2]:
+        store.client.delete_run(run.info.run_id)
+    for _ in range(2):
+        assert main(["--output-dir", str(outputs)]) == 0
+        assert "1 were there, 2 were deleted there (--again brings" in capsys.readouterr().out
+    assert main(["night", "--again", "--output-dir", str(outputs)]) == 0
+    assert capsys.readouterr().out == "night: 2 brought to MLflow, 1 were there\n"
+    assert runs_in(outputs) == [*ALL, *WHOLE]
+    assert main(["night", "--again", "--output-dir", str(outputs)]) == 0
+    assert capsys.readouterr().out == "night: 0 brought to MLflow, 3 were there\n"
+
+
+@pytest.mark.parametrize("left", ["RUNNING", "KILLED"])
+def test_the_run_of_a_sweep_that_could_not_be_closed_is_closed(outputs, store, capsys, left):
+    catch_up(store, outputs / "night")
+    (sweep,) = store.client.search_runs([store.experiment_id], "tags.`runner.kind` = 'sweep'")
+    store.client.update_run(sweep.info.run_id, status=left)
+    assert main(["--output-dir", str(outputs)]) == 0
+    assert capsys.readouterr().out == (
+        "night: 0 brought to MLflow, 3 were there; the run of the sweep was open and is closed\n"
+    )
+    assert runs_in(outputs) == [*ALL, *WHOLE]

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from fakes.networks import NETWORKS
-from fakes.program import ROOT, run_doctor, run_in
+from fakes.program import ROOT, run_doctor, run_in, start_in, until
 from fakes.server import Server
 
 from runner.records.store import load
@@ -138,6 +138,26 @@ def test_a_server_that_never_answers_takes_no_time_from_the_trials(tmp_path):
     assert ran.code == 0, ran.out + ran.err
     assert ran.out.count("warning: MLflow can't be used") == 1
     assert "2 of 2 trials are not there" in ran.out
+
+
+def test_a_server_that_goes_silent_keeps_no_other_sweep_from_the_device(server, tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    locks = {"RUNNER_LOCK_DIR": str(tmp_path)}
+    words = ("model=custom", "model.target=networks.Silences", "input.size=8",
+             "timing.iterations=10", "tracking=server", f"tracking.uri={server.uri}")  # fmt: skip
+    first = start_in(
+        tmp_path, *words, "sweep.id=first", SERVER_PID=str(server.pid),
+        MLFLOW_HTTP_REQUEST_TIMEOUT="60", **locks,
+    )  # fmt: skip
+    until(lambda: any(tmp_path.glob("outputs/first/*/record.json")))
+    ran = run_in(
+        tmp_path, "model=custom", "model.target=networks.Brief", "input.size=8", "tracking=off",
+        **locks,
+    )  # fmt: skip
+    assert ran.code == 0, ran.out + ran.err
+    assert first.poll() is None  # it still waits for an answer
+    first.kill()
+    first.communicate()
 
 
 @pytest.fixture
