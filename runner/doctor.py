@@ -21,6 +21,7 @@ from rich.console import Console
 
 from runner.contract import Level, TrackingUnavailable
 from runner.host import cpu
+from runner.host.addresses import store_address
 from runner.host.devices import Devices, possible_devices
 from runner.host.environment import cpu_model
 from runner.host.gpu import GpuWatch, torch_uuid
@@ -65,7 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--output-dir", type=Path, default=Path("outputs"), help="as output_dir (outputs)"
     )
-    parser.add_argument("--tracking-uri", help="as tracking.uri (the SQLite file in output_dir)")
+    parser.add_argument(
+        "--tracking-uri",
+        type=store_address,
+        help="as tracking.uri (the SQLite file in output_dir)",
+    )
     parser.add_argument(
         "--interference", action="store_true",
         help="only measure whether trials on all GPUs (without one: on shares of the CPU) at once "

@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run tonight's sweep and judge it, or add a decision; the exit code."""
     from runner.contract import NothingThere, Undecided, UsageError
     from runner.host.secrets import redact
+    from runner.records.printable import in_short, printable
 
     options, words = _parsed(arguments)
     try:
@@ -43,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except (UsageError, Undecided, NothingThere) as error:
-        text = "; ".join(str(error).splitlines())
-        print(f"runner.nightly: {redact(text)}", file=sys.stderr)
+        text = printable("; ".join(str(error).splitlines()))
+        print(f"runner.nightly: {in_short(redact(text))}", file=sys.stderr)
         return error.exit_code
 
 
@@ -89,7 +90,7 @@ def _decide(kind: str, options: argparse.Namespace, settings: Settings) -> int:
     from runner.contract import Undecided
     from runner.history import decisions
     from runner.records.nights import nights_of
-    from runner.sweep.night import name_of
+    from runner.sweep.night import check_names, name_of
 
     path = Path(settings.nightly.accept)
     entry = {kind: getattr(options, kind)}
@@ -99,6 +100,8 @@ def _decide(kind: str, options: argparse.Namespace, settings: Settings) -> int:
     if kind == "alias":
         entry["of"] = options.of or ""
     entry["reason"] = options.reason or ""
+    if entry["reason"]:  # else that is what is said
+        check_names(settings, {key: value for key, value in entry.items() if value})
     try:
         decisions.append(path, entry)
     except OSError as error:
@@ -121,7 +124,7 @@ def _night(options: argparse.Namespace, words: Sequence[str], settings: Settings
     now = datetime.now()
     decisions = read(Path(settings.nightly.accept))  # before hours are spent
     sweep_id = _sweep_id(options, words, settings, now)
-    words = [*words, f"sweep.id={sweep_id}"]
+    words = [f"sweep.id={sweep_id}", *words]  # behind a flag no override may stand
     if settings.dry_run:
         return run(words)
     print(f"{now:%Y-%m-%d %H:%M:%S} {sweep_id} on {socket.gethostname()}", flush=True)

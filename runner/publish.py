@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.contract import ExitCode, Held, TrackingUnavailable, Unreadable
+from runner.host.addresses import store_address
 from runner.host.secrets import HIDDEN, redact
 from runner.records.manifest import MANIFEST
+from runner.records.printable import in_short, printable
 from runner.records.store import RECORD
 from runner.tracking.catch_up import Target, catch_up, target_of
 from runner.tracking.runs import Overview, overview
@@ -29,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--output-dir", type=Path, default=Path("outputs"), help="as output_dir (outputs)"
     )
     parser.add_argument(
-        "--tracking-uri", help="another store than that of the sweep (or MLFLOW_TRACKING_URI)"
+        "--tracking-uri",
+        type=store_address,
+        help="another store than that of the sweep (or MLFLOW_TRACKING_URI)",
     )
     parser.add_argument("--experiment", help="another experiment than that of the sweep")
     parser.add_argument(
@@ -39,9 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output_dir: Path = options.output_dir
     named = [output_dir / name for name in options.sweeps]
     sweeps = named or sorted(path.parent for path in output_dir.glob(f"*/{MANIFEST}"))
-    none = [path for path in named if not any(path.glob(f"*/{RECORD}"))]
+    none = [path for path in named if not _has_records(path)]
     for path in none:
-        print(f"{path} holds no record of a trial; expected the id of a sweep", file=sys.stderr)
+        shown = in_short(printable(str(path)))
+        print(f"{shown} holds no record of a trial; expected the id of a sweep", file=sys.stderr)
     if none:
         return ExitCode.USAGE
     stores: dict[Target, tuple[Store, Overview]] = {}
@@ -54,6 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not sweeps:
         print(f"there is no sweep below {output_dir}")
     return ExitCode.OK if all(results) else ExitCode.FAILED
+
+
+def _has_records(path: Path) -> bool:
+    try:
+        return any(path.glob(f"*/{RECORD}"))
+    except OSError:  # no folder can have such a name
+        return False
 
 
 def _publish(

@@ -33,9 +33,9 @@ HOUSE = {
     "pages": "terminal history records statistics trial",
     # statistics: what trials do to each other is measured
     "launchers": "verdict worker host records statistics trial",
-    "terminal": "records statistics trial",
+    "terminal": "host records statistics trial",
     # statistics: several processes are one point of a line
-    # host: secrets, kept out of what is sent and of errors
+    # host: secrets, kept out of what is sent and of errors; of terminal, out of what is shown
     "tracking": "host records statistics trial",
     "verdict": "records statistics trial",
     # measure: the simulated device knows which costs it takes

@@ -266,3 +266,41 @@ def test_help_lists_the_exit_codes(capsys):
         nightly.main(["--help"])
     assert end.value.code == 0
     assert "exit codes: 0 passed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--flag", "nightly-2026-11-99"], "--flag is nightly-2026-11-99, which is no night"),
+        (["--baseline", "release 1.2"], "--baseline is release 1.2, which is no night"),
+        (["--accept", "resnet19 64px b1 w2 wall"], "expected one as resnet18 64px b1 w2 wall"),
+        (["--accept", "*", "--since", "n"], "--since is n, which is no night"),
+        (["--retire", "x"], "--retire is x, which is no trial of a night"),
+        (["--alias", "new", "--of", "old"], "--of is old, which is no trial of a night"),
+    ],
+)
+def test_a_decision_about_what_nobody_knows_is_refused(nights, capsys, words, told):
+    assert nightly.main([*words, "--reason", "hot"]) == 2
+    assert told in capsys.readouterr().err
+    assert not (nights.parent / "nightly.yaml").exists()
+
+
+def test_a_decision_about_what_is_known_is_written_down(nights, capsys):
+    title = "resnet18 64px b1 w2 wall"
+    for words in (
+        ["--accept", title],
+        ["--accept", "*", "--since", "nightly-2026-11-03"],
+        ["--retire", make_trial().key],
+        ["--alias", "new", "--of", title],
+        ["--baseline", "nightly-2026-11-02"],
+    ):
+        assert nightly.main([*words, "--reason", "why not"]) == 0, capsys.readouterr().err
+    assert (nights.parent / "nightly.yaml").read_text().count("reason") == 5
+
+
+def test_nights_of_a_sweep_without_a_name_are_refused(nights, capsys):
+    """They would be called nightly-..., as those of conf/sweep/nightly.yaml are."""
+    (nights.parent / "mine" / "sweep").mkdir(parents=True)
+    (nights.parent / "mine/sweep/mine.yaml").write_text("# @package _global_\nseed: 1\n")
+    assert nightly.main(["sweep=mine", "--config-dir", "mine", "--judge"]) == 2
+    assert "this sweep has no sweep.name, by which its nights" in capsys.readouterr().err

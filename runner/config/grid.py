@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException
 
 from runner.config.explain import explain, no_such_file
 from runner.config.schema import CONF
 from runner.contract import Problem, UsageError
+from runner.host.secrets import know
 
 SWEEP_WIDE = (
     *("sweep", "nightly", "tracking", "output_dir", "isolation", "device_lock", "dry_run"),
@@ -23,7 +24,16 @@ SWEEP_WIDE = (
 )
 REPEAT = "repeat"
 MOST_ROUNDS = 3  # times sweep.repeats, that a budget gives an uncertain trial
+LONGEST_NAME = 255  # characters of a file
 MOST_TRIALS = 20_000  # the grid is checked as a whole before the first one
+NESTING = "expected at most some dozens of brackets in each other"
+OWN = {  # of Hydra's keys, that decide what is run and where it is kept
+    "hydra.sweep": "records are in output_dir/<sweep.id>: give these",
+    "hydra.run": "records are in output_dir/<sweep.id>: give these",
+    "hydra/sweeper": "runner's own plans the sweep: leave it out",
+    "hydra.sweeper._target_": "runner's own plans the sweep: leave it out",
+    "hydra.mode": "everything is a sweep, checked before it runs: leave it out",
+}
 Point = tuple[str, ...]
 Axes = Mapping[str, Sequence[str]]
 
@@ -34,7 +44,8 @@ def axes(
     """The overrides along each axis of a sweep by its key; `arguments` win over a file's `params`.
 
     `repeat` comes first, whatever its place: repeats are rounds over the whole sweep. `folders`
-    hold the files that a group's glob(...) is matched with.
+    hold the files that a group's glob(...) is matched with. A key that stands twice among the
+    arguments is refused: Hydra would take the last, or merge the two.
     Raises UsageError, with all that can't be read or spans no grid.
     """
     found: dict[str, list[str]] = {}
@@ -45,14 +56,25 @@ def axes(
             remedy = 'expected one string with commas, as in "224,640"'
             problems.append(Problem(key, f"{key} is {value}", remedy))
     parser = OverridesParser.create()
+    given: dict[str, str] = {}
     for text in [*(f"{name}={value}" for name, value in params.items()), *arguments]:
         try:
             override = parser.parse_override(text)
+            know({override.key_or_group: override.value()})
             found[override.key_or_group] = _values(override, folders)
         except UsageError as error:
             problems += error.problems
         except HydraException as error:
             problems.append(explain(error, text))
+        except RecursionError:
+            problems.append(Problem(text, f"{text} is nested too deeply", NESTING))
+        else:
+            key = override.key_or_group
+            if key in given:
+                what = f"{given[key]} and {text} give {key} twice"
+                problems.append(Problem(key, what, "give one, or both values with a comma"))
+            if text in arguments:
+                given[key] = text
     if problems:
         raise UsageError(*problems)
     return {name: found[name] for name in sorted(found, key=lambda name: name != REPEAT)}
@@ -73,6 +95,9 @@ def _values(override: Override, folders: Sequence[Path]) -> list[str]:
         return [f"{key}={name}" for name in names]
     if not override.is_sweep_override():
         return [f"{key}={override.get_value_element_as_str()}"]
+    if isinstance(value, RangeSweep) and not _count(value) <= MOST_TRIALS:
+        remedy = f"expected at most {MOST_TRIALS}: give fewer, or a step"
+        raise UsageError(Problem(group, f"{line} spans too many values", remedy))
     try:
         values = [f"{key}={value}" for value in override.sweep_string_iterator()]
     except ValueError as error:  # a range with a step of 0
@@ -82,11 +107,22 @@ def _values(override: Override, folders: Sequence[Path]) -> list[str]:
     return values
 
 
+def _count(span: RangeSweep) -> float:
+    """How many values a range has, without making them."""
+    start, stop, step = float(span.start or 0), float(span.stop or 0), float(span.step)
+    return abs(stop - start) / abs(step) if step else 0.0  # Hydra says what is wrong with 0
+
+
 def _unusable(override: Override, folders: Sequence[Path]) -> Problem | None:
     """Why an override that can be read is none for a sweep."""
     line, group = str(override.input_line), override.key_or_group
     if not group:
         return Problem(line, f"{line!r} names no key", "expected key=value")
+    if len(group) > LONGEST_NAME:
+        return Problem(group, f"{group} is no key", "expected one of those of --cfg job")
+    for own, remedy in OWN.items():
+        if group == own or group.startswith(f"{own}."):
+            return Problem(group, f"{line} can't be set", remedy)
     if override.is_delete():
         return Problem(group, f"{line} takes a key away, but every key is needed")
     chooses = is_group(group, folders)
@@ -96,6 +132,10 @@ def _unusable(override: Override, folders: Sequence[Path]) -> Problem | None:
             f"{line} names a file by a variable, but files are chosen before variables are known",
             f"let the shell put it in, as in {group}=$NAME",
         )
+    if chooses and isinstance(value := override.value(), list):
+        names = ",".join(map(str, value))
+        found = f"{line} would merge these files, and the last would win"
+        return Problem(group, found, f"for a trial with each: {group}={names}")
     if chooses and override.value() is None:
         return Problem(group, f"{line} names nothing", "expected one of its files' names")
     is_sweep = override.is_sweep_override() and not isinstance(override.value(), Glob)
@@ -110,7 +150,7 @@ def _unusable(override: Override, folders: Sequence[Path]) -> Problem | None:
 
 def is_group(key: str, folders: Sequence[Path]) -> bool:
     """Whether a key chooses one of the files in a folder of that name."""
-    return any((folder / key).is_dir() for folder in folders)
+    return len(key) <= LONGEST_NAME and any((folder / key).is_dir() for folder in folders)
 
 
 def without_unknown_files(axes: Axes, folders: Sequence[Path]) -> tuple[Axes, list[Problem]]:
@@ -120,7 +160,8 @@ def without_unknown_files(axes: Axes, folders: Sequence[Path]) -> tuple[Axes, li
     for key, words in axes.items():
         for word in words:
             name, _, value = word.lstrip("+").partition("=")
-            options = {path.stem for folder in folders for path in (folder / name).glob("*.yaml")}
+            own = [folder / name for folder in folders if is_group(name, folders)]
+            options = {path.stem for folder in own for path in folder.glob("*.yaml")}
             if (
                 name[:6] == "hydra/"
                 or not options

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, ValuesView
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,8 @@ from runner.trial.rules import problems, size_of, target_problem
 
 Sizes = Mapping[str, tuple[int, int]]
 """(height, width) of models that only their sources know, by the models' labels."""
+DEEPEST = 40  # levels of model.kwargs
+LEVELS = (list, ValuesView)
 ONLY_ON = {"quantized": "cpu", "simulated": "simulated"}  # int8 kernels are the CPU's
 
 
@@ -116,6 +118,10 @@ def _model_problems(model: Values, folder: Path) -> Iterator[Problem]:
     elif not named and (problem := target_problem(target, folder)):
         yield problem
     kwargs = model["kwargs"]
+    if _depth(kwargs) > DEEPEST:
+        found = f"model.kwargs are nested more than {DEEPEST} deep"
+        yield Problem("model.kwargs", found, "give fewer levels")
+        return
     try:
         json.dumps(kwargs, allow_nan=False)
     except ValueError:
@@ -125,6 +131,11 @@ def _model_problems(model: Values, folder: Path) -> Iterator[Problem]:
     if not named and weights is not None:
         found = "model.weights goes with torchvision's models"
         yield Problem("model.weights", found, "load yours in model.target")
+
+
+def _depth(values: object) -> int:
+    parts = values.values() if isinstance(values, dict) else values
+    return 1 + max(map(_depth, parts), default=0) if isinstance(parts, LEVELS) else 0
 
 
 @cache

@@ -17,8 +17,12 @@ from runner.config.schema import (
 )
 from runner.config.values import Values, known
 from runner.contract import Problem
+from runner.host.addresses import address_problem
 
 LONGEST_ID, RESERVED_IDS = 128, ("mlartifacts", "mlflow.db")
+NAME = re.compile(r"\w[\w.-]*")
+OTHERS = re.compile(r"latest|[0-9a-f]{32}|.*\.(html|db)")  # a word, an MLflow run, pages, stores
+LONGEST_EXPERIMENT = 500  # MLflow's limit
 TRACKING_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 
 
@@ -83,7 +87,7 @@ def _sweep_problems(values: Values) -> Iterator[Problem]:
         remedy = "expected a folder, as in output_dir=outputs"
         yield Problem("output_dir", "output_dir is empty", remedy)
     name, repeats = str(sweep["id"]), sweep["repeats"]
-    if not re.fullmatch(r"\w[\w.-]*", name) or len(name) > LONGEST_ID:
+    if not NAME.fullmatch(name) or len(name) > LONGEST_ID:
         shown = name if len(name) <= LONGEST_ID else f"{name[:20]}... ({len(name)} characters)"
         yield Problem(
             "sweep.id",
@@ -94,6 +98,13 @@ def _sweep_problems(values: Values) -> Iterator[Problem]:
     if name in RESERVED_IDS:
         found = f"sweep.id is {name}, which is MLflow's own below output_dir"
         yield Problem("sweep.id", found, "give another")
+    elif OTHERS.fullmatch(name):
+        found = f"sweep.id is {name}, which means something else wherever a sweep can be named"
+        yield Problem("sweep.id", found, "give another")
+    own = sweep["name"]
+    if own is not None and (not NAME.fullmatch(own) or len(own) > LONGEST_ID):
+        remedy = f"expected letters, digits, '_', '-' and '.', at most {LONGEST_ID}"
+        yield Problem("sweep.name", f"sweep.name is {own!r}", remedy)
     if sweep["retry"] not in (None, "failed"):
         yield Problem("sweep.retry", f"sweep.retry is {sweep['retry']}", "expected failed")
     if sweep["resume"] is not None:  # what was typed has been carried out, and is not here
@@ -126,7 +137,9 @@ def _nightly_problems(nightly: Values) -> Iterator[Problem]:
     if not 0 <= share <= 1:
         key = "nightly.allow_inconclusive"
         yield Problem(key, f"{key} is {share}", "expected a share, from 0 to 1")
-    if nightly["webhook"] is not None and not re.match(r"https?://", nightly["webhook"]):
+    if (webhook := nightly["webhook"]) is not None and (
+        not re.match(r"https?://", webhook) or address_problem(webhook)
+    ):
         found = "nightly.webhook is no http or https address"
         yield Problem("nightly.webhook", found, "expected one, as in https://host/hook")
 
@@ -149,6 +162,12 @@ def _tracking_problems(tracking: Values) -> Iterator[Problem]:
             f"tracking.uri begins with {scheme!r}",
             f"expected one of {', '.join(f'{name}:' for name in TRACKING_SCHEMES)}",
         )
+    elif uri and (why := address_problem(uri)):
+        yield Problem("tracking.uri", f"tracking.uri is no address ({why})")
+    if len(tracking["experiment"]) > LONGEST_EXPERIMENT:
+        found = f"tracking.experiment has {len(tracking['experiment'])} characters"
+        remedy = f"expected at most {LONGEST_EXPERIMENT}"
+        yield Problem("tracking.experiment", found, remedy)
     if not tracking["experiment"].strip():
         remedy = "expected a name, as in tracking.experiment=runner"
         yield Problem("tracking.experiment", "tracking.experiment is empty", remedy)

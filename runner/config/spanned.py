@@ -17,6 +17,7 @@ from runner.config import grid
 from runner.config.diagnosis import diagnosis
 from runner.config.points import Points
 from runner.config.values import Values, plain
+from runner.contract import Problem, UsageError
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,10 @@ def grid_of(
             # of the keys that hold for the whole sweep, Hydra knows only the command line's
             wide = [words[0] for key, words in axes.items() if grid.is_sweep_wide(key)]
             master = loader.load_sweep_config(master, wide)
-        str(master.hydra.sweep.dir)  # settles the time in it, before the points copy it
+        # to read it settles the time in it, before the points copy it
+        if str(master.hydra.sweep.dir) != f"{master.output_dir}/{master.sweep.id}":
+            key = "hydra.sweep.dir"
+            raise UsageError(Problem(key, f"{key} is set in a file", grid.OWN["hydra.sweep"]))
         axes = grid.with_repeats(axes, master.sweep.repeats, master.nightly.budget)
         points, order_seed = grid.points(axes), None
         if (rounds := len(axes.get(grid.REPEAT, ()))) > 1:

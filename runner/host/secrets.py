@@ -1,37 +1,183 @@
-"""Secrets, kept out of everything that is written or shown.
+"""Secrets, kept out of everything that is written, shown or sent: all of it goes through here.
 
-The process's environment variables are never copied; of the command line, values
-that carry a connection string are blanked.
+What a secret is, its name decides, or that this process knows it as one: the values of environment
+variables with such names, and what `know` was told. Environment variables are never copied.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from runner.trial.description import Model, Trial
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
-_SECRET = r"password|passwd|token|secret|api_key|apikey"
-_SECRET_KEYS = re.compile(rf"^(\+*[\w.]*(?:uri|webhook|{_SECRET})[\w.]*=).+", re.I)
-_SECRET_PAIRS = re.compile(rf"\b(\w*(?:{_SECRET})['\"]?\s*[=:]\s*)[^\s&,}}]+", re.I)
-_SECRET_NAME = re.compile(_SECRET, re.I)
 HIDDEN = "***"
+SECRET_WORDS = frozenset(
+    (
+        *("password", "passwords", "passwd", "pwd", "passphrase", "passcode", "secret", "secrets"),
+        *("token", "apitoken", "authtoken", "authorization", "auth", "bearer", "credential"),
+        *("credentials", "sig", "webhook", "cookie", "jwt", "apikey", "accesskey", "secretkey"),
+        *("privatekey", "accountkey"),
+    )
+)
+KEYS = frozenset(  # before `key`: what kind of one is a secret
+    (
+        *("api", "access", "account", "private", "secret", "auth", "signing", "encryption"),
+        *("shared", "storage", "license"),
+    )
+)
+NO_SECRETS = frozenset(  # after a secret's word: a fact about it, as in token_dim
+    ("dim", "dims", "size", "len", "length", "count", "num", "ratio", "prob", "type")
+)
+SHORTEST = 6  # characters of a value that is looked for everywhere: fewer stand in other words, too
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_NAMED = re.compile(  # name = value, name: value, "name": value, --name value
+    r"(?P<name>[A-Za-z_][\w.-]*)['\"]?\s*[=:]\s*(?=\S)"
+    r"|(?<!\S)--(?P<flag>[\w.-]+)\s+(?=[^\s-])"
+)
+_CREDENTIALS = re.compile(r"(?<=://)(?:[^/\s@:'\"]*:[^\s'\"]*|[^/\s'\"]*)@")  # up to the last @
+_BEARER = re.compile(r"\b(bearer\s+)\S{6,}", re.I)
+_VALUE = re.compile(r"[^\s&,;}\])'\"]+")
+_VALUES = {  # by what stands in the name
+    "webhook": re.compile(r"[^\s'\"}]+"),  # an address, in which `&` and `,` may stand
+    "authorization": re.compile(r"(?:(?:basic|bearer|digest|token)\s+)?[^\s'\"]+", re.I),
+}
+_QUOTED = {mark: re.compile(rf"(?:[^{mark}\\]|\\.)*{mark}") for mark in "'\""}
+PLAIN = ("true", "false", "null", "none")  # a yes, a no or nothing is no secret
+_SCHEME = re.compile(r"(?:basic|bearer|digest|token)\s+(\S+)", re.I)
+_CLOSING = {"[": "]", "{": "}", "(": ")"}
+_known: set[str] = set()
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what goes by a name is a secret: `hf_token`, `x-api-key`, `AccountKey`."""
+    words = [word.lower() for word in _WORD.findall(name.rpartition(".")[2])]
+    if not words or words[-1] in NO_SECRETS:
+        return False
+    return any(
+        word in SECRET_WORDS or (word == "key" and before in KEYS)
+        for before, word in zip(["", *words], words, strict=False)
+    )
+
+
+def know(values: Any) -> None:
+    """Have all texts and numbers that stand under secrets' names in `values` blanked from now on.
+
+    `values` are nested dictionaries and lists.
+    """
+    for secret in _secrets_in(values):
+        scheme = _SCHEME.fullmatch(secret)
+        _known.update(one for one in (secret, scheme and scheme[1]) if one and len(one) >= SHORTEST)
+
+
+def know_command(words: Sequence[str]) -> None:
+    """The same for the words of a command line, of which each names its key."""
+    for word in words:
+        name, _, value = word.lstrip("+").partition("=")
+        if is_secret_name(name) and len(value) >= SHORTEST:
+            _known.add(value.strip("'\""))
+        _known.update(_passwords_in(word))
+
+
+def known_secrets() -> list[str]:
+    """All values that are blanked wherever they stand, the longest first."""
+    found = set(_known)
+    for name, value in os.environ.items():
+        if is_secret_name(name) and len(value) >= SHORTEST:
+            found.add(value)
+        if "://" in value:
+            found.update(_passwords_in(value))
+    return sorted(found, key=len, reverse=True)
+
+
+def _passwords_in(text: str) -> Iterator[str]:
+    """Those of the addresses in a text."""
+    for found in _CREDENTIALS.finditer(text):
+        password = found[0].rstrip("@").partition(":")[2]
+        if len(password) >= SHORTEST:
+            yield password
 
 
 def redact(text: str) -> str:
-    """`text` with credentials of URLs and of key=value pairs blanked."""
-    return _SECRET_PAIRS.sub(rf"\1{HIDDEN}", _CREDENTIALS.sub(f"{HIDDEN}@", text))
+    """`text` without secrets: known ones, credentials of URLs, values beside secrets' names."""
+    for secret in known_secrets():
+        text = text.replace(secret, HIDDEN)
+    text = _BEARER.sub(rf"\1{HIDDEN}", _CREDENTIALS.sub(f"{HIDDEN}@", text))
+    parts, done = [], 0
+    for begin, end in _named_values(text):
+        parts += [text[done:begin], HIDDEN]
+        done = end
+    return "".join([*parts, text[done:]])
+
+
+def _named_values(text: str) -> Iterator[tuple[int, int]]:
+    """Where values stand in a text beside secrets' names: their begins and ends."""
+    done = 0
+    for found in _NAMED.finditer(text):
+        name, begin = found["name"] or found["flag"], found.end()
+        if begin < done or not is_secret_name(name):
+            continue
+        end = _end_of(text, begin, name.lower())
+        if text[begin:end].lower() not in PLAIN:
+            yield begin, end
+            done = end
+
+
+def _end_of(text: str, begin: int, name: str) -> int:
+    """Where a value ends: a quoted one, one in brackets, or up to what separates it from others."""
+    first = text[begin]
+    if first in "'\"":
+        end = _QUOTED[first].match(text, begin + 1)
+        return end.end() if end else len(text)
+    if first in _CLOSING:
+        return _after_brackets(text, begin)
+    kind = next((kind for word, kind in _VALUES.items() if word in name), _VALUE)
+    found = kind.match(text, begin)
+    return found.end() if found else begin + 1
+
+
+def _after_brackets(text: str, begin: int) -> int:
+    open_ = [_CLOSING[text[begin]]]
+    for place in range(begin + 1, len(text)):
+        if text[place] in _CLOSING:
+            open_.append(_CLOSING[text[place]])
+        elif text[place] == open_[-1]:
+            open_.pop()
+            if not open_:
+                return place + 1
+    return len(text)
+
+
+def redacted_yaml(text: str) -> str:
+    """A text that holds a configuration as YAML, without its secrets, wherever they came from."""
+    block: list[tuple[int, bool]] = []  # indentations of the keys above, and whether one is secret
+    lines = []
+    for line in text.splitlines(keepends=True):
+        indent = len(line) - len(line.lstrip(" -"))
+        while block and block[-1][0] >= indent:
+            block.pop()
+        key = re.match(r"[ -]*([\w.-]+):", line)
+        secret = any(one for _, one in block)
+        if key:
+            block.append((indent, is_secret_name(key[1])))
+        if secret and line.strip(" -\n"):
+            begin = key.end() if key else indent
+            lines.append(f"{line[:begin]} {HIDDEN}\n" if key else f"{line[:indent]}{HIDDEN}\n")
+        else:
+            lines.append(line)
+    return redact("".join(lines))
 
 
 def redacted_values(values: Any) -> Any:
-    """Nested dictionaries and lists with all text that stands under a secret's name blanked."""
+    """Nested dictionaries and lists without secrets; a yes, a no or nothing is none."""
     if isinstance(values, dict):
         return {
-            name: HIDDEN
-            if _SECRET_NAME.search(str(name)) and isinstance(value, str)
+            redact(name) if isinstance(name, str) else name: HIDDEN
+            if is_secret_name(str(name)) and _can_be_secret(value)
             else redacted_values(value)
             for name, value in values.items()
         }
@@ -40,12 +186,79 @@ def redacted_values(values: Any) -> Any:
     return redact(values) if isinstance(values, str) else values
 
 
+def _can_be_secret(value: Any) -> bool:
+    return not (value is None or isinstance(value, bool) or value in ("", [], {}))
+
+
+def _secrets_in(values: Any, is_secret: bool = False) -> Iterator[str]:
+    """All values in nested ones that stand under a secret's name, as texts."""
+    if isinstance(values, Mapping):
+        for name, value in values.items():
+            yield from _secrets_in(value, is_secret or is_secret_name(str(name)))
+    elif isinstance(values, (list, tuple)):
+        for value in values:
+            yield from _secrets_in(value, is_secret)
+    elif is_secret and _can_be_secret(values):
+        yield str(values)
+    elif isinstance(values, str):  # an address, say
+        yield from (values[begin:end].strip("'\"") for begin, end in _named_values(values))
+        yield from _passwords_in(values)
+
+
 def redacted_trial(trial: Trial) -> Trial:
     """The trial as it may be shown and kept: secrets in what its model is made with blanked."""
     model = Model(**redacted_values(vars(trial.model)))
     return trial if model == trial.model else replace(trial, model=model)
 
 
+def sealed(trial: Trial) -> tuple[Trial, dict[str, Any]]:
+    """The trial with a mark in the place of each secret, and the secrets by their marks.
+
+    For what must be written to a disk, while the secrets go another way.
+    """
+    secrets: dict[str, Any] = {}
+    model = Model(**_marked(vars(trial.model), secrets))
+    return replace(trial, model=model), secrets
+
+
+def _marked(values: Any, secrets: dict[str, Any], is_secret: bool = False) -> Any:
+    if isinstance(values, dict):
+        return {
+            name: _marked(value, secrets, is_secret or is_secret_name(str(name)))
+            for name, value in values.items()
+        }
+    if isinstance(values, list):
+        return [_marked(value, secrets, is_secret) for value in values]
+    if isinstance(values, str) and not is_secret and redact(values) != values:
+        is_secret = True
+    if not (is_secret and _can_be_secret(values)):
+        return values
+    mark = f"{HIDDEN}{hashlib.sha256(repr(values).encode()).hexdigest()[:16]}"
+    secrets[mark] = values
+    return mark
+
+
+def unsealed(trial: Trial, secrets: Mapping[str, Any]) -> Trial:
+    """The trial with its secrets again. Raises KeyError for one that is not among `secrets`."""
+    return replace(trial, model=Model(**_unmarked(vars(trial.model), secrets)))
+
+
+def _unmarked(values: Any, secrets: Mapping[str, Any]) -> Any:
+    if isinstance(values, dict):
+        return {name: _unmarked(value, secrets) for name, value in values.items()}
+    if isinstance(values, list):
+        return [_unmarked(value, secrets) for value in values]
+    is_mark = isinstance(values, str) and re.fullmatch(r"\*{3}[0-9a-f]{16}", values)
+    return secrets[values] if is_mark else values
+
+
 def redacted_command(command: Sequence[str]) -> list[str]:
-    """A command line, every connection string and secret in it blanked."""
-    return [redact(_SECRET_KEYS.sub(rf"\1{HIDDEN}", word)) for word in command]
+    """A command line without secrets and without addresses of stores."""
+    return [_redacted_word(word) for word in command]
+
+
+def _redacted_word(word: str) -> str:
+    name, sep, value = word.partition("=")
+    if sep and value and (is_secret_name(name) or name.endswith("uri")):
+        return f"{name}={HIDDEN}"
+    return redact(word)

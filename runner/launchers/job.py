@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from runner.contract import Status, Unreadable
 from runner.host.environment import host_environment
-from runner.host.secrets import redacted_trial
+from runner.host.secrets import redacted_trial, redacted_values
 from runner.records.manifest import Planned
 from runner.records.record import Outcome, Record, utc_now
 from runner.records.store import LOG, RECORD, load, save, set_aside
@@ -19,6 +19,8 @@ from runner.records.writable import writable
 from runner.trial.description import KEY_RULE, Trial
 from runner.worker import process
 from runner.worker.execution import Listener
+
+TOLD = ("effective", "environment", "contention", "error", "why_null")  # what may hold any text
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ def raw_record(
     whatever the trial gave.
     """
     outcome = writable(outcome)
+    told = {name: redacted_values(getattr(outcome, name)) for name in TOLD}
+    outcome = replace(outcome, **told)
     return Record(
         **vars(outcome)
         | {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
@@ -17,6 +19,7 @@ from typing import Any
 
 from runner.contract import Problem, Status, UsageError
 from runner.host.devices import Devices
+from runner.host.secrets import sealed, unsealed
 from runner.launchers.job import Job, Lost, Result, run_point, with_cut_ones
 from runner.launchers.launcher import Launcher
 from runner.records.record import Record
@@ -26,6 +29,7 @@ LARGEST_ARRAY = 1000  # jobs; Slurm's own limit is MaxArraySize, 1001 by default
 TIMEOUT_MARGIN_S = 300  # to start a process, load torch and build the network
 GRACE_S = 60.0  # in which cancelled jobs write down what they have
 JOB_NAME = "runner"
+SECRETS = "RUNNER_SECRETS"  # a variable
 CANCELLED = "cancelled"  # a file, by which jobs know that the sweep itself ends them
 
 
@@ -82,7 +86,7 @@ class Slurm(Launcher):
     def _results(self, jobs: Sequence[Job]) -> Iterator[Result]:
         folder = jobs[0].sweep_dir.absolute() / ".slurm"
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)  # jobs lie there, with the secrets that networks are made with
+        folder.chmod(0o700)
         cancelled = folder / CANCELLED
         executor = _executor(folder, self._poll_s)
         _end_earlier(folder, cancelled)
@@ -114,6 +118,7 @@ class Slurm(Launcher):
         from submitit.core.utils import FailedJobError
 
         sent: list[tuple[Job, Any]] = []
+        files = _without_secrets(jobs)
         before: list[str] = []
         limits_s = [job.trial.timing.timeout_s for job in jobs]
         minutes = self._minutes
@@ -123,6 +128,7 @@ class Slurm(Launcher):
             begun, of_round = [], list(round_)
             for start in range(0, len(of_round), LARGEST_ARRAY):
                 part = of_round[start : start + LARGEST_ARRAY]
+                on_disk = [files[job.planned.folder] for job in part]
                 executor.update_parameters(
                     time=minutes,
                     **self._parameters,
@@ -130,7 +136,9 @@ class Slurm(Launcher):
                 )
                 try:
                     with _private_files():
-                        made = executor.map_array(run_on_node, part, [str(cancelled)] * len(part))
+                        made = executor.map_array(
+                            run_on_node, on_disk, [str(cancelled)] * len(part)
+                        )
                 except FailedJobError as error:
                     last = (str(error).strip().splitlines() or [""])[-1]
                     found = f"sbatch refused the jobs: {last}"
@@ -149,6 +157,7 @@ def run_on_node(job: Job, cancelled: str) -> Record:
     for its end: a job that is preempted starts again by itself, one that has ended would not.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    job = _with_secrets(job)
     record = None
     with suppress(KeyboardInterrupt):
         record = run_point(job)
@@ -158,6 +167,30 @@ def run_on_node(job: Job, cancelled: str) -> Record:
     while time.monotonic() < until_s and not Path(cancelled).exists():
         time.sleep(0.2)
     raise KeyboardInterrupt
+
+
+def _without_secrets(jobs: Sequence[Job]) -> dict[str, Job]:
+    """The jobs by their folders as they may lie on a disk; secrets go through the environment."""
+    found, secrets = dict[str, Job](), dict[str, Any]()
+    for job in jobs:
+        trial, own = sealed(job.trial)
+        found[job.planned.folder] = replace(job, trial=trial)
+        secrets |= own
+    os.environ.pop(SECRETS, None)
+    if secrets:
+        os.environ[SECRETS] = json.dumps(secrets)  # which sbatch hands on to its jobs
+    return found
+
+
+def _with_secrets(job: Job) -> Job:
+    """The job with the secrets that its network needs. Raises RuntimeError without them."""
+    try:
+        return replace(job, trial=unsealed(job.trial, json.loads(os.environ.pop(SECRETS, "{}"))))
+    except KeyError:
+        raise RuntimeError(
+            "the secrets of this trial did not reach its job: sbatch must hand on the environment "
+            "(--export=ALL, its default)"
+        ) from None
 
 
 @contextmanager

@@ -60,9 +60,14 @@ def cost_before(trial: Trial) -> Cost | None:
 def problems(trials: Iterable[Trial]) -> Iterator[Problem]:
     """What is wrong with models and engines, found without building a network."""
     for trial in trials:
-        yield from _source(trial.model).problems(trial)
-        yield from inputs_problems(trial)
-        yield from importlib.import_module(f"runner.models.{trial.engine.name}").problems(trial)
+        try:
+            yield from _source(trial.model).problems(trial)
+            yield from inputs_problems(trial)
+            yield from importlib.import_module(f"runner.models.{trial.engine.name}").problems(trial)
+        except Exception as error:  # a file that is damaged, or a library that is
+            key = "model.file" if trial.model.file else "model"
+            why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            yield Problem(key, f"{trial.model.label} can't be read ({why})")
 
 
 def own_sizes(trials: Sequence[Trial]) -> dict[str, tuple[int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+LONG_WORD = re.compile(r"\S{300,}")
 # control characters but for tab and newline, halves of surrogate pairs, changes of direction
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
@@ -16,6 +17,11 @@ def printable(text: str) -> str:
 def shortened(text: str, most: int) -> str:
     """The text, or its beginning."""
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def in_short(text: str) -> str:
+    """The text with each very long word shortened: an error is read, and names what is wrong."""
+    return LONG_WORD.sub(lambda found: f"{found[0][:60]}... ({len(found[0])} characters)", text)
 
 
 def cut(text: str, most: int) -> str:

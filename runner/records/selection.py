@@ -10,6 +10,7 @@ from pathlib import Path
 from runner.contract import NothingThere, Unreadable
 from runner.records.locks import holder_of
 from runner.records.manifest import MANIFEST, Manifest, load_manifest
+from runner.records.printable import in_short, printable
 from runner.records.record import Record
 from runner.records.store import LOCK, RECORD, load
 
@@ -40,10 +41,12 @@ def select(word: str, output_dir: Path) -> Selection:
     """
     if match := LATEST.fullmatch(word):
         return _of_sweep(_newest(output_dir, int(match[1] or 0)))
-    path = next((one for one in (output_dir / word, Path(word)) if one.exists()), None)
+    path = next((one for one in (output_dir / word, Path(word)) if _exists(one)), None)
     if path is None:
+        shown = in_short(printable(word))
         raise NothingThere(
-            f"{word} is neither a sweep below {output_dir} nor a folder or file{_offer(output_dir)}"
+            f"{shown} is neither a sweep below {output_dir} nor a folder or file"
+            f"{_offer(output_dir)}"
         )
     if path.is_file():
         return _of_files(path.name, [path])
@@ -67,6 +70,13 @@ def select(word: str, output_dir: Path) -> Selection:
     if not records:
         raise NothingThere("; ".join(notes[:SHOWN]))
     return Selection(str(path), tuple(records), tuple(notes), path)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # no file can have such a name, or none that may be seen
+        return False
 
 
 def _newest(output_dir: Path, back: int) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.config import grid
+from runner.config.grid import NESTING
 from runner.config.hydra_door import Words, help_text, parsed, run_hydra
 from runner.contract import ExitCode, LauncherFailed, Problem, RunnerError, UsageError
-from runner.host.secrets import redact, redacted_command
+from runner.host.secrets import know_command, redact, redacted_command, redacted_yaml
+from runner.records.printable import in_short, printable
 from runner.sweep.interrupt import Interrupt
 
 
@@ -35,17 +39,26 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
         given = parsed(words)
         axes = _axes(given)
         if given.asks_help:
-            print(help_text(given, [swept[0] for swept in axes.values()]))
+            print(redacted_yaml(help_text(given, [swept[0] for swept in axes.values()])))
             return ExitCode.OK
+        know_command(words)
         command = Command(redacted_command(["runner", *words]), interrupt)
-        run_hydra(words, command)
+        if given.asks_config:
+            with redirect_stdout(StringIO()) as shown:
+                run_hydra(words, command)
+            print(redacted_yaml(shown.getvalue()), end="")
+        else:
+            run_hydra(words, command)
     except (UsageError, HydraException, OmegaConfBaseException, YAMLError) as error:
         if interrupt.seen:
             raise  # a library that Ctrl-C met has made this error of it
         return _refuse(error if isinstance(error, UsageError) else _usage_error(axes, error, given))
+    except RecursionError:
+        return _refuse(UsageError(Problem("", "the configuration is nested too deeply", NESTING)))
     except (OSError, LauncherFailed) as error:
-        print(f"runner: {redact(_told(error))}", file=sys.stderr)
-        return ExitCode.FAILED
+        print(f"runner: {in_short(printable(redact(_told(error))))}", file=sys.stderr)
+        too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+        return ExitCode.USAGE if too_long else ExitCode.FAILED
     return command.exit_code
 
 
@@ -62,9 +75,6 @@ def _axes(given: Words) -> grid.Axes:
         if key.startswith("hydra") and len(words) > 1:
             found = f"{key} is swept over, but holds for a whole sweep"
             raise UsageError(Problem(key, found, "give one"))
-    if "hydra.mode=RUN" in axes.get("hydra.mode", ()):
-        found = "hydra.mode=RUN goes past the check of the trials"
-        raise UsageError(Problem("hydra.mode", found, "leave it out"))
     return axes
 
 
@@ -102,7 +112,8 @@ def _refuse(error: UsageError) -> int:
     heading = "runner: nothing was run" + (
         f", {len(error.problems)} problems:" if len(error.problems) > 1 else ":"
     )
-    lines = [heading, *(f"  - {redact(str(problem))}" for problem in error.problems)]
+    problems = [in_short(printable(redact(str(problem)))) for problem in error.problems]
+    lines = [heading, *(f"  - {problem}" for problem in problems)]
     print("\n".join(lines), file=sys.stderr)
     return ExitCode.USAGE
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +15,12 @@ from runner.contract import (
     ExitCode,
     GateVerdict,
     NothingThere,
+    Problem,
     TrackingUnavailable,
     Unreadable,
+    UsageError,
 )
-from runner.history.decisions import Decisions, fingerprint, still_holds
+from runner.history.decisions import ALL, Decisions, fingerprint, still_holds
 from runner.host.environment import commits_between
 from runner.records.manifest import load_manifest
 from runner.records.nights import VERDICTS, Night, load_night, nights_of
@@ -33,12 +37,17 @@ if TYPE_CHECKING:
 LOCK = ".nightly.lock"  # below output_dir
 HTML, MARKDOWN, JUNIT = "night.html", "night.md", "junit.xml"
 SAME_NIGHT = timedelta(hours=20)  # for which a night that was cut off is gone on with
+OF_NIGHTS, OF_TRIALS = ("flag", "baseline", "since"), ("accept", "retire", "of")  # decisions
 DEEP = 4  # windows of nights that are read from disk, as some may be flagged
 
 
 def name_of(settings: Settings) -> str:
-    """What the nights of a sweep are called."""
-    return settings.name or "nightly"
+    """What the nights of a sweep are called. Raises UsageError for a sweep without a name."""
+    if settings.name is None:
+        found = "this sweep has no sweep.name, by which its nights are called"
+        remedy = "add `name: NAME` below `sweep:` in its file, another one for each file"
+        raise UsageError(Problem("sweep.name", found, remedy))
+    return settings.name
 
 
 def newest(settings: Settings) -> str:
@@ -157,6 +166,49 @@ def _rewritten(settings: Settings, before: Sequence[Night], decisions: Decisions
         return ()
     path = settings.nightly.accept
     return (f"{path} was changed since {last.sweep_id}: expected entries at its end only",)
+
+
+def check_names(settings: Settings, decision: Mapping[str, str]) -> None:
+    """Raise NothingThere for a decision about a night or a trial that is unknown.
+
+    An alias may name a trial that has not run yet.
+    """
+    nights = _known(settings)
+    names = [night.sweep_id for night in nights]
+    trials = {
+        name
+        for night in nights
+        for identity, title in night.planned.items()
+        for name in (identity, title)
+    }
+    asked = [(key, decision[key], names) for key in OF_NIGHTS if key in decision]
+    asked += [
+        (key, decision[key], sorted(trials))
+        for key in OF_TRIALS
+        if key in decision and decision[key] != ALL
+    ]
+    for key, word, known in asked:
+        if word not in known:
+            near = get_close_matches(word, known, 3, 0.3) or known[-3:]
+            offer = f"expected one as {', '.join(near)}" if near else "no night is there yet"
+            what = "night" if known is names else "trial of a night"
+            raise NothingThere(f"--{key} is {word}, which is no {what}; {offer}")
+
+
+def _known(settings: Settings) -> list[Night]:
+    """The nights that can be read, the oldest first."""
+    found = []
+    for folder in nights_of(settings.output_dir, name_of(settings)):
+        with suppress(Unreadable):
+            found.append(load_night(folder))
+    if settings.nightly.history == "mlflow" and settings.tracking.kind != "off":
+        tracking = settings.tracking
+        with suppress(TrackingUnavailable):
+            store = open_store(tracking.uri, tracking.experiment, settings.output_dir)
+            here = {night.sweep_id for night in found}
+            others = [n for n in tracked.names_of_nights(store, name_of(settings)) if n not in here]
+            found += [tracked.load_night(store, name) for name in others]
+    return sorted(found, key=lambda night: night.sweep_id)
 
 
 def code_of(judgement: Judgement, allow_inconclusive: float) -> ExitCode:

@@ -16,7 +16,7 @@ from runner.config.spanned import Grid
 from runner.config.values import Values
 from runner.contract import Problem, UsageError, WorkerDied
 from runner.host.devices import Devices, possible_devices
-from runner.host.secrets import redact, redacted_trial
+from runner.host.secrets import know, redact, redacted_trial
 from runner.launchers.job import Job
 from runner.launchers.launcher import Launcher, launcher_of
 from runner.records.manifest import Manifest, Planned
@@ -134,6 +134,8 @@ def make_plan(grid: Grid, source_dir: Path) -> Plan:
         trials = _settled(drafts, devices, found.own_sizes)
     if problems := [*_of_repeats(settings, trials), *_twice(trials)]:
         raise UsageError(*problems)
+    for trial in trials:
+        know(vars(trial.model))
     shown = [redacted_trial(trial) for trial in trials]
     names = varying(shown)
     planned = [_planned(trial, one, names) for trial, one in zip(trials, shown, strict=True)]

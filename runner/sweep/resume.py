@@ -29,6 +29,9 @@ def typed_again(words: Sequence[str]) -> list[str]:
     named = [_value(word) for word in words if _key(word) == "sweep.resume"]
     if not named or named[-1] in ("", "null"):
         return given
+    if twice := [word for word in given if _key(word) == "sweep.id"]:
+        found = f"sweep.resume={named[-1]} and {twice[-1]} both say which sweep"
+        raise UsageError(Problem("sweep.id", found, "give one"))
     default = OmegaConf.load(CONF / "config.yaml").output_dir
     output_dir = Path(_last(given, "output_dir") or default)
     retry = _last(given, "sweep.retry")
@@ -46,7 +49,9 @@ def typed_again(words: Sequence[str]) -> list[str]:
         remedy = f"type it again, with sweep.id={manifest.sweep_id}"
         raise UsageError(Problem("sweep.resume", found, remedy))
     extends = ["sweep.extend=true"] if manifest.extended_by else []
-    return [*earlier, *extends, *given, f"sweep.id={manifest.sweep_id}"]
+    changed = {_key(word) for word in given}
+    kept = [word for word in [*earlier, *extends] if _key(word) not in changed]
+    return [*kept, *given, f"sweep.id={manifest.sweep_id}"]
 
 
 def _key(word: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from runner.host.secrets import redact
+from runner.records.printable import printable
 from runner.records.record import Record, utc_now
 
 LOG_WIDTH = 140  # characters: no terminal's
@@ -25,7 +27,8 @@ class Lines:
         self._to_log(lambda console: _line(console, f"{utc_now()} {' '.join(command)}"))
 
     def tell(self, text: str) -> None:
-        """Print a line, whatever is in it."""
+        """Print a line, whatever is in it, without secrets."""
+        text = printable(redact(text))
         _line(self.console, text)
         self._to_log(lambda console: _line(console, text))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.contract import NothingThere, TrackingUnavailable, Unreadable
+from runner.host.addresses import store_address
 from runner.records.record import Record
 from runner.records.selection import LATEST, Selection, select
 from runner.records.store import RECORD, load
@@ -27,7 +28,9 @@ def result_options() -> argparse.ArgumentParser:
     """The options of all commands that look for results, for `parents=[result_options()]`."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as output_dir")
-    parser.add_argument("--tracking-uri", help="read from this MLflow store instead of the disk")
+    parser.add_argument(
+        "--tracking-uri", type=store_address, help="read this MLflow store instead of the disk"
+    )
     return parser
 
 

@@ -107,6 +107,9 @@ def run_trial(trial: Trial, listener: Listener) -> Outcome:
     An exception, a call of `sys.exit` too, becomes the outcome's status and error. After the last
     sample the listener gets the raw outcome, and nothing that fails from there on loses it.
     """
+    from runner.host.secrets import know
+
+    know(vars(trial.model))
     try:
         return _simulated(trial, listener) if _is_simulated(trial) else _timed(trial, listener)
     except (Exception, SystemExit) as error:

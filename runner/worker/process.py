@@ -28,13 +28,14 @@ import psutil
 
 from runner.contract import CUT_OFF, Status, WorkerDied
 from runner.host import memory
+from runner.host.secrets import know
 from runner.measure.loop import Keep
 from runner.records.record import Outcome
 from runner.trial.description import Trial
 from runner.worker import execution, tree
 from runner.worker.execution import Inspection, Listener
 from runner.worker.kept import Kept
-from runner.worker.log import LOOK_S, bound
+from runner.worker.log import LOOK_S, bound, finish
 
 PRELOAD = ["runner.worker.preload"]
 ENDING_S = 5.0  # that a process may take to end by itself once it has answered, or been killed
@@ -92,6 +93,7 @@ def run(trial: Trial, isolation: str, log: Path, listener: Listener | None = Non
     Its output goes to `log`. Whatever ends it, an interrupt too, the samples it had taken are in
     the answer; if that came after the last one, the raw outcome that the `listener` has heard is.
     """
+    know(vars(trial.model))
     listener = listener or Listener()
     kept, raw = Kept(trial.timing), list[Outcome]()
 
@@ -193,7 +195,7 @@ def _in_fresh_process(
     finally:
         _end(process, [*started, *tree.descendants(process.pid or 0)])
         tree.end(tree.descendants(server))  # what a worker that has died has left to it
-        bound(log)
+        finish(log)
         ours.close()
         if not process.is_alive():
             process.close()
