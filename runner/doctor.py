@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -25,6 +24,7 @@ from runner.host.addresses import store_address
 from runner.host.devices import Devices, possible_devices
 from runner.host.environment import cpu_model
 from runner.host.gpu import GpuWatch, torch_uuid
+from runner.host.patience import answer_of
 from runner.host.secrets import redact
 from runner.records.locks import LOCK_DIR, shared_folder
 from runner.tracking import store
@@ -278,11 +278,10 @@ def _devices() -> Check:
 
 def _answered(ask: Callable[[], T]) -> T | None:
     """What is asked of a GPU; None where it hangs, as a broken one does in any call."""
-    found: list[T] = []
-    thread = threading.Thread(target=lambda: found.append(ask()), daemon=True)
-    thread.start()
-    thread.join(ANSWER_S)
-    return found[0] if found else None
+    try:
+        return answer_of(ask, ANSWER_S)
+    except TimeoutError:
+        return None
 
 
 def _gpu_checks(index: int) -> list[Check]:

@@ -44,6 +44,10 @@ class Words:
 
 def parsed(words: Sequence[str]) -> Words:
     """What a command line says. Raises UsageError; an unknown flag ends the program with code 2."""
+    for word in words:
+        if not word.isprintable():
+            found = f"{word!a} holds control characters, or bytes that are no UTF-8"
+            raise UsageError(Problem("words", found, "expected printable text"))
     # everything is a sweep: -m changes nothing and may stand anywhere
     parser = get_args_parser()
     parser.prog = "runner"

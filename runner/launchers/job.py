@@ -15,8 +15,8 @@ from runner.host.secrets import redacted_trial, redacted_values
 from runner.records.manifest import Planned
 from runner.records.record import Outcome, Record, utc_now
 from runner.records.store import LOG, RECORD, load, save, set_aside
-from runner.records.writable import writable
-from runner.trial.description import KEY_RULE, Trial
+from runner.records.writable import cleaned, writable
+from runner.trial.description import KEY_RULE, Model, Trial
 from runner.worker import process
 from runner.worker.execution import Listener
 
@@ -49,7 +49,7 @@ class Job:
         """What is known of the trial once it has ended, before it is judged; without secrets."""
         return raw_record(
             outcome,
-            trial=redacted_trial(self.trial),
+            trial=_printable(redacted_trial(self.trial)),
             planned=self.planned,
             sweep_id=self.sweep_dir.name,
             host=host | {"command": list(self.command)},
@@ -125,6 +125,12 @@ def with_cut_ones(jobs: Sequence[Job], results: Iterator[Result]) -> Iterator[Re
             with suppress(Unreadable, KeyboardInterrupt):
                 yield job.trial, load(job.record_path)
         raise
+
+
+def _printable(trial: Trial) -> Trial:
+    """The trial with the control characters of its texts escaped."""
+    model = Model(**cleaned(vars(trial.model)))
+    return trial if model == trial.model else replace(trial, model=model)
 
 
 def raw_record(

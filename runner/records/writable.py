@@ -39,6 +39,11 @@ def writable(outcome: Outcome) -> Outcome:
     return replace(outcome, **values, series=series, why_null=reasons)
 
 
+def cleaned(values: Any) -> Any:
+    """Nested dictionaries and lists whose texts are printable and whose numbers are finite."""
+    return _clean(values, "", {})
+
+
 def _clean(value: Any, name: str, why_null: dict[str, str]) -> Any:
     if isinstance(value, dict):
         parts = ((printable(str(key)), part) for key, part in value.items())

@@ -20,6 +20,7 @@ from runner.host.secrets import know, redact, redacted_trial
 from runner.launchers.job import Job
 from runner.launchers.launcher import Launcher, launcher_of
 from runner.records.manifest import Manifest, Planned
+from runner.records.printable import printable
 from runner.records.record import utc_now
 from runner.sweep.budget import within_budget
 from runner.tracking import store
@@ -155,8 +156,8 @@ def make_plan(grid: Grid, source_dir: Path) -> Plan:
 
 def _planned(trial: Trial, shown: Trial, names: Sequence[str]) -> Planned:
     """The trial's folder and key, and its titles from the redacted trial `shown`."""
-    title = full_title(shown, names)
-    of_all = full_title(replace(shown, repeat=0), names) if trial.repeat else title
+    title = printable(full_title(shown, names))
+    of_all = printable(full_title(replace(shown, repeat=0), names)) if trial.repeat else title
     folder, key, repeat, device = trial.folder, trial.key, trial.repeat, trial.device
     return Planned(folder, key, repeat, title, device, trial_title=of_all)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+
+from runner.host.patience import answer_of
 
 POST_S = 10.0  # in all: neither a silent server nor one that trickles holds the night
 
@@ -16,11 +18,10 @@ def post(url: str, values: Mapping[str, Any], limit_s: float = POST_S) -> str | 
     A user and password in the address are sent as `Authorization`. A redirect is not followed, as
     a POST would arrive there without its body.
     """
-    answer: list[str | None] = []
-    ask = threading.Thread(target=lambda: answer.append(_post(url, values)), daemon=True)
-    ask.start()
-    ask.join(limit_s)
-    return answer[0] if answer else f"no whole answer within {limit_s:g} s"
+    try:
+        return answer_of(partial(_post, url, values), limit_s)
+    except TimeoutError as error:
+        return str(error)
 
 
 def _post(url: str, values: Mapping[str, Any]) -> str | None:

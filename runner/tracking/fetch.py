@@ -102,8 +102,8 @@ def _sweeps(client: MlflowClient, most: int) -> Iterator[str]:
     for run in _trials(client):
         if len(seen) == most:
             return
-        sweep_id = run.data.tags["runner.sweep"]
-        if sweep_id not in seen:
+        sweep_id = run.data.tags.get("runner.sweep")
+        if sweep_id and sweep_id not in seen:
             seen.add(sweep_id)
             yield sweep_id
 

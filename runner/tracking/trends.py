@@ -16,6 +16,7 @@ from runner.tracking.view import curves_link, save_curves_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 AXIS = "night"
 CHARTS = ("gate/ratio", "lat_ms/p50")
@@ -35,9 +36,14 @@ def publish(store: Store, name: str, nights: Sequence[Night], values: Mapping[st
         "host": host,
     }
     query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in common.items())
-    there = {run.data.tags["runner.identity"]: run for run in runs_of(store, query)}
+    there = {
+        run.data.tags["runner.identity"]: run
+        for run in runs_of(store, query)
+        # one whose tags were edited is left as it is, and another begins
+        if "runner.identity" in run.data.tags and _day(run, "runner.origin")
+    }
     days = [date.fromisoformat(night.sweep_id[-DAY_LENGTH:]).toordinal() for night in nights]
-    known = [int(run.data.tags["runner.origin"]) for run in there.values()]
+    known = [day for run in there.values() if (day := _day(run, "runner.origin"))]
     origin = min(known, default=min(days))
     ratios = {one["identity"]: one["ratio"] for one in values["trials"]}
     params = {identity_of(run): run.data.params for run in trials_of(store, nights[-1].sweep_id)}
@@ -49,7 +55,7 @@ def publish(store: Store, name: str, nights: Sequence[Night], values: Mapping[st
         client = store.client
         for identity, title in nights[-1].planned.items():
             run = there.get(identity)
-            last = int(run.data.tags["runner.last_day"]) if run else 0
+            last = (_day(run, "runner.last_day") if run else None) or 0
             points = {
                 day - origin + 1: night
                 for day, night in zip(days, nights, strict=True)
@@ -68,6 +74,14 @@ def publish(store: Store, name: str, nights: Sequence[Night], values: Mapping[st
                 client.set_tag(run.info.run_id, "runner.last_day", str(days[-1]))
     with suppress(TrackingUnavailable):
         save_curves_view(store, _group(name), AXIS, CHARTS, f"{name}: all nights")
+
+
+def _day(run: Run, tag: str) -> int | None:
+    """The day that a tag counts; None where it was edited, or not yet set."""
+    try:
+        return date.fromordinal(int(run.data.tags[tag])).toordinal()
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def link(store: Store, name: str) -> str:

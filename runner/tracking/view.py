@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -29,6 +30,7 @@ DETAILS = {
 PARAMS = ("model", "input.size", "input.batch_size", "timing.method", "timing.warmup")
 LETTER_WIDTH = 6  # pixels, in a column's head
 VIEW_TAG = "mlflow.sharedViewState."  # of the experiment; the UI's own, in no documentation
+CREATED_AT = re.compile(r'"createdAt": ?(\d+)')
 MOST_VIEWS = 50  # of ours in an experiment, all of which the UI loads with it; older ones go
 OURS = {"savedBy": "runner"}  # first in a view, by which it is told from those that people save
 
@@ -125,10 +127,14 @@ def _save(
         tags = client.get_experiment(store.experiment_id).tags
         begins = json.dumps(OURS).removesuffix("}")
         ours = [tag for tag in tags if tag.startswith(VIEW_TAG) and tags[tag].startswith(begins)]
-        for tag in sorted(ours, key=lambda tag: int(json.loads(tags[tag])["createdAt"]))[
-            :-MOST_VIEWS
-        ]:
+        for tag in sorted(ours, key=lambda tag: _created_at(tags[tag]))[:-MOST_VIEWS]:
             client.delete_experiment_tag(store.experiment_id, tag)
+
+
+def _created_at(view: str) -> int:
+    """When a view was made; 0, the oldest, for one that was edited."""
+    found = CREATED_AT.search(view)
+    return int(found[1]) if found else 0
 
 
 def _has_view(store: Store, key: str) -> bool:

@@ -31,6 +31,19 @@ def wrong_output(case: Case) -> Iterator[Flag]:
         )
 
 
+def not_compared(case: Case) -> Iterator[Flag]:
+    """An output that could not be held against that in fp32."""
+    if reason := case.outcome.why_null.get("figures.rel_error"):
+        yield Flag(
+            "NOT_CHECKED",
+            Level.SUSPECT,
+            None,
+            "",
+            f"the output could not be compared with that in fp32: {reason}",
+            "compare it yourself before you trust this setting",
+        )
+
+
 def failed_afterwards(case: Case) -> Iterator[Flag]:
     """A device or network that no longer worked once the samples were taken."""
     why_null = case.outcome.why_null
@@ -75,4 +88,4 @@ def graph_breaks(case: Case) -> Iterator[Flag]:
         )
 
 
-RULES = (wrong_output, failed_afterwards, recompiled, graph_breaks)
+RULES = (wrong_output, not_compared, failed_afterwards, recompiled, graph_breaks)

@@ -43,6 +43,8 @@ CASES = [
     ("sweep.id=nightly.html", "sweep.id is nightly.html, which means something else"),
     ("sweep.id=other.db", "sweep.id is other.db, which means something else"),
     (f"sweep.id='{'0123abcd' * 4}'", "which means something else wherever a sweep can be named"),
+    ("seed=\x1b[2J1", r"'seed=\x1b[2J1' holds control characters"),
+    ("model.kwargs={a:\udcff}", r"'model.kwargs={a:\udcff}' holds control characters, or bytes"),
     ("sweep.name=/abs", "sweep.name is '/abs'; expected letters, digits"),
     ("sweep.name=..", "sweep.name is '..'; expected letters, digits"),
     ("sweep.resume=latest sweep.id=q", "sweep.resume=latest and sweep.id=q both say which sweep"),

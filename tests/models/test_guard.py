@@ -17,6 +17,10 @@ def test_the_error_is_relative_to_the_norm_over_all_tensors():
     assert found.top1 is None
 
 
+def test_two_outputs_of_zero_agree():
+    assert agreement(torch.zeros(3), torch.zeros(3), classes=False).rel_error == 0.0
+
+
 def test_classes_agree_or_not():
     reference = torch.tensor([[1.0, 2.0], [3.0, 1.0], [0.0, 1.0], [0.0, 2.0]])
     output = reference.bfloat16()

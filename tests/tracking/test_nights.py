@@ -10,6 +10,8 @@ from fakes.nights import MEDIANS_MS
 from fakes.trials import make_trial, timed, write_sweep
 
 from runner import publish
+from runner.history.decisions import Decisions
+from runner.history.nightly import judge_night
 from runner.records.nights import load_night
 from runner.tracking import nights as tracked
 from runner.tracking import trends
@@ -49,6 +51,55 @@ def test_what_mlflow_tells_of_a_night_is_what_the_records_say(store, tmp_path):
     sides = [sorted(one.processes, key=lambda one: one.folder) for one in (here, there)]
     assert sides[0] == sides[1]
     assert there.planned == here.planned
+
+
+TAGS = {
+    "runner.repeat": ("x", "-1", "1e9", "", "9" * 400),
+    "runner.typical_ms": ("nan", "inf", "-5", "0", "x", "1e999", ""),
+    "runner.facts": ("[" * 5000, "{", "[]", '{"host": 3}', "null", "NaN"),
+    "runner.identity": ("", "x" * 4000),
+    "runner.trial_key": ("../../x", "a/b", ""),
+    "status": ("done", "", "COMPLETED"),
+    "gate": ("", "red", "x" * 4000),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("tag", TAGS)
+def test_a_run_whose_tags_were_edited_costs_itself_only(store, tag, tmp_path):
+    query = "tags.`runner.kind` = 'trial' and tags.`runner.sweep` = 'nightly-2026-11-02'"
+    run, *_ = store.client.search_runs([store.experiment_id], query)
+    right = run.data.tags.get(tag)
+    for value in (*TAGS[tag], None):
+        if value is None:
+            store.client.delete_tag(run.info.run_id, tag) if tag in run.data.tags else None
+        else:
+            store.client.set_tag(run.info.run_id, tag, value)
+            run.data.tags[tag] = value
+        night = tracked.load_night(store, "nightly-2026-11-02")
+        assert len(night.processes) + len(night.notes) == 6, value
+        assert all(run.info.run_id in note for note in night.notes)
+        before = [load_night(tmp_path / "outputs/nightly-2026-11-01")]
+        judge_night(replace(night, notes=()), before, Decisions())
+        tracked.publish(store, night, values("regression"), [])
+    if right is not None:
+        store.client.set_tag(run.info.run_id, tag, right)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("value", ["x", "-1", "9" * 30, "", None])
+@pytest.mark.parametrize("tag", ["runner.origin", "runner.last_day", "runner.identity"])
+def test_a_trend_whose_tags_were_edited_costs_itself_only(store, tmp_path, tag, value):
+    nights = [load_night(tmp_path / f"outputs/nightly-2026-11-{day:02d}") for day in (1, 2, 4)]
+    trends.publish(store, "nightly", nights[:2], values())
+    run, *_ = store.client.search_runs([store.experiment_id], "tags.`runner.kind` = 'curve'")
+    if value is None:
+        store.client.delete_tag(run.info.run_id, tag)
+    else:
+        store.client.set_tag(run.info.run_id, tag, value)
+    trends.publish(store, "nightly", nights, values())
 
 
 def values(verdict="pass", ratio=1.0):

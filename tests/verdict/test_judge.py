@@ -29,7 +29,9 @@ COOL = {
 CLEAN = tuple(10.0 + 0.01 * value for value in np.random.default_rng(0).standard_normal(100))
 
 
-def judged(trial=None, latency_ms=CLEAN, cpu=None, gpu=None, effective=None, **figures):
+def judged(
+    trial=None, latency_ms=CLEAN, cpu=None, gpu=None, effective=None, why_null=None, **figures
+):
     trial = trial or make_trial()
     warmup_ms = (10.0,) * trial.timing.warmup
     outcome = Outcome(
@@ -39,6 +41,7 @@ def judged(trial=None, latency_ms=CLEAN, cpu=None, gpu=None, effective=None, **f
         figures=figures,
         effective={"threads": 2, "finite": True} | (effective or {}),
         contention={"cpu": QUIET | (cpu or {}), "gpu": gpu and COOL | gpu},
+        why_null=why_null or {},
     )
     return list(flags(trial, outcome, summarize(latency_ms, 1, warmup_ms)))
 
@@ -343,6 +346,13 @@ def test_an_error_beyond_what_the_precision_explains_is_suspect(precision, expla
     flag = only(judged(trial, rel_error=beyond), "WRONG_OUTPUT", "suspect")
     assert flag.figure == beyond
     assert f"differs from that in fp32 by {beyond:.1%}" in told(flag)
+
+
+def test_an_output_that_could_not_be_compared_is_not_clean():
+    trial = make_trial(runtime={"precision": "fp16"})
+    why = {"figures.rel_error": "ModelError: the output has other shapes than that in fp32"}
+    flag = only(judged(trial, rel_error=None, why_null=why), "NOT_CHECKED", "suspect")
+    assert "could not be compared with that in fp32: ModelError: the output has" in told(flag)
 
 
 def test_boxes_in_another_order_are_no_fault():
