@@ -20,7 +20,7 @@ SECRET_WORDS = frozenset(
     (
         *("password", "passwords", "passwd", "pwd", "passphrase", "passcode", "secret", "secrets"),
         *("token", "apitoken", "authtoken", "authorization", "auth", "bearer", "credential"),
-        *("credentials", "sig", "webhook", "cookie", "jwt", "apikey", "accesskey", "secretkey"),
+        *("credentials", "cred", "creds", "sig", "webhook", "cookie", "jwt", "apikey", "accesskey", "secretkey"),
         *("privatekey", "accountkey"),
     )
 )
@@ -49,6 +49,7 @@ _VALUES = {  # by what stands in the name
 _QUOTED = {mark: re.compile(rf"(?:[^{mark}\\]|\\.)*{mark}") for mark in "'\""}
 PLAIN = ("true", "false", "null", "none")  # a yes, a no or nothing is no secret
 _SCHEME = re.compile(r"(?:basic|bearer|digest|token)\s+(\S+)", re.I)
+_BARE = re.compile(r"(?m)^([ -]*(?:[\w.-]+: )?)\*{3}$")
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _known: set[str] = set()
 
@@ -169,7 +170,7 @@ def redacted_yaml(text: str) -> str:
             lines.append(f"{line[:begin]} {HIDDEN}\n" if key else f"{line[:indent]}{HIDDEN}\n")
         else:
             lines.append(line)
-    return redact("".join(lines))
+    return _BARE.sub(rf"\1'{HIDDEN}'", redact("".join(lines)))  # a bare * begins an alias
 
 
 def redacted_values(values: Any) -> Any:
