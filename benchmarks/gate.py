@@ -2,9 +2,10 @@
 
     python benchmarks/gate.py
 
-Nights of 200 trials in 5 rounds on three kinds of machine are simulated: what the machine does to a
-whole night, its drift through the night, how much processes and nights of a trial differ, spikes,
-processes in a second mode, throttled nights, neighbours that slow everything for minutes. Seeded.
+Nights of 16 or 200 trials in 5 rounds on three kinds of machine are simulated: what the machine
+does to a whole night, its drift through the night, how much processes and nights of a trial differ,
+spikes, processes in a second mode, throttled nights, neighbours that slow everything for minutes.
+Seeded.
 """
 
 from __future__ import annotations
@@ -88,12 +89,16 @@ def judged(suite: Suite, nights: int, slower: np.ndarray | None = None):
     )
 
 
-def null_nights(machine: Machine, nights: int, count: int, seed: int) -> dict[str, float]:
+def null_nights(
+    machine: Machine, nights: int, count: int, seed: int, trials: int = TRIALS
+) -> dict[str, float]:
     """What is said of nights on which nothing has changed."""
     random = np.random.default_rng(seed)
-    alarms, suspects, covered, passes = 0, [], [], []
+    alarms, asked, suspects, covered, passes = 0, 0, [], [], []
     for _ in range(count):
-        found = list(judged(Suite(machine, random), nights).trials.values())
+        night = judged(Suite(machine, random, trials), nights)
+        found = list(night.trials.values())
+        asked += night.question
         verdicts = Counter(one.verdict for one in found)
         alarms += verdicts["regression"] > 0
         suspects.append(verdicts["suspect"])
@@ -101,6 +106,7 @@ def null_nights(machine: Machine, nights: int, count: int, seed: int) -> dict[st
         covered += [one.ci[0] <= 1 <= one.ci[1] for one in found]
     return {
         "nights with an alarm": alarms / count,
+        "nights with a question": asked / count,
         "suspects a night, mean": float(np.mean(suspects)),
         "suspects a night, most": float(np.max(suspects)),
         "passes": float(np.mean(passes)),
@@ -109,16 +115,32 @@ def null_nights(machine: Machine, nights: int, count: int, seed: int) -> dict[st
 
 
 def slow_nights(
-    machine: Machine, nights: int, count: int, seed: int, slower: float, planted: int = 2
+    machine: Machine,
+    nights: int,
+    count: int,
+    seed: int,
+    slower: float | None,
+    planted: int = 2,
+    trials: int = TRIALS,
 ) -> dict[str, float]:
-    """What is said of trials that have become slower by a share, two of them a night."""
+    """What is said of trials that have become slower by a share, two of them a night.
+
+    None: by as much as the night itself says that it finds in 4 of 5 cases.
+    """
     random = np.random.default_rng(seed)
     said: Counter[str] = Counter()
     for _ in range(count):
-        by = np.zeros(TRIALS)
-        at = random.choice(TRIALS, planted, replace=False)
-        by[at] = slower
-        found = judged(Suite(machine, random), nights, by).trials
+        by = np.zeros(trials)
+        at = random.choice(trials, planted, replace=False)
+        suite = Suite(machine, random, trials)
+        if slower is None:
+            before = random.bit_generator.state
+            shown = judged(suite, nights).trials  # the same night, before anything is planted
+            by[at] = [shown[str(number)].detectable or 0.0 for number in at]
+            random.bit_generator.state = before
+        else:
+            by[at] = slower
+        found = judged(suite, nights, by).trials
         said.update(found[str(number)].verdict for number in at)
     total = sum(said.values())
     return {
@@ -133,22 +155,38 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="nights of each kind (200)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    print("| machine | nights before | planted | figure | value |\n|---|---:|---:|---|---:|")
+    print("| machine | trials | nights before | planted | figure | value |")
+    print("|---|---:|---:|---|---|---:|")
     for name, machine in MACHINES.items():
-        for nights in (14, 4, 1):
-            figures = null_nights(machine, nights, options.count, options.seed)
-            print_rows(name, nights, "none", figures)
-            for slower in (0.03, 0.05, 0.10):
-                figures = slow_nights(machine, nights, options.count // 2, options.seed, slower)
-                print_rows(name, nights, f"{slower:.0%}", figures)
+        for trials in (16, 200):
+            count = options.count * (5 if trials == 16 else 1)
+            kept = (options.seed, trials)
+            for nights in (14, 4, 1):
+                figures = null_nights(machine, nights, count, *kept)
+                print_rows(name, trials, nights, "none", figures)
+                for slower in (0.03, 0.05, 0.10):
+                    figures = slow_nights(
+                        machine, nights, count // 2, options.seed, slower, trials=trials
+                    )
+                    print_rows(name, trials, nights, f"{slower:.0%}", figures)
+            figures = slow_nights(machine, 14, count // 2, options.seed, None, trials=trials)
+            print_rows(name, trials, 14, "detectable", figures)
+            for share in (0.3, 0.4):
+                at_once = round(share * trials)
+                figures = slow_nights(
+                    machine, 14, count // 10, options.seed, 0.1, at_once, trials=trials
+                )
+                print_rows(name, trials, 14, f"10% in {share:.0%} of the trials", figures)
     began_s = time.perf_counter()
     judged(Suite(TYPICAL, np.random.default_rng(1)), 14)
-    print(f"| typical | 14 | none | seconds to judge | {time.perf_counter() - began_s:.2f} |")
+    print(f"| typical | 200 | 14 | none | seconds to judge | {time.perf_counter() - began_s:.2f} |")
 
 
-def print_rows(name: str, nights: int, planted: str, figures: dict[str, float]) -> None:
+def print_rows(
+    name: str, trials: int, nights: int, planted: str, figures: dict[str, float]
+) -> None:
     for figure, value in figures.items():
-        print(f"| {name} | {nights} | {planted} | {figure} | {value:.3f} |", flush=True)
+        print(f"| {name} | {trials} | {nights} | {planted} | {figure} | {value:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

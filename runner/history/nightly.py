@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,10 +14,12 @@ from runner.contract import GateVerdict
 from runner.history.decisions import ALL, Decisions
 from runner.records.brief import DRIVERS, MACHINE, Brief
 from runner.records.nights import Night
+from runner.statistics.difference import SUITE_SHIFT
 from runner.statistics.gate import FEWEST_NIGHTS, Judged, judge_logs
 from runner.statistics.gate import Night as Health
 
 WINDOW = 14  # nights that give a level
+WEEK = 7  # nights
 CREPT = 3  # nights that are slower than the pinned ones, where something has crept
 MOST_INVALID = 0.5  # of a night's processes; of more, nothing is judged by it
 
@@ -48,6 +50,8 @@ class Judgement:
     """A whole night: `before` are all nights that are known, those left out by `flagged` too.
 
     `pinned` are the nights against which creep is looked for. `findings` has the worst on top.
+    `creep` is by how much, as a share, all trials together have moved since the pinned nights,
+    where no single night shows it.
     """
 
     night: Night
@@ -57,6 +61,12 @@ class Judgement:
     health: Health
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+    creep: float | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether all trials together have moved: tonight, or little by little."""
+        return self.health.question or self.creep is not None
 
     @property
     def counts(self) -> Mapping[GateVerdict, int]:
@@ -93,9 +103,13 @@ def judge_night(
     began_s, recent = _began_s(tonight), _last(past.logs, window)
     health = judge(recent, logs, tonight_began_s=began_s, segments=past.segments)
     crept: Mapping[str, Judged] = {}
+    creep = None
     if len(pinned) >= FEWEST_NIGHTS:
         late = _late(past, logs)
-        crept = judge(past.logs, late, segments=_against(pinned, usable, past.segments)).trials
+        against = judge(past.logs, late, segments=_against(pinned, usable, past.segments))
+        crept = against.trials
+        if against.shift is not None and abs(against.shift) >= SUITE_SHIFT:
+            creep = None if health.question else against.shift
     titles = {i: title for night in (*before, tonight) for i, title in night.planned.items()}
     findings = []
     for identity, title in titles.items():
@@ -105,7 +119,7 @@ def judge_night(
     notes = [*tonight.notes, *(note for night in before for note in night.notes)]
     ordered = tuple(sorted(findings, key=lambda one: one.weight))
     names = tuple(night.sweep_id for night in pinned)
-    return Judgement(tonight, tuple(before), flagged, names, health, ordered, tuple(notes))
+    return Judgement(tonight, tuple(before), flagged, names, health, ordered, tuple(notes), creep)
 
 
 def _renamed(night: Night, decisions: Decisions, tonight: Night) -> Night:
@@ -163,26 +177,53 @@ def _past(usable: Sequence[Night], tonight: Night, decisions: Decisions) -> _Pas
         machine = _facts(processes[-1] or next(filter(None, reversed(processes)), []), MACHINE)
         accepted = [entry["since"] for entry in decisions.about("accept", identity, title)]
         ends = [since for since in accepted if since in names]
-        mine = []
-        for night, found in zip(usable, processes, strict=False):
-            same = [one for one in found if _facts([one], MACHINE) == machine]
-            agreed = any(since <= night.sweep_id for since in accepted)
-            red = night.said.get(identity) == GateVerdict.REGRESSION and not agreed
-            mine.append(_logs(same) if not red else np.empty(0))
-        logs[identity] = mine
-        segments[identity] = _segments(processes, names, ends)
+        verdicts = [
+            None if any(since <= night.sweep_id for since in accepted) else night.said.get(identity)
+            for night in usable
+        ]
+        doubted = _doubted(verdicts)
+        logs[identity] = [
+            np.empty(0)
+            if at in doubted
+            else _logs([one for one in found if _facts([one], MACHINE) == machine])
+            for at, found in enumerate(processes[:-1])
+        ]
+        faster = [
+            night.sweep_id
+            for night in usable
+            if night.said.get(identity) == GateVerdict.IMPROVEMENT
+        ]
+        segments[identity] = _segments(processes, names, {*ends, *faster})
     return _Past(logs, [_began_s(night) for night in usable], segments)
 
 
+def _doubted(verdicts: Sequence[str | None]) -> set[int]:
+    """Nights that give no level: regressions nobody has accepted, and the last suspects in a row.
+
+    These may be the beginning of a regression, which must not clear itself; one that a pass
+    follows was none.
+    """
+    found = {at for at, verdict in enumerate(verdicts) if verdict == GateVerdict.REGRESSION}
+    for at in range(len(verdicts) - 1, -1, -1):
+        if verdicts[at] not in (GateVerdict.SUSPECT, GateVerdict.REGRESSION, None):
+            break
+        if verdicts[at] == GateVerdict.SUSPECT:
+            found.add(at)
+    return found
+
+
 def _segments(
-    processes: Sequence[Sequence[Brief]], names: Sequence[str], accepted: Sequence[str]
+    processes: Sequence[Sequence[Brief]], names: Sequence[str], begins: Set[str]
 ) -> list[int]:
-    """For each night but the last, how many changes of level lie between then and the last."""
+    """For each night but the last, how many changes of level lie between then and the last.
+
+    `begins` are nights with which one begins: an accepted change, an improvement.
+    """
     ago, found = 0, []
     drivers = _facts(processes[-1], DRIVERS)
     for at in range(len(names) - 2, -1, -1):
         then = _facts(processes[at], DRIVERS)
-        ago += names[at + 1] in accepted
+        ago += names[at + 1] in begins
         if processes[at] and drivers and then != drivers:
             ago += 1
         drivers = then or drivers
@@ -231,12 +272,15 @@ def _late(past: _Past, tonight: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 def _against(
     pinned: Sequence[Night], usable: Sequence[Night], segments: Mapping[str, Sequence[int]]
 ) -> dict[str, list[int]]:
-    """Segments by which the pinned nights give the level, and all how much it varies."""
+    """Segments by which the pinned nights give the level, and all how much it varies.
+
+    A week is a segment, within which what creeps hardly moves.
+    """
     names = {night.sweep_id for night in pinned}
     return {
         identity: [
-            0 if night.sweep_id in names and not ago else ago + 1
-            for night, ago in zip(usable, labels, strict=True)
+            0 if night.sweep_id in names and not ago else ago + 1 + (len(labels) - at) // WEEK
+            for at, (night, ago) in enumerate(zip(usable, labels, strict=True))
         ]
         for identity, labels in segments.items()
     }

@@ -20,7 +20,18 @@ SECRET_WORDS = frozenset(
     (
         *("password", "passwords", "passwd", "pwd", "passphrase", "passcode", "secret", "secrets"),
         *("token", "apitoken", "authtoken", "authorization", "auth", "bearer", "credential"),
-        *("credentials", "cred", "creds", "sig", "webhook", "cookie", "jwt", "apikey", "accesskey", "secretkey"),
+        *(
+            "credentials",
+            "cred",
+            "creds",
+            "sig",
+            "webhook",
+            "cookie",
+            "jwt",
+            "apikey",
+            "accesskey",
+            "secretkey",
+        ),
         *("privatekey", "accountkey"),
     )
 )

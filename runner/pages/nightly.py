@@ -100,6 +100,8 @@ def headline(judgement: Judgement) -> str:
     named = ", ".join(f"{one.title} {_percent(one)}" for one in worst[:NAMED])
     more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
     asks = "; all trials together have moved" if judgement.health.question else ""
+    if judgement.creep is not None:
+        asks = f"; all trials together have crept by {judgement.creep:+.1%}"
     told = f" ({named}{more})" if worst else ""
     return f"{judgement.night.sweep_id}{where}: {', '.join(parts) or 'nothing timed'}{told}{asks}"
 
@@ -152,6 +154,12 @@ def _health(report: Report) -> Iterator[str]:
             ": machine or software? nothing will be judged by tonight" if health.question else ""
         )
         yield f"all trials together moved by {health.shift:+.2%}{question}"
+    if judgement.creep is not None:
+        first, last = judgement.pinned[0], judgement.pinned[-1]
+        yield (
+            f"all trials together have crept by {judgement.creep:+.2%} since {first} to {last}: "
+            "machine or software? --accept '*' or --baseline agrees to it"
+        )
     if health.widened > 1.005:
         yield f"trials moved {health.widened:.2f} times as much as nights do: intervals are wider"
     if health.detectable is not None:
@@ -266,6 +274,7 @@ def values_of(report: Report, code: int) -> dict[str, Any]:
             pinned=list(judgement.pinned),
             shift=health.shift,
             question=health.question,
+            creep=judgement.creep,
             widened=health.widened,
             detectable=health.detectable,
         ),

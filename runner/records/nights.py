@@ -61,6 +61,7 @@ class GateHealth:
     flagged: dict[str, str] = field(default_factory=dict)
     pinned: list[str] = field(default_factory=list)
     shift: Number | None = None
+    creep: Number | None = None
     widened: Number = 1.0
     detectable: Number | None = None
 

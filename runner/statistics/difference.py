@@ -20,7 +20,9 @@ from runner.statistics.processes import welch
 from runner.statistics.quantiles import CONFIDENCE
 
 MANY = 20  # trials from which on they are judged together
+SUITE = 6  # trials from which on they tell what the machine did to all of them
 NEIGHBOURS = 31  # processes in time whose common deviation is the machine's, not the trial's
+PHASE, FAR_PHASE = 7, 2.0  # processes, and spreads their median is off by 6e-5 chance at most
 THRESHOLD = 0.02  # a smaller change is none that matters
 SUITE_SHIFT = 0.015  # from here on, what all trials share is a question of its own
 POWER = 0.8
@@ -207,14 +209,20 @@ def without_common(logs: Sequence[np.ndarray], started_s: Sequence[np.ndarray]) 
     """Log medians less what processes that ran close in time have in common: the machine's part.
 
     Each process's deviation from the median of its trial, in the order they began; subtracted is
-    the median over its 31 neighbours. Of fewer than 20 trials, or one process each, nothing is.
+    the median over its 31 neighbours, which follows a drift, and where the median over 7 of what
+    is then left is far from 0, that as well: a neighbour on the machine that came for minutes. Of
+    fewer than 6 trials, or one process each, nothing is.
     """
-    if len(logs) < MANY or max(map(len, logs)) < 2:
+    if len(logs) < SUITE or max(map(len, logs)) < 2:
         return list(logs)
     deviations = np.concatenate([values - np.median(values) for values in logs])
     order = np.argsort(np.concatenate(started_s), kind="stable")
+    drift = ndimage.median_filter(deviations[order], size=NEIGHBOURS)
+    left = deviations[order] - drift
+    phase = ndimage.median_filter(left, size=PHASE)
+    limit = FAR_PHASE * stats.median_abs_deviation(left, scale="normal")
     common = np.empty(len(order))
-    common[order] = ndimage.median_filter(deviations[order], size=NEIGHBOURS)
+    common[order] = drift + np.where(abs(phase) > limit, phase, 0.0)
     ends = np.cumsum([len(values) for values in logs])[:-1]
     return [values - part for values, part in zip(logs, np.split(common, ends), strict=True)]
 

@@ -22,20 +22,26 @@ import numpy as np
 from scipy import stats
 
 from runner.contract import GateVerdict
+from runner.statistics.aligned import aligned, processes_of
 from runner.statistics.difference import (
-    MANY,
+    POWER,
+    SUITE,
     SUITE_SHIFT,
-    found_from,
     holm,
     moderation,
-    without_common,
 )
-from runner.statistics.location import LEAST, drawn_in, huber, median, spread_between
+from runner.statistics.location import LEAST, drawn_in, huber, median, of_most, spread_between
 from runner.statistics.quantiles import CONFIDENCE
 
 REGRESSION, SUSPECT = 0.02, 0.012  # changes that matter
-FAMILY = 0.005  # by which at most 1 % of simulated nights without a change have a regression
+# by which at most 0.5 % of simulated nights without a change have a regression; the variance of
+# each of few trials is known less well than Student's t allows for
+FAMILY, FAMILY_OF_FEW = 0.0035, 0.001
+FEW = 20
 SUSPICION = 0.05
+OF_FEW_NIGHTS = 1.2  # by which their spread is too small, divided by their number
+QUESTION = 0.02  # chance that a night moves all trials so far, by the nights before
+LEAST_MOVE = 0.002  # standard deviation of quiet nights, which few of them may show as none
 MOST_SUSPECTS = 10
 FEWEST_NIGHTS = 4  # by which a regression can be called
 EXCLUDED = 0.05  # the slowdown that a pass has excluded
@@ -43,7 +49,8 @@ SURE = 0.995  # with which it has
 LEVEL_VARIANCE = 1.1  # of Huber's estimate, in units of a mean's
 CLIPPED_FROM = 6  # nights, from which on single ones far off are drawn in
 FAR = 3.5  # robust standard deviations
-ALSO_SLOW = 0.95  # a time that more than a twentieth of former processes had, too, is no regression
+ALSO_SLOW = 0.9  # a time that more than a tenth of former processes had, too, is no regression
+CHANCE = 0.7  # by how much the spread of few scores is above 1, times the root of their number
 POLISHES = 10
 
 Samples = Sequence[float] | np.ndarray
@@ -75,8 +82,9 @@ class Judged:
 class Night:
     """All trials, and the night's health.
 
-    `shift` is what tonight did to all trials, as a share; of 20 trials or more it has been taken
-    out of the ratios. It is a `question` of its own from 1.5 % on: machine or software?
+    `shift` is what tonight did to all trials, as a share; of 6 trials or more it has been taken
+    out of the ratios. It is a `question` of its own, machine or software, where the nights before
+    have not moved all trials so far, or from 1.5 % on where there are fewer than 4 of them.
     Intervals were `widened` by what trials moved more than their nights say.
     """
 
@@ -95,7 +103,10 @@ class _Levels:
     variance: np.ndarray
     freedom: np.ndarray
     nights: np.ndarray
-    usual: np.ndarray  # changes that a twentieth of former processes exceed, downwards and upwards
+    usual: (
+        np.ndarray
+    )  # by trial: changes that a tenth of former processes exceed, downwards and upwards
+    moves: np.ndarray  # by night: what it did to all trials
 
 
 def judge(
@@ -156,8 +167,8 @@ def judge_logs(
     judged |= {name: Judged(GateVerdict.NO_BASELINE) for name in new}
     if not names:
         return Night(judged, None, False, 1.0, None)
-    many = len(names) >= MANY
-    processes = _processes(
+    many = len(names) >= SUITE
+    processes = processes_of(
         [history[name] for name in names],
         [tonight[name] for name in names],
         [
@@ -167,17 +178,17 @@ def judge_logs(
     )
     spread = spread_between(processes, many)
     values = huber(processes, np.broadcast_to(spread, processes.shape[:2]))
-    levels = _levels(values[:-1], _aligned([ago[name] for name in names]), processes, many)
+    levels = _levels(values[:-1], aligned([ago[name] for name in names]), processes, many)
     changes = values[-1] - levels.level
-    shift = float(np.median(changes)) if many else 0.0
+    shift = of_most(changes)[0] if many else 0.0
     changes = changes - shift
-    off = abs(processes[-1] - values[-1, :, None])
+    off = processes[-1] - values[-1, :, None]
     errors = _errors(levels, spread, (~np.isnan(processes)).sum(axis=-1), off)
-    scores, widened = _scores(changes, errors, many)
+    widened = _widened(changes, errors.both) if many else 1.0
     found = [
         replace(one, before_ms=math.exp(level), tonight_ms=math.exp(value))
         for one, level, value in zip(
-            _judged(changes, errors * widened, scores / widened, levels),
+            _judged(changes, errors.times(widened), levels),
             levels.level,
             values[-1],
             strict=True,
@@ -188,87 +199,72 @@ def judge_logs(
     return Night(
         {**dict(zip(names, found, strict=True)), **judged},
         share,
-        share is not None and abs(share) >= SUITE_SHIFT,
+        many and _is_question(shift, levels.moves),
         widened,
         float(np.median(seen)) if seen else None,
     )
 
 
-def _scores(changes: np.ndarray, errors: np.ndarray, many: bool) -> tuple[np.ndarray, float]:
-    """Changes in standard errors, and by how much these are too small as many trials show."""
+def _is_question(shift: float, moves: np.ndarray) -> bool:
+    """Whether tonight moved all trials by more than its nights do.
+
+    On few nights, or below what matters to anyone, a fixed size decides.
+    """
+    known = moves[~np.isnan(moves)]
+    if len(known) < FEWEST_NIGHTS:
+        return abs(math.expm1(shift)) >= SUITE_SHIFT
+    spread = float(stats.median_abs_deviation(known, scale="normal"))
+    deviation = max(spread * (1 + OF_FEW_NIGHTS / len(known)), LEAST_MOVE)
+    score = abs(shift - float(np.median(known))) / (deviation * math.sqrt(1 + 1 / len(known)))
+    return bool(2 * stats.t.sf(score, len(known) - 1) < QUESTION)
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Standard errors of tonight's changes: `both` ways, and that of being `slower`."""
+
+    both: np.ndarray
+    slower: np.ndarray
+
+    def times(self, factor: float) -> _Errors:
+        """All of them larger."""
+        return _Errors(self.both * factor, self.slower * factor)
+
+
+def _widened(changes: np.ndarray, errors: np.ndarray) -> float:
+    """By how much errors are too small, as most trials of a suite show."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        scores = np.where(errors > 0, changes / errors, np.sign(changes) * np.inf)
-        scores = np.where((errors == 0) & (changes == 0), 0.0, scores)
+        scores = changes / errors
     finite = scores[np.isfinite(scores)]
-    widened = max(1.0, float(stats.iqr(finite, scale="normal"))) if many and len(finite) else 1.0
-    return scores, widened
+    if len(finite) < 2:
+        return 1.0
+    return max(1.0, of_most(finite)[1] / (1 + CHANCE / math.sqrt(len(finite))))
 
 
-def _errors(levels: _Levels, spread: np.ndarray, counts: np.ndarray, off: np.ndarray) -> np.ndarray:
+def _errors(levels: _Levels, spread: np.ndarray, counts: np.ndarray, off: np.ndarray) -> _Errors:
     """Of tonight's changes; `counts` are the processes of each night, tonight's last.
 
-    `off` is how far tonight's processes are from their common value. One may be a spike; where a
-    second is as far, there is no telling which are the spikes.
+    `off` is how far tonight's processes are from their common value. One that is far slower may be
+    a spike; where a second is as far, there is no telling which are the spikes. Spikes are slow:
+    one that is far faster may be the only one that was not slowed, and only it says that the
+    others do not show the trial itself.
     """
-    second = np.sort(np.nan_to_num(off), axis=-1)[:, -2] if off.shape[1] > 1 else 0 * spread
-    second = np.where(second > FAR * spread, second, 0.0)
-    usual = counts[:-1].sum(axis=0) / (counts[:-1] > 0).sum(axis=0)
-    fewer = spread**2 * np.maximum(0.0, 1 / counts[-1] - 1 / usual)
+    off = np.nan_to_num(off)
     ordinary = levels.variance * (1 + LEVEL_VARIANCE / levels.nights)
-    errors: np.ndarray = np.sqrt(ordinary + fewer + second**2 / counts[-1])
-    return errors
-
-
-def _processes(
-    history: Sequence[Sequence[np.ndarray]],
-    tonight: Sequence[np.ndarray],
-    times: Sequence[Sequence[Sequence[float]] | None],
-) -> np.ndarray:
-    """Nights, tonight last, x trials x processes; NaN where there are fewer.
-
-    Of nights whose `times`, the latest last, are known, less what neighbours in time share.
-    """
-    depth = max(map(len, history))
-    nights = [
-        [trial[-back] if len(trial) >= back else np.empty(0) for trial in history]
-        for back in range(depth, 0, -1)
-    ] + [list(tonight)]
-    most = max(len(logs) for night in nights for logs in night)
-    found = np.full((len(nights), len(history), most), np.nan)
-    for back, night in enumerate(reversed(nights), 1):
-        known = times[-back] if len(times) >= back else None
-        for at, logs in enumerate(_settled(night, known)):
-            found[-back, at, : len(logs)] = logs
-    return found
-
-
-def _settled(
-    night: Sequence[np.ndarray], times: Sequence[Sequence[float]] | None
-) -> Sequence[np.ndarray]:
-    """A night's log medians, less what neighbours in time share where their times are known."""
-    if times is None or any(
-        len(logs) and len(began) != len(logs) for began, logs in zip(times, night, strict=True)
-    ):
-        return night
-    there = [at for at, logs in enumerate(night) if len(logs)]
-    settled = list(night)
-    began_s = [np.asarray(times[at], dtype=float) for at in there]
-    for at, logs in zip(there, without_common([night[at] for at in there], began_s), strict=True):
-        settled[at] = logs
-    return settled
-
-
-def _aligned(ago: Sequence[Sequence[int]]) -> np.ndarray:
-    """Nights x trials, the latest last; 0 before a trial's first night."""
-    found = np.zeros((max(map(len, ago)), len(ago)), dtype=int)
-    for at, labels in enumerate(ago):
-        found[len(found) - len(labels) :, at] = labels
-    return found
+    usual = counts[:-1].sum(axis=0) / (counts[:-1] > 0).sum(axis=0)
+    ordinary = ordinary + spread**2 * np.maximum(0.0, 1 / counts[-1] - 1 / usual)
+    second = np.sort(abs(off), axis=-1)[:, -2] if off.shape[1] > 1 else 0 * spread
+    faster = -off.min(axis=-1)
+    found = []
+    for doubt in (np.maximum(second, faster), faster):
+        doubt = np.where(doubt > FAR * spread, doubt, 0.0)
+        found.append(np.sqrt(ordinary + doubt**2 / counts[-1]))
+    return _Errors(*found)
 
 
 def _levels(values: np.ndarray, labels: np.ndarray, processes: np.ndarray, many: bool) -> _Levels:
     """The level of each trial, and how much a night's `values` vary about it."""
-    level, residuals = _polished(values, labels, many)
+    level, residuals, moves = _polished(values, labels, many)
     single = processes[:-1] - (values - residuals)[..., None]
     by_trial = np.moveaxis(single, 1, 0).reshape(len(level), -1)
     usual = np.nanquantile(by_trial, [1 - ALSO_SLOW, ALSO_SLOW], axis=-1)
@@ -280,17 +276,22 @@ def _levels(values: np.ndarray, labels: np.ndarray, processes: np.ndarray, many:
     nights = (there & (labels == 0)).sum(axis=0)
     if (freedom > 0).any():
         between = _moderated(np.nansum(residuals**2, axis=0), freedom)
-        return _Levels(level, *between, nights, usual)
+        return _Levels(level, *between, nights, usual, moves)
     # one night only: what its processes say
     means = np.nansum(processes, axis=-1) / np.maximum(1, (~np.isnan(processes)).sum(axis=-1))
     squares = np.nansum((processes - means[..., None]) ** 2, axis=(0, 2))
     counts = (~np.isnan(processes)).sum(axis=-1)
     variance, freedom = _moderated(squares, np.maximum(counts - 1.0, 0.0).sum(axis=0))
-    return _Levels(level, variance / counts[:-1].sum(axis=0), freedom, nights, usual)
+    return _Levels(level, variance / counts[:-1].sum(axis=0), freedom, nights, usual, moves)
 
 
-def _polished(values: np.ndarray, labels: np.ndarray, many: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Level of each trial, and what is left; of many trials, less what each night did to all."""
+def _polished(
+    values: np.ndarray, labels: np.ndarray, many: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Level of each trial, what is left, and what each night did to all.
+
+    Of few trials nights do nothing to all.
+    """
     settled, own = values, np.zeros_like(values)
     for _ in range(POLISHES if many and len(values) > 1 else 1):
         levels = [
@@ -304,7 +305,8 @@ def _polished(values: np.ndarray, labels: np.ndarray, many: bool) -> tuple[np.nd
     least = LEAST * float(np.median(spread)) if many else 0.0
     current = np.where(labels == 0, settled, np.nan)
     level = huber(current.T, np.maximum(spread, max(least, np.finfo(float).tiny)))
-    return level, settled - np.where(labels == 0, level, own)
+    moves = median(values - settled, axis=1)  # the same of all trials of a night
+    return level, settled - np.where(labels == 0, level, own), moves
 
 
 def _moderated(squares: np.ndarray, freedom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -314,34 +316,43 @@ def _moderated(squares: np.ndarray, freedom: np.ndarray) -> tuple[np.ndarray, np
         return np.full(len(squares), math.nan), np.full(len(squares), math.nan)
     variance = np.zeros(len(squares))
     variance[known] = squares[known] / freedom[known]
-    if known.sum() < MANY:  # few trials stand for themselves
+    if known.sum() < SUITE:  # few trials stand for themselves
         variance[~known] = variance[known].mean()
         return variance, np.where(known, freedom, freedom[known].min())
     return moderation(variance[known], freedom[known]).applied(variance, freedom)
 
 
-def _judged(
-    changes: np.ndarray, errors: np.ndarray, scores: np.ndarray, levels: _Levels
-) -> list[Judged]:
-    slower = stats.t.sf(scores, levels.freedom)
-    regressions, improvements = (holm(p) < FAMILY for p in (slower, 1 - slower))
+def _judged(changes: np.ndarray, doubts: _Errors, levels: _Levels) -> list[Judged]:
+    errors = doubts.both
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores, slow = (
+            np.where(one > 0, changes / one, np.where(changes == 0, 0.0, np.sign(changes) * np.inf))
+            for one in (errors, doubts.slower)
+        )
+    slower, faster = stats.t.sf(slow, levels.freedom), stats.t.cdf(scores, levels.freedom)
+    family = FAMILY if len(changes) >= FEW else FAMILY_OF_FEW
+    regressions, improvements = (holm(p) < family for p in (slower, faster))
     half = stats.t.ppf((1 + CONFIDENCE) / 2, levels.freedom) * errors
     at_most = changes + stats.t.ppf(SURE, levels.freedom) * errors
-    detectable = np.expm1(found_from(levels.freedom) * errors)
-    suspects = (slower < SUSPICION) & (changes >= math.log1p(SUSPECT))
+    called = stats.t.ppf(1 - family / len(changes), levels.freedom) * doubts.slower
+    least = np.maximum(math.log1p(REGRESSION), levels.usual[1])
+    sure = stats.t.ppf(POWER, levels.freedom) * doubts.slower
+    detectable = np.expm1(np.maximum(called, least) + sure)
+    enough = levels.nights >= FEWEST_NIGHTS
+    regressions = regressions & enough & (changes >= least)
+    suspects = (slower < SUSPICION) & (changes >= math.log1p(SUSPECT)) & ~regressions
     worst = set(np.argsort(np.where(suspects, slower, np.inf))[:MOST_SUSPECTS])
     found = []
     for at, change in enumerate(changes):
         if np.isnan(errors[at]):
             found.append(Judged(GateVerdict.INCONCLUSIVE, int(levels.nights[at]), math.exp(change)))
             continue
-        enough = levels.nights[at] >= FEWEST_NIGHTS
-        low, high = levels.usual[:, at]
-        if enough and regressions[at] and change >= max(math.log1p(REGRESSION), high):
+        low = levels.usual[0, at]
+        if regressions[at]:
             verdict = GateVerdict.REGRESSION
-        elif suspects[at] and at in worst:
-            verdict = GateVerdict.SUSPECT
-        elif enough and improvements[at] and change <= min(math.log1p(-REGRESSION), low):
+        elif suspects[at]:  # beyond the worst of them it is undecided, and no pass
+            verdict = GateVerdict.SUSPECT if at in worst else GateVerdict.INCONCLUSIVE
+        elif enough[at] and improvements[at] and change <= min(math.log1p(-REGRESSION), low):
             verdict = GateVerdict.IMPROVEMENT
         else:
             verdict = (

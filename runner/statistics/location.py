@@ -9,6 +9,9 @@ from scipy import stats
 
 TUNING = 1.5  # spreads from the centre, from which on a value counts less
 STEPS = 8
+OF_HALF = 0.7413  # width of the narrowest half to standard deviation, of normal values
+OF_FEW_HALVES = 2.0  # by which that is too small, divided by their number
+NEAR, OF_NEAR = 3.0, 1.03  # deviations from there that count as usual, and what these leave out
 NORMAL = 1.4826  # median absolute deviation to standard deviation
 OF_FEW = 1.3  # deviations of about five values from their own median are so much too small
 LEAST = 0.3  # of the typical spread: of few values it may come out as none
@@ -50,6 +53,25 @@ def spread_between(values: np.ndarray, many: bool) -> np.ndarray:
     least = LEAST * float(np.median(spread)) if many else 0.0
     found: np.ndarray = np.maximum(spread, max(least, np.finfo(float).tiny))
     return found
+
+
+def of_most(values: np.ndarray) -> tuple[float, float]:
+    """Centre and standard deviation of most of some values, of which nearly half may be far off.
+
+    They are those of what lies near the narrowest half, so that an efficient estimate does not
+    pay for being robust: where many trials have changed at once, the others say what is usual.
+    Source: Rousseeuw and Leroy, 1988 (least median of squares, reweighted).
+    """
+    ordered = np.sort(values)
+    count = len(ordered) // 2 + 1
+    widths = ordered[count - 1 :] - ordered[: len(ordered) - count + 1]
+    at = int(np.argmin(widths))
+    deviation = float(widths[at]) * OF_HALF * (1 + OF_FEW_HALVES / len(ordered))
+    middle = float(ordered[at] + ordered[at + count - 1]) / 2
+    near = ordered[abs(ordered - middle) <= NEAR * deviation]
+    if len(near) < 2:
+        return middle, deviation
+    return float(np.median(near)), float(near.std(ddof=1)) * OF_NEAR
 
 
 def drawn_in(residuals: np.ndarray, far: float) -> np.ndarray:

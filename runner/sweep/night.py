@@ -222,8 +222,8 @@ def code_of(judgement: Judgement, allow_inconclusive: float) -> ExitCode:
     if not compared or len(judgement.before) == len(judgement.flagged):
         return ExitCode.NO_BASELINE
     undecided = counts.get(GateVerdict.INCONCLUSIVE, 0) + counts.get(GateVerdict.SUSPECT, 0)
-    asks = judgement.health.question or undecided > allow_inconclusive * compared
-    return ExitCode.UNDECIDED if asks else ExitCode.OK
+    too_many = undecided > allow_inconclusive * compared
+    return ExitCode.UNDECIDED if judgement.asks or too_many else ExitCode.OK
 
 
 def write(report: Report, settings: Settings, values: Mapping[str, Any]) -> dict[str, Path]:

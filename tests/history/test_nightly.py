@@ -14,6 +14,7 @@ from runner.history.decisions import Decisions
 from runner.history.nightly import judge_night
 from runner.pages.nightly import Report
 from runner.records.nights import load_night
+from runner.sweep.night import code_of
 
 SLOW_B = MEDIANS_MS | {"b": 23.0}
 
@@ -169,3 +170,45 @@ def test_a_trial_with_a_secret_is_one_trial_and_its_folder_exists(tmp_path):
     assert [finding.verdict for finding in judgement.findings] == ["no_baseline"]
     command = Report(judgement, str(tmp_path)).reproduce(judgement.findings[0])
     assert (Path(command.split()[-1]) / "record.json").is_file()
+
+
+def test_an_improvement_begins_a_level_of_its_own():
+    """Else what is lost again within the window would pass."""
+    faster = MEDIANS_MS | {"b": 18.0}
+    nights = make_nights(10)
+    for number in (11, 12, 13, 14):
+        tonight = make_night(number, faster)
+        found = judge_night(tonight, nights, Decisions())
+        assert verdicts(found)["b"] == ("improvement" if number == 11 else "pass")
+        nights.append(replace(tonight, said=verdicts(found)))
+    lost = judge_night(make_night(15, MEDIANS_MS | {"b": 19.5}), nights, Decisions())
+    assert verdicts(lost)["b"] == "regression"
+
+
+def test_suspect_nights_in_a_row_do_not_clear_themselves():
+    said = {"b": "suspect"}
+    slow = MEDIANS_MS | {"b": 20.4}
+    nights = [*make_nights(5), *make_nights(8, 6, medians_ms=slow, said=said)]
+    tonight = make_night(14, slow)
+    assert verdicts(judge_night(tonight, nights, Decisions()))["b"] in ("suspect", "regression")
+    nights[-1] = replace(nights[-1], said={"b": "pass"})  # then they were none
+    assert verdicts(judge_night(tonight, nights, Decisions()))["b"] == "pass"
+
+
+def test_a_creep_of_all_trials_is_a_question_with_its_size():
+    names = {f"m{number}": 10.0 + number for number in range(12)}
+    nights = make_nights(8, medians_ms=names)
+    for number in range(9, 50):
+        slower = {name: ms * 1.0006 ** (number - 8) for name, ms in names.items()}
+        tonight = make_night(number, slower)
+        found = judge_night(tonight, nights, decided(baseline=night_id(8)))
+        assert not found.health.question, number
+        nights.append(replace(tonight, said=verdicts(found)))
+    assert found.asks
+    assert found.creep == pytest.approx(1.0006**40 - 1, abs=0.004)
+    assert code_of(found, 1.0) == 5
+    accepted = Decisions((
+        {"baseline": night_id(8), "reason": "x"},
+        {"accept": "*", "since": night_id(25), "reason": "y"},
+    ))  # fmt: skip
+    assert not judge_night(tonight, nights[:-1], accepted).asks

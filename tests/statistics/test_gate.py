@@ -150,3 +150,77 @@ def test_a_single_trial_is_judged_by_its_nights():
     history = nights(random, {"a": 10.0}, 8)
     assert judge(history, night(random, {"a": 11.5})).trials["a"].verdict == "regression"
     assert judge(history, night(random, {"a": 10.0})).trials["a"].verdict == "pass"
+
+
+def suite_night(count, nights_before=14, slower=0.0, share=0.0, seed=3):
+    """Verdicts of the trials that were slowed and of the others."""
+    random = np.random.default_rng(seed)
+    by = np.where(np.arange(count) < round(share * count), slower, 0.0)
+    found = gate.judged(gate.Suite(gate.TYPICAL, random, count), nights_before, by)
+    verdicts = [found.trials[str(number)].verdict for number in range(count)]
+    return found, verdicts[: round(share * count)], verdicts[round(share * count) :]
+
+
+@pytest.mark.parametrize("share", [0.25, 0.3, 0.4])
+def test_many_trials_that_change_at_once_are_called_and_the_others_are_not(share):
+    found, slow, others = suite_night(120, slower=0.1, share=share)
+    assert slow.count("regression") > 0.95 * len(slow)
+    assert "regression" not in others
+    assert others.count("pass") > 0.9 * len(others)
+    assert abs(found.shift) < 0.02
+
+
+def test_a_suite_of_sixteen_trials_is_judged_together():
+    """16 is what conf/sweep/nightly.yaml has; alone, one in ten 5 % slowdowns was called."""
+    called = alarms = 0
+    for seed in range(30):
+        _, slow, others = suite_night(16, slower=0.05, share=1 / 16, seed=seed)
+        called += slow == ["regression"]
+        alarms += "regression" in others
+    assert called >= 25
+    assert alarms <= 1
+
+
+def test_beyond_ten_suspects_a_slow_trial_is_undecided_and_none_passes():
+    _, slow, _ = suite_night(100, nights_before=3, slower=0.08, share=0.2)  # too few to call
+    assert slow.count("suspect") == 10
+    assert set(slow) == {"suspect", "inconclusive"}
+
+
+def test_regressions_take_no_place_of_a_suspect():
+    random = np.random.default_rng(5)
+    by = np.concatenate([np.full(15, 0.2), np.full(5, 0.025), np.zeros(100)])
+    found = gate.judged(gate.Suite(gate.TYPICAL, random, 120), 14, by)
+    verdicts = [found.trials[str(number)].verdict for number in range(20)]
+    assert verdicts[:15].count("regression") >= 14
+    assert "pass" not in verdicts[15:]
+
+
+def test_what_is_planted_at_the_detectable_size_is_found_in_four_of_five_cases():
+    figures = gate.slow_nights(gate.TYPICAL, 14, 60, seed=4, slower=None, trials=40)
+    assert 0.65 <= figures["called a regression"] <= 0.95
+
+
+def test_the_question_is_put_by_what_the_nights_before_did():
+    """3 % is nothing new where nights differ by 2 %, and 1.4 % is where they do not."""
+    random = np.random.default_rng(6)
+    for spread, shift, asked in ((0.02, 0.03, False), (0.001, 0.014, True), (0.001, 0.0, False)):
+        history = {str(n): [] for n in range(20)}
+        for _ in range(12):
+            moved = random.normal(0, spread)
+            for logs in history.values():
+                logs.append(moved + random.normal(0, 0.003, 5))
+        tonight = {name: shift + random.normal(0, 0.003, 5) for name in history}
+        assert judge_logs(history, tonight).question is asked
+
+
+def test_where_one_process_was_not_slowed_the_others_are_no_regression():
+    random = np.random.default_rng(7)
+    history = {str(n): [random.normal(0, 0.004, 5) for _ in range(10)] for n in range(20)}
+    tonight = {name: random.normal(0, 0.004, 5) for name in history}
+    tonight["3"] = np.array([0.0, 0.1, 0.1, 0.1, 0.11])
+    assert judge_logs(history, tonight).trials["3"].verdict != "regression"
+    tonight["3"] = np.array([0.09, 0.1, 0.1, 0.1, 0.11])
+    assert judge_logs(history, tonight).trials["3"].verdict == "regression"
+    tonight["3"] = np.array([0.09, 0.1, 0.1, 0.1, 0.5])  # a spike hides nothing
+    assert judge_logs(history, tonight).trials["3"].verdict == "regression"
