@@ -16,6 +16,7 @@ from functools import cache
 import numpy as np
 from scipy import ndimage, optimize, special, stats
 
+from runner.statistics.location import NORMAL, huber, of_most
 from runner.statistics.processes import welch
 from runner.statistics.quantiles import CONFIDENCE
 
@@ -27,6 +28,10 @@ THRESHOLD = 0.02  # a smaller change is none that matters
 SUITE_SHIFT = 0.015  # from here on, what all trials share is a question of its own
 POWER = 0.8
 FEWEST_BESIDE_ONE = 3  # processes by which a single one on the other side can be judged
+FEWEST_TO_DRAW, DRAWN_IN, FAR = 4, 2.5, 3.5  # processes, and robust spreads
+OF_SIDE = 0.4  # share of the processes of a side: of so many far off, others may be the odd ones
+OF_FEW_PROCESSES = 1.5  # by which their spread is too small, divided by their number
+INFLATION = 0.3  # of errors, divided by the processes on the smaller side
 MOST_NEEDED = 200  # processes on each side; to need more is told as that
 VERDICTS = ("slower", "faster", "inconclusive", "same")  # what to read first
 
@@ -75,14 +80,20 @@ def differences(
     """
     if len(before) != len(after) or not all(len(side) for side in (*before, *after)):
         raise ValueError("each trial needs a process before and after")
+    drawn = [_drawn_in(*pair) for pair in zip(before, after, strict=True)]
+    before, after = [sides[0] for sides, _ in drawn], [sides[1] for sides, _ in drawn]
+    doubts = np.array([doubt for _, doubt in drawn])
     changes = np.array([b.mean() - a.mean() for a, b in zip(before, after, strict=True)])
-    shift = float(np.median(changes)) if len(changes) >= MANY else None
+    shift = of_most(changes)[0] if len(changes) >= MANY else None
     centred = shift is not None and abs(math.expm1(shift)) < SUITE_SHIFT
     if centred:
         changes = changes - shift
     errors, freedoms, widened = _standard_errors(before, after, changes)
+    errors = np.sqrt(errors**2 + doubts)
     half = stats.t.ppf((1 + CONFIDENCE) / 2, freedoms) * errors
-    detectable = np.expm1(found_from(freedoms) * errors)
+    least = math.log1p(threshold)
+    called = stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / len(changes), freedoms) * errors
+    detectable = np.expm1(np.maximum(called, least) + stats.t.ppf(POWER, freedoms) * errors)
     with np.errstate(divide="ignore", invalid="ignore"):
         p_values = 2 * stats.t.sf(abs(changes) / errors, freedoms)
     adjusted = holm(np.where((errors == 0) & (changes == 0), 1.0, p_values))
@@ -101,7 +112,7 @@ def differences(
                 ci=(math.exp(low), math.exp(high)),
                 p=float(adjusted[number]),
                 detectable=float(detectable[number]),
-                needed=_needed(spread, max(math.log1p(threshold), abs(change))),
+                needed=_needed(spread, max(1.5 * least, abs(change)), least, len(changes)),
             )
         )
     shared = None if shift is None else math.expm1(shift)
@@ -127,7 +138,7 @@ def _standard_errors(
     if len(before) < MANY:
         pairs = [_alone(a, b) for a, b in zip(before, after, strict=True)]
         errors, freedoms = np.array(pairs).T
-        return errors, freedoms, 1.0
+        return errors * _inflation(before, after), freedoms, 1.0
     sizes = np.array([(len(a), len(b)) for a, b in zip(before, after, strict=True)])
     freedom = sizes.sum(axis=1) - 2.0
     squares = [
@@ -141,11 +152,41 @@ def _standard_errors(
     variance[known] = np.array(squares)[known] / freedom[known]
     prior = moderation(variance[known], freedom[known])
     moderated, freedoms = prior.applied(variance, freedom)
-    errors = np.sqrt(moderated * (1 / sizes).sum(axis=1))
+    errors = np.sqrt(moderated * (1 / sizes).sum(axis=1)) * _inflation(before, after)
     with np.errstate(divide="ignore", invalid="ignore"):
-        scores = np.where(errors > 0, (changes - np.median(changes)) / errors, 0.0)
-    widened = max(1.0, float(stats.iqr(scores, scale="normal")))
+        scores = np.where(errors > 0, (changes - of_most(changes)[0]) / errors, 0.0)
+    widened = max(1.0, of_most(scores)[1])
     return errors * widened, freedoms, widened
+
+
+def _drawn_in(before: np.ndarray, after: np.ndarray) -> tuple[list[np.ndarray], float]:
+    """Both sides of a trial with the processes far off drawn in towards their side's others.
+
+    And what the variance of the change has to grow by: where two of five are far off, there is no
+    telling which are. Of fewer than four on a side nothing is drawn in.
+    """
+    sides = [before, after]
+    if min(map(len, sides)) < FEWEST_TO_DRAW:
+        return sides, 0.0
+    off = np.concatenate([abs(side - np.median(side)) for side in sides])
+    fewest = min(map(len, sides))
+    spread = NORMAL * (1 + OF_FEW_PROCESSES / fewest) * float(np.median(off))
+    if spread <= 0:
+        return sides, 0.0
+    drawn, doubt = [], 0.0
+    for side in sides:
+        centre = float(huber(side[None, :], np.array([spread]))[0])
+        doubted = float(np.sort(abs(side - centre))[-math.ceil(OF_SIDE * len(side))])
+        doubt += doubted**2 / len(side) if doubted > FAR * spread else 0.0
+        drawn.append(np.clip(side, centre - DRAWN_IN * spread, centre + DRAWN_IN * spread))
+    return drawn, doubt
+
+
+def _inflation(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> np.ndarray:
+    """By how much errors of few processes are too small, as unchanged trials show."""
+    fewest = np.array([min(len(a), len(b)) for a, b in zip(before, after, strict=True)])
+    inflation: np.ndarray = 1 + INFLATION / np.maximum(fewest, 1)
+    return inflation
 
 
 def _alone(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
@@ -227,23 +268,23 @@ def without_common(logs: Sequence[np.ndarray], started_s: Sequence[np.ndarray]) 
     return [values - part for values, part in zip(logs, np.split(common, ends), strict=True)]
 
 
-def found_from(freedom: np.ndarray) -> np.ndarray:
-    """Standard errors from which on a change is found in 4 of 5 cases."""
-    found: np.ndarray = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) + stats.t.ppf(POWER, freedom)
-    return found
+def _needed(spread: float, change: float, least: float, trials: int) -> int:
+    """Processes on each side by which a `change` would be found; sizes in logarithms.
+
+    Found is what is significant among so many `trials`, and not below the `least` that matters.
+    """
+    counts = np.arange(2, MOST_NEEDED)
+    errors = spread * np.sqrt(2 / counts) * (1 + INFLATION / counts)
+    called = _factors(1 - (1 - CONFIDENCE) / 2 / trials) * errors
+    enough = np.maximum(called, least) + _factors(POWER) * errors <= change
+    return 2 + int(np.argmax(enough)) if enough.any() else MOST_NEEDED
 
 
 @cache
-def _found_by() -> np.ndarray:
-    """Changes that 2, 3, ... processes on each side find, in units of the spread between them."""
-    counts = np.arange(2, MOST_NEEDED)
-    return found_from(2.0 * counts - 2) * np.sqrt(2 / counts)
-
-
-def _needed(spread: float, change: float) -> int:
-    """Processes on each side by which a `change` would be found; both in logarithms."""
-    enough = _found_by() * spread <= change
-    return 2 + int(np.argmax(enough)) if enough.any() else MOST_NEEDED
+def _factors(chance: float) -> np.ndarray:
+    """Student's t for 2, 3, ... processes on each side."""
+    found: np.ndarray = stats.t.ppf(chance, 2.0 * np.arange(2, MOST_NEEDED) - 2)
+    return found
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
