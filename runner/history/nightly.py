@@ -108,8 +108,8 @@ def judge_night(
         late = _late(past, logs)
         against = judge(past.logs, late, segments=_against(pinned, usable, past.segments))
         crept = against.trials
-        if against.shift is not None and abs(against.shift) >= SUITE_SHIFT:
-            creep = None if health.question else against.shift
+        far = against.shift is not None and abs(against.shift) >= SUITE_SHIFT
+        creep = against.shift if far and against.question and not health.question else None
     titles = {i: title for night in (*before, tonight) for i, title in night.planned.items()}
     findings = []
     for identity, title in titles.items():
