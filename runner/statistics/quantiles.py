@@ -13,6 +13,7 @@ CLOCK_DIGITS = 6  # of milliseconds, that clocks tell; what differs less is equa
 INDEPENDENT = 1.05  # below this correlation time the exact binomial ranks are used
 FEWEST_PARTS, MOST_PARTS = 4, 20  # of a run that is looked at in parts,
 LEAST_IN_PARTS, IN_PART = 20, 60  # samples it must have, and those of a part if there are enough
+SIGNIFICANT = 1.645  # of a normal score
 NO_SIGN = 0.75  # p of the analysis of variance between the parts, above which they are alike
 TAILS = (0.90, 0.95, 0.99)  # bounded from above at 95 %; the others from both sides
 
@@ -46,6 +47,33 @@ def correlation_time(values: Sequence[float] | np.ndarray) -> float:
     return float(min(max(tau, 1.0), n))
 
 
+def autocorrelation(values: np.ndarray) -> float:
+    """Of neighbours; 0 where they show no significant one (one-sided, 5 %), or hardly vary."""
+    centred = values - values.mean()
+    power = float(centred @ centred)
+    found = float(centred[1:] @ centred[:-1]) / power if power > 0 else 0.0
+    return found if found > SIGNIFICANT / math.sqrt(len(values)) else 0.0
+
+
+def clock_step(samples: Sequence[float] | np.ndarray) -> float:
+    """The step of a coarse clock, of which all samples are multiples; 0 where there is none.
+
+    Three samples of a value are seen for it, and fewer values than a third of the samples.
+    """
+    values = np.round(np.asarray(samples, dtype=float), CLOCK_DIGITS)
+    levels = np.unique(values)
+    if len(levels) < 2 or 3 * len(levels) > len(values):
+        return 0.0
+    step = float(np.diff(levels).min())
+    multiples = levels / step
+    return step if np.allclose(multiples, np.round(multiples), atol=1e-3) else 0.0
+
+
+def independent(samples: Sequence[float] | np.ndarray) -> float:
+    """How many independent samples these are worth."""
+    return len(samples) / correlation_time(samples)
+
+
 def ranks(n: int, q: float, tau: float = 1.0) -> tuple[int, int]:
     """Ranks (from 1) of the sorted samples between which the quantile lies; may fall outside 1..n.
 
@@ -72,7 +100,9 @@ def interval(samples: Sequence[float] | np.ndarray, q: float) -> tuple[float, fl
     values = np.asarray(samples, dtype=float)
     told = np.round(values, CLOCK_DIGITS)
     below = told <= np.quantile(told, q)
-    lower, upper = ranks(len(values), q, correlation_time(below))
+    # of a tail few samples tell how they depend, and what they tell by chance would hide it
+    depends = q not in TAILS or autocorrelation(below.astype(float)) > 0
+    lower, upper = ranks(len(values), q, correlation_time(below) if depends else 1.0)
     bounds = None
     if lower >= 1 and upper <= len(values):
         ordered = np.sort(values)
@@ -125,13 +155,15 @@ def half_width(samples: Sequence[float] | np.ndarray) -> float | None:
 def mean_interval(samples: Sequence[float] | np.ndarray) -> tuple[float, float] | None:
     """The 95 % interval of the mean, by t over the independent samples there are.
 
-    Widened like that of a quantile where parts of the run may differ.
+    Widened like that of a quantile where parts of the run may differ, and never narrower than the
+    step of a coarse clock, which rounds all samples alike.
     """
     values = np.asarray(samples, dtype=float)
-    independent = len(values) / correlation_time(values)
+    worth = independent(values)
     bounds = None
-    if independent >= 3:
-        error = values.std(ddof=1) / math.sqrt(independent)
-        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, independent - 1) * error)
+    if worth >= 3:
+        error = values.std(ddof=1) / math.sqrt(worth)
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, worth - 1) * error)
+        half = max(half, clock_step(values))
         bounds = float(values.mean()) - half, float(values.mean()) + half
     return _widened(bounds, values, values, lambda part: float(part.mean()))

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from runner.statistics.quantiles import CLOCK_DIGITS
+from runner.statistics.quantiles import CLOCK_DIGITS, clock_step
 
 CLIPPED = 0.9
 FAR = 5.0  # standard deviations, by the median absolute deviation
 TENTH = 1.1  # times the median, above which a slow start does not drown in a quiet half's noise
 FEWEST_FOR_SHAPE = 40  # samples: below, nothing is said about drift and modes
-BATCHES = 20
+MOST_CORRELATED = 0.95
+BATCHES, TREND = 20, 0.005  # of a run, and the p below which they rise or fall
 ROUNDING = 1e-9  # below this share, differences are those of floating point
 ORDERED = 0.95  # of the samples, on the right side of a single change
 
@@ -53,11 +54,15 @@ class Modes:
 
 @dataclass(frozen=True)
 class Shape:
-    """What is not noise, None where there is nothing; `drift` as a share of the median."""
+    """What is not noise, None where there is nothing; `drift` as a share of the median.
+
+    It is no `sure_drift` where noise whose neighbours correlate makes such trends as well.
+    """
 
     slow_start: SlowStart | None
     drift: float | None
     modes: Modes | None
+    sure_drift: bool = True
 
 
 def spread(values: np.ndarray) -> float:
@@ -133,11 +138,33 @@ def drift(samples: Sequence[float] | np.ndarray) -> float | None:
         return None
     trend = stats.kendalltau(np.arange(BATCHES), medians)
     change = float(stats.theilslopes(medians).slope * (BATCHES - 1) / middle)
-    return change if abs(change) > 0.02 and trend.pvalue < 0.005 else None
+    return change if abs(change) > 0.02 and trend.pvalue < TREND else None
 
 
-def modes(samples: Sequence[float] | np.ndarray) -> Modes | None:
+def is_sure(samples: Sequence[float] | np.ndarray) -> bool:
+    """Whether the trend of a drift stays significant, its neighbours' correlation taken out.
+
+    Mann-Kendall's test over 20 batch medians, the variance corrected for the first
+    autocorrelation of the ranks about the trend, as if each were that of the one before.
+    Source: Hamed and Rao, 1998.
+    """
+    values = np.asarray(samples, dtype=float)
+    n, places = BATCHES, np.arange(BATCHES)
+    medians = np.array([np.median(batch) for batch in np.array_split(values, n)])
+    signs = np.sign(medians[None, :] - medians[:, None])
+    score = float(np.triu(signs, 1).sum())
+    level = stats.rankdata(medians - stats.theilslopes(medians).slope * places)
+    level = level - level.mean()
+    first = float(level[1:] @ level[:-1]) / float(level @ level) if np.ptp(level) > 0 else 0.0
+    first = min(max((n * first + 1) / (n - 4), 0.0), MOST_CORRELATED)  # Kendall, 1954: its bias
+    variance = n * (n - 1) * (2 * n + 5) / 18 * (1 + first) / (1 - first)
+    return bool(2 * stats.norm.sf((abs(score) - 1) / np.sqrt(variance)) < TREND)
+
+
+def modes(samples: Sequence[float] | np.ndarray, step_ms: float = 0.0) -> Modes | None:
     """Two clusters where the samples are not one, else None.
+
+    Neighbouring steps of a coarse clock, of `step_ms`, are one.
 
     The split of the sorted samples (1st to 99th percentile) with the least variance within,
     each side more than a tenth; two modes when the sides' medians lie 4 robust standard
@@ -159,8 +186,11 @@ def modes(samples: Sequence[float] | np.ndarray) -> Modes | None:
     low_ms, high_ms = float(np.median(low)), float(np.median(high))
     within = np.sqrt((spread(low) ** 2 + spread(high) ** 2) / 2)
     gap_ms = high_ms - low_ms
-    if gap_ms <= max(4.0 * within, 0.03 * low_ms):
+    if gap_ms <= max(4.0 * within, 0.03 * low_ms, 1.5 * step_ms):
         return None
+    upper = int((ordered > (low_ms + high_ms) / 2).sum())
+    if min(upper, n - upper) <= 0.1 * n:
+        return None  # a few spikes, beside which the split had to take others
     # a long tail has no dip before its far end: as wide a window there must hold twice as many
     between = abs(ordered - (low_ms + high_ms) / 2) <= gap_ms / 6
     at_the_end = abs(ordered - high_ms) <= gap_ms / 6
@@ -196,7 +226,8 @@ def shape_of(samples: Sequence[float] | np.ndarray, warmup: int) -> Shape:
         if change is None:
             change = float(np.median(rest) / np.median(values[warmup : slow.enough]) - 1)
         slow, rest = None, values[warmup:]
-    return Shape(slow, change, modes(rest))
+    sure = change is None or len(rest) < FEWEST_FOR_SHAPE or is_sure(rest)
+    return Shape(slow, change, modes(rest, clock_step(values)), sure)
 
 
 def warmup_needed(samples: Sequence[float] | np.ndarray) -> int | None:

@@ -25,9 +25,19 @@ def of_cpu(case: Case) -> Iterator[Flag]:
 def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
     """What others took of the CPUs, by the report of a CpuWatch."""
     causes = {
-        "run_queue_wait": "waiting for a CPU that others used",
-        "steal": "stolen by the hypervisor",
-        "throttled": "stopped by the cgroup's CPU quota",
+        "run_queue_wait": (
+            "waiting for a CPU that others used",
+            "stop what else runs on this machine (top shows it), or use fewer runtime.threads",
+        ),
+        "steal": (
+            "stolen by the hypervisor",
+            "other virtual machines on the same host take it, which nothing here can stop: time at "
+            "another hour, or on CPUs of your own",
+        ),
+        "throttled": (
+            "stopped by the cgroup's CPU quota",
+            "raise the quota of this container, or use fewer runtime.threads",
+        ),
     }
     shares = {name: cpu.get(f"{name}_share") for name in causes}
     if (cpu.get("steal_ms") or 0) < 2 * STEAL_TICK_MS and shares["steal"] is not None:
@@ -48,8 +58,8 @@ def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
             Level.INVALID if share > INVALID_SHARE else Level.SUSPECT,
             share,
             "% of the threads' time",
-            f"{share:.1%} of the threads' time was spent {causes[worst]}",
-            "stop what else runs on this machine (top shows it), or use fewer runtime.threads",
+            f"{share:.1%} of the threads' time was spent {causes[worst][0]}",
+            causes[worst][1],
         )
 
 

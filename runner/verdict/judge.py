@@ -20,6 +20,8 @@ from runner.verdict.samples import RULES as OF_SAMPLES
 
 RULES = (*OF_SAMPLES, *OF_OUTPUT, of_cpu, of_gpu)
 WIDENING = ("WARMUP_SHORT", "DRIFT", "BIMODAL")  # also the median's interval
+DISTURBED = ("CPU_CONTENDED", "FOREIGN_PROCESS")  # others were at work, which is told first
+OF_DISTURBED = ("WARMUP_SHORT", "DRIFT", "BIMODAL", "NOISY")  # what that does to samples
 
 
 def judged(record: Record) -> Record:
@@ -63,7 +65,10 @@ def flags(trial: Trial, outcome: Outcome, summary: Summary) -> list[Flag]:
     # the cause is told, and its remedy is another
     if any(flag.code in WIDENING and flag.level != Level.NOTE for flag in found):
         found = [flag for flag in found if flag.code != "NOISY"]
-    return sorted(found, key=lambda flag: list(Level).index(flag.level))
+    if any(flag.code in DISTURBED and flag.level == Level.INVALID for flag in found):
+        found = [flag for flag in found if flag.code not in OF_DISTURBED]
+    first = dict.fromkeys(DISTURBED, -1)
+    return sorted(found, key=lambda flag: (list(Level).index(flag.level), first.get(flag.code, 0)))
 
 
 def verdict_of(found: Sequence[Flag]) -> Verdict:

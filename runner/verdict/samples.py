@@ -145,12 +145,14 @@ def drift(case: Case) -> Iterator[Flag]:
     """A trend over the whole run."""
     change = case.shape.drift if case.synchronized else None
     if change is not None:
+        sure = case.shape.sure_drift
         yield Flag(
             "DRIFT",
-            Level.SUSPECT,
+            Level.SUSPECT if sure else Level.NOTE,
             change,
             "+% from the first sample to the last",
-            f"the time drifts by {change:+.1%} from the first sample to the last",
+            f"the time drifts by {change:+.1%} from the first sample to the last"
+            + ("" if sure else ", as noise that lasts for many samples does by chance, too"),
             "let the device reach its steady temperature and clocks, or lock the clocks",
         )
 
@@ -198,6 +200,15 @@ def too_short(case: Case) -> Iterator[Flag]:
         )
 
 
+def more_of(case: Case, needed: int | str) -> str:
+    """What gives so many samples: more of them, or the time for them where that ran out."""
+    timing = case.trial.timing
+    cut = timing.target is None and len(case.outcome.latency_ms) < timing.iterations
+    if cut and timing.max_seconds is not None:
+        return f"raise timing.max_seconds={timing.max_seconds:g}, which cut the run short"
+    return f"timing.iterations={needed}"
+
+
 def few_samples(case: Case) -> Iterator[Flag]:
     """Too few samples to see what else may be wrong."""
     n = len(case.outcome.latency_ms)
@@ -208,7 +219,7 @@ def few_samples(case: Case) -> Iterator[Flag]:
             n,
             "samples",
             f"{n} sample{'s' if n > 1 else ''} can't show a drift or two modes",
-            f"take timing.iterations={FEWEST_FOR_SHAPE} or more",
+            more_of(case, f"{FEWEST_FOR_SHAPE} or more"),
         )
 
 
@@ -230,7 +241,7 @@ def noisy(case: Case) -> Iterator[Flag]:
     elif width > limit:
         needed = max(math.ceil(n * (width / limit) ** 2), FEWEST_FOR_SHAPE)
         feasible = needed < MOST_MORE * n
-        more = f"about timing.iterations={needed} would do, or " if feasible else ""
+        more = f"{more_of(case, f'{needed} or so')}, or " if feasible else ""
         yield Flag(
             "NOISY",
             Level.SUSPECT,

@@ -33,6 +33,7 @@ LOAD_S = 0.5  # of work while the clocks are read: power capping shows only afte
 COMPILING_CALLS = 3  # that compile: modes with CUDA graphs warm up and record in the later ones
 LOAD_CHUNK_MS = 20.0  # of it launched at a time
 # torch has no error of its own for memory that the host's allocator refuses
+FEWEST_INDEPENDENT = 30  # samples, below which an adaptive run does not know its own noise
 CPU_RAN_OUT = ("DefaultCPUAllocator: can't allocate memory", "Storage size calculation overflowed")
 T = TypeVar("T")
 
@@ -349,9 +350,12 @@ def _reached(target: float | None) -> Callable[[Sequence[float]], bool]:
     """Whether the median is known as well as an adaptive run wants it."""
     if target is None:
         return lambda samples: False
-    from runner.statistics.quantiles import half_width
+    from runner.statistics.quantiles import half_width, independent
+    from runner.statistics.shape import FEWEST_FOR_SHAPE
 
     def reached(samples: Sequence[float]) -> bool:
+        if len(samples) < FEWEST_FOR_SHAPE or independent(samples) < FEWEST_INDEPENDENT:
+            return False
         width = half_width(samples)
         return width is not None and width <= target
 

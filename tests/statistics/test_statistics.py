@@ -10,6 +10,7 @@ from fakes.program import ROOT
 
 from runner.statistics.processes import combine, speed_up
 from runner.statistics.quantiles import (
+    clock_step,
     correlation_time,
     half_width,
     interval,
@@ -290,3 +291,45 @@ def test_a_slow_start_does_not_drown_in_a_small_step_later_on():
     found = slow_start(samples, 20)
     assert found is not None
     assert 29 <= found.enough <= 33
+
+
+def test_a_tail_of_independent_samples_is_seldom_without_an_interval():
+    """It was null in 3 of 10 series of 100, by correlations that were none."""
+    random, q95 = np.random.default_rng(11), 1.6449
+    found = [interval(random.standard_normal(100), 0.95) for _ in range(300)]
+    assert sum(one is None for one in found) <= 15
+    assert np.mean([one[0] <= q95 <= one[1] for one in found if one]) > 0.9
+
+
+def test_the_mean_by_a_coarse_clock_is_known_to_a_step_of_it():
+    samples = np.floor(10.5 + np.random.default_rng(12).normal(0, 0.5, 200))
+    low, high = mean_interval(samples)
+    assert high - low >= 2.0  # where t over the samples would say 0.2
+    assert clock_step(samples) == 1.0
+    assert clock_step(np.random.default_rng(13).normal(10, 1, 200)) == 0.0
+    assert clock_step([10.0] * 50) == 0.0
+
+
+def test_neighbouring_steps_of_a_clock_and_a_few_spikes_are_not_two_modes():
+    random = np.random.default_rng(14)
+    for _ in range(20):
+        ticks = np.floor(random.uniform(5, 20) + random.normal(0, 0.3, 100))
+        assert shape_of(ticks, 0).modes is None
+        spikes = 10 * np.exp(0.003 * random.standard_normal(40))
+        spikes[random.integers(17) :: 17] *= 1.3
+        assert shape_of(spikes, 0).modes is None
+    two = np.where(random.random(100) < 0.3, 12.0, 10.0) + random.normal(0, 0.01, 100)
+    assert shape_of(two, 0).modes is not None
+
+
+def test_a_drift_that_lasting_noise_makes_as_well_is_not_sure():
+    random = np.random.default_rng(15)
+    noise = np.zeros((200, 250))
+    for at in range(1, 250):
+        noise[:, at] = 0.9 * noise[:, at - 1] + 0.44 * random.standard_normal(200)
+    found = [shape_of(10 * (1 + 0.03 * one[50:]), 0) for one in noise]
+    sure = sum(one.drift is not None and one.sure_drift for one in found)
+    assert sure <= 8
+    steady = 10 * np.exp(0.01 * random.standard_normal(200)) * np.linspace(1, 1.05, 200)
+    assert shape_of(steady, 0).drift > 0.02
+    assert shape_of(steady, 0).sure_drift

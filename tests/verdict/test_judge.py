@@ -365,3 +365,30 @@ def test_a_compiler_at_work_in_the_timed_part_is_told():
     assert "compiled 3 times more" in told(flag)
     assert judged(effective={"recompilations": 0, "graph_breaks": 0}) == []
     only(judged(effective={"graph_breaks": 2}), "GRAPH_BREAKS", "note")
+
+
+@pytest.mark.parametrize(
+    ("taken", "cause", "remedy"),
+    [
+        ("run_queue_wait", "waiting for a CPU that others used", "stop what else runs"),
+        ("steal", "stolen by the hypervisor", "other virtual machines on the same host"),
+        ("throttled", "stopped by the cgroup's CPU quota", "raise the quota of this container"),
+    ],
+)
+def test_the_remedy_is_that_of_the_cause(taken, cause, remedy):
+    flag = only(judged(cpu={f"{taken}_share": 0.03, "steal_ms": 100.0}), "CPU_CONTENDED", "suspect")
+    assert cause in told(flag)
+    assert remedy in flag.remedy
+
+
+def test_of_a_disturbed_machine_the_disturbance_is_told_and_not_what_it_did():
+    drifting = tuple(10.0 * (1 + at / 200) for at in range(100))
+    assert {flag.code for flag in judged(latency_ms=drifting)} == {"DRIFT"}
+    found = judged(latency_ms=drifting, cpu={"run_queue_wait_share": 0.8})
+    assert [flag.code for flag in found] == ["CPU_CONTENDED"]
+
+
+def test_a_run_that_its_budget_cut_short_is_told_to_raise_that():
+    trial = make_trial(timing={"iterations": 100, "max_seconds": 2.0})
+    flag = only(judged(trial, latency_ms=CLEAN[:20]), "FEW_SAMPLES", "suspect")
+    assert "raise timing.max_seconds=2, which cut the run short" in flag.remedy
