@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median_high
 
-from runner.contract import Verdict
+from runner.contract import Level, Verdict
 from runner.pages.plots import Line
 from runner.records.record import Record
 from runner.statistics.processes import Ratio, speed_up
@@ -21,6 +21,8 @@ from runner.trial.methods import METHODS
 
 MOST = 8  # sentences for one question; the table and the plots have all
 MOST_LOOKED_AT = 200  # records; each takes milliseconds
+MOST_LEFT_OUT = 3  # trials; of more, only their number
+FEWEST_SIZES = 4  # by three, an exponent's interval holds it in 63 % of cases only
 WORTH = 1.02  # times as fast, from where on a setting is worth it
 
 
@@ -38,6 +40,24 @@ def answers(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
         yield from exponents(rows, most)
     yield from warmups(records)
     yield from worth(rows, most)
+    yield from _left_out(records)
+
+
+def _left_out(records: Sequence[Record]) -> Iterator[str]:
+    """The trials of which processes are ranked nowhere, as they are invalid."""
+    invalid: dict[str, int] = {}
+    for one in records:
+        if one.completed and one.verdict == Verdict.INVALID:
+            invalid[one.trial_title] = invalid.get(one.trial_title, 0) + 1
+    if not invalid or len(invalid) == len({one.trial_title for one in records}):
+        return
+    all_of = {title: sum(one.trial_title == title for one in records) for title in invalid}
+    named = [
+        title if count == all_of[title] else f"{count} of {all_of[title]} processes of {title}"
+        for title, count in list(invalid.items())[:MOST_LEFT_OUT]
+    ]
+    more = f" and {len(invalid) - MOST_LEFT_OUT} more" if len(invalid) > MOST_LEFT_OUT else ""
+    yield f"left out of the answers, as invalid: {', '.join(named)}{more}"
 
 
 def usable(records: Sequence[Record]) -> list[Row]:
@@ -49,19 +69,40 @@ def usable(records: Sequence[Record]) -> list[Row]:
 
 
 def fastest(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
-    """In each situation (input and batch): what is fastest, and by how much."""
+    """In each situation (input and batch): what is fastest, and by how much.
+
+    How a pass is timed is nothing that one chooses for speed: of several timing methods, that
+    which most candidates have is taken.
+    """
     situations: dict[str, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=_input):
         situations[_situation(row.first.trial)].append(row)
-    asked = {name: group for name, group in situations.items() if len(_candidates(group)) > 1}
-    names = _names(rows, but=tuple(AXES))
-    for name, group in list(asked.items())[:most]:
-        first, second, *_ = sorted(group, key=lambda row: row.typical or 0.0)
+    asked = {
+        name: ranked for name, group in situations.items() if len(ranked := _ranked(group)) > 1
+    }
+    names = _names(rows, but=(*AXES, "timing.method"))
+    for name, (first, second, *_) in list(asked.items())[:most]:
         ratio = _ratio(second, first)
         lead = f"fastest at {name}: {names(first)}, {number(first.typical)} ms"
-        yield f"{lead}{_lead(ratio, names(second), number(second.typical))}"
+        next_ = f"{names(second)}, {number(second.typical)} ms"
+        yield f"{lead}{_lead(ratio, next_, first, second)}{_doubts(first, second)}"
     if len(asked) > most:
         yield f"and at {len(asked) - most} more inputs, see the table"
+
+
+def _ranked(rows: Sequence[Row]) -> list[Row]:
+    """The fastest row of each candidate, by one timing method, the fastest first."""
+    by_method: dict[str, dict[str, Row]] = defaultdict(dict)
+    for row in sorted(rows, key=lambda row: row.typical or 0.0):
+        trial = row.first.trial
+        by_method[trial.timing.method].setdefault(trial.key_without("timing", "input"), row)
+    return list(max(by_method.values(), key=len, default={}).values())
+
+
+def _doubts(*rows: Row) -> str:
+    """That an answer rests on numbers that are not clean."""
+    suspect = any(one.verdict == Verdict.SUSPECT for row in rows for one in row.records)
+    return ", by suspect numbers" if suspect else ""
 
 
 def _input(row: Row) -> tuple[tuple[int, int], int]:
@@ -73,19 +114,21 @@ def _situation(trial: Trial) -> str:
     return f"{trial.input.size_label}px, batch {trial.input.batch_size}"
 
 
-def _candidates(rows: Sequence[Row]) -> set[str]:
-    """What is to be chosen from: the number of warm-ups is nothing that one chooses for speed."""
-    return {row.first.trial.key_without("timing.warmup", "input") for row in rows}
-
-
-def _lead(ratio: Ratio, second: str, second_ms: str) -> str:
-    """How far the next one is behind, and whether that is sure."""
-    told = f"; next {second}, {second_ms} ms, {ratio.value:.2f} times as long"
+def _lead(ratio: Ratio, second: str, *rows: Row) -> str:
+    """How far the `second` is behind, and whether that is sure; the two `rows` are compared."""
+    told = f"; next {second}, {ratio.value:.2f} times as long"
     if ratio.ci is None:
-        return f"{told} (one process each: indicative)"
+        return f"{told} ({_few(*rows)})"
     if ratio.ci[0] <= 1:
-        return f"; {second}, {second_ms} ms, can't be told from it"
+        return f"; {second}, can't be told from it"
     return f"{told} ({ratio.ci[0]:.2f} to {ratio.ci[1]:.2f})"
+
+
+def _few(*rows: Row) -> str:
+    """Why there is no interval."""
+    if all(len(row.records) == 1 for row in rows):
+        return "one process each: indicative"
+    return "one of them in one process: indicative"
 
 
 def _ratio(slow: Row, fast: Row) -> Ratio:
@@ -103,12 +146,22 @@ def best_throughput(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
             sizes[row.first.trial.input.size_label].append(row)
     names = _names(rows, but=tuple(AXES))
     for size, group in list(sizes.items())[:most]:
-        best = max(group, key=lambda row: row.images_per_second or 0.0)
-        rate = number(best.images_per_second)
-        yield (
-            f"best throughput at {size}px: {names(best)}, {rate} images/s "
-            f"at batch {best.first.trial.input.batch_size}"
-        )
+        ranked = sorted(group, key=lambda row: -(row.images_per_second or 0.0))
+        told = f"best throughput at {size}px: {_rate(ranked[0], names)}"
+        if len(ranked) > 1:
+            first, second = ranked[:2]
+            ratio = speed_up(_ms_an_image(second), _ms_an_image(first))
+            told += _lead(ratio, _rate(second, names), first, second)
+        yield told + _doubts(*ranked[:2])
+
+
+def _rate(row: Row, names: Callable[[Row], str]) -> str:
+    rate, batch = number(row.images_per_second), row.first.trial.input.batch_size
+    return f"{names(row)}, {rate} images/s at batch {batch}"
+
+
+def _ms_an_image(row: Row) -> list[float]:
+    return [1000 / rate for one in row.records if (rate := one.images_per_second)]
 
 
 def lines_of(rows: Sequence[Row], axis: str) -> list[Line]:
@@ -144,7 +197,7 @@ def knees(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
 
 def exponents(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
     """How latency grows with the size of the input."""
-    found = [line for line in lines_of(rows, "input.size") if len(line.places) > 2]
+    found = [line for line in lines_of(rows, "input.size") if len(line.places) >= FEWEST_SIZES]
     for line in found[:most]:
         law = power_law(line.places, [row.typical or 0.0 for row in line.rows])
         if law is None or law.ci is None or law.ci[1] - law.ci[0] > 1:
@@ -179,14 +232,29 @@ def warmups_of(records: Sequence[Record]) -> dict[str, int | None]:
     needs: dict[str, list[int | None]] = defaultdict(list)
     for record in records[:: max(1, len(records) // MOST_LOOKED_AT)]:
         synchronized = METHODS[record.trial.timing.method].synchronized
-        samples = [*record.warmup_ms, *record.latency_ms]
-        if record.completed and synchronized and len(samples) >= 10:
-            needs[record.trial.model.label].append(warmup_needed(samples))
+        many = len(record.warmup_ms) + len(record.latency_ms) >= 10
+        if record.completed and synchronized and many and not _disturbed(record):
+            needs[record.trial.model.label].append(_warmup_of(record))
     return {
         name: None if needed == math.inf else int(needed)
         for name, found in needs.items()
         for needed in [median_high(math.inf if one is None else one for one in found)]
     }
+
+
+def _disturbed(record: Record) -> bool:
+    """Whether its first passes may show others on the machine, and not itself."""
+    codes = {reason["code"] for reason in record.reasons if reason["level"] != Level.NOTE}
+    return record.verdict == Verdict.INVALID or bool(codes & {"CPU_CONTENDED", "FOREIGN_PROCESS"})
+
+
+def _warmup_of(record: Record) -> int | None:
+    """What its verdict says; where that finds nothing, no more than it had."""
+    for reason in record.reasons:
+        if reason["code"] == "WARMUP_SHORT":
+            return int(reason.get("need", 0))
+    needed = warmup_needed([*record.warmup_ms, *record.latency_ms])
+    return None if needed is None else min(needed, record.trial.timing.warmup)
 
 
 def speed_ups(rows: Sequence[Row]) -> list[tuple[Row, str, Ratio]]:
@@ -207,7 +275,7 @@ def worth(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
         if ratio.ci is None:
             judged = "slower" if ratio.value <= 1 / WORTH else "no gain"
             judged = "faster" if ratio.value >= WORTH else judged
-            sure = " (one process each: indicative)"
+            sure = " (indicative: a side has one process)"
         else:
             told = max(ratio.value, 1 / ratio.value) >= WORTH  # by less it is no difference
             judged = "worth it" if low >= 1 else "slower" if high < 1 else "no sure gain"

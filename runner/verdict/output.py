@@ -33,7 +33,9 @@ def wrong_output(case: Case) -> Iterator[Flag]:
 
 def not_compared(case: Case) -> Iterator[Flag]:
     """An output that could not be held against that in fp32."""
-    if reason := case.outcome.why_null.get("figures.rel_error"):
+    why_null = case.outcome.why_null
+    reason = why_null.get("figures.rel_error")
+    if reason and "effective.finite" not in why_null:  # else there was no output at all
         yield Flag(
             "NOT_CHECKED",
             Level.SUSPECT,

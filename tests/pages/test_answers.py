@@ -8,6 +8,7 @@ import pytest
 from fakes.trials import make_trial, timed
 
 from runner.pages.answers import answers, warmups_of
+from runner.verdict.judge import judged
 
 MODELS = {"resnet18": 10.0, "vgg11": 20.0, "alexnet": 5.0}
 
@@ -34,7 +35,9 @@ def test_the_fastest_at_each_input_is_named_with_its_lead():
     assert found[0].startswith(
         "fastest at 640px, batch 1: alexnet, 5.02 ms; next resnet18, 10.05 ms, 2.00 times as long "
     )
-    assert found[0].endswith(")")
+    assert found[0].endswith("), by suspect numbers")
+    good = [replace(record, verdict="valid") for record in sweep(processes=3)]
+    assert next(answers(good)).endswith(")")
     assert "indicative" not in found[0]
     assert "(one process each: indicative)" in next(answers(sweep()))
 
@@ -45,7 +48,7 @@ def test_two_that_can_not_be_told_apart_are_said_to_be_so():
         for name, first in (("resnet18", 10.0), ("vgg11", 10.1))
         for repeat, ms in enumerate((first, first * 1.1, first * 0.9))
     ]
-    assert next(answers(records)).endswith("vgg11, 10.07 ms, can't be told from it")
+    assert "vgg11, 10.07 ms, can't be told from it" in next(answers(records))
 
 
 def test_the_best_throughput_and_the_knee_of_the_batch_are_told():
@@ -103,6 +106,40 @@ def test_nothing_is_said_of_invalid_numbers():
 
 def test_an_invalid_process_among_good_ones_costs_itself_only():
     one, *others = sweep(processes=3)
-    found = next(answers([replace(one, verdict="invalid"), *others]))
-    assert found.startswith("fastest at 640px, batch 1: alexnet")
-    assert "resnet18" in found
+    found = list(answers([replace(one, verdict="invalid"), *others]))
+    assert found[0].startswith("fastest at 640px, batch 1: alexnet")
+    assert "resnet18" in found[0]
+    assert found[-1] == (
+        "left out of the answers, as invalid: 1 of 3 processes of resnet18 640px b1 w2 wall"
+    )
+
+
+def test_the_best_throughput_has_the_same_caveat_and_names_what_is_next():
+    lines = [one for one in answers(sweep(processes=3)) if one.startswith("best throughput")]
+    assert lines[0].startswith("best throughput at 640px: alexnet, ")
+    assert "images/s at batch 16; next alexnet" in lines[0] or "can't be told" in lines[0]
+    (alone,) = [one for one in answers(sweep()) if one.startswith("best throughput")]
+    assert "(one process each: indicative)" in alone
+
+
+def test_a_timing_method_is_no_candidate():
+    records = [
+        timed(make_trial(model={"name": name}, timing={"method": method}), ms, noise=0.002)
+        for name, ms in (("resnet18", 10.0), ("vgg11", 20.0))
+        for method, ms in (("event", ms), ("queued", ms * 0.99))
+    ]
+    found = next(answers(records))
+    assert found.startswith("fastest at 64px, batch 1: resnet18, ")
+    assert "next vgg11" in found
+    same = [one for one in records if one.trial.model.name == "vgg11"]
+    assert not any(line.startswith("fastest") for line in answers(same))
+
+
+def test_the_warm_up_that_is_needed_is_what_the_verdict_says():
+    slow = timed(make_trial(timing={"warmup": 3}), 10.0, n=100, noise=0.002)
+    samples = [14.0] * 12 + slow.latency_ms[12:]
+    record = judged(replace(slow, latency_ms=samples, verdict=None, reasons=[], summary={}))
+    (need,) = [one["need"] for one in record.reasons if one["code"] == "WARMUP_SHORT"]
+    assert warmups_of([record]) == {"resnet18": need}
+    reasons = [*record.reasons, {"code": "CPU_CONTENDED", "level": "suspect", "found": "x"}]
+    assert warmups_of([replace(record, reasons=reasons)]) == {}
