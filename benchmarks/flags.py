@@ -115,6 +115,35 @@ def coverage(series: int, kind: str, n: int = 100, seed: int = 0) -> tuple[float
     return held, 1 - len(known) / series, float(np.median([high - low for low, high in known]))
 
 
+def by_chance(series: int, seed: int = 0) -> dict[str, float]:
+    """What samples show that only depend on each other, or were read from a coarse clock."""
+    random = np.random.default_rng(seed)
+    tails = [interval(random.standard_normal(100), 0.95) for _ in range(series)]
+    known = [bounds for bounds in tails if bounds is not None]
+    ticks = [np.floor(random.uniform(5, 20) + random.normal(0, 0.3, 100)) for _ in range(series)]
+    spikes = MEDIAN_MS * np.exp(0.003 * random.standard_normal((series, 40)))
+    for row in spikes:
+        row[random.integers(17) :: 17] *= 1.3
+    found = {
+        "p95 of 100 independent samples is null": 1 - len(known) / series,
+        "and holds where it is not": float(np.mean([low <= 1.645 <= high for low, high in known])),
+        "BIMODAL by a clock of 1 ms": float(np.mean([bool(shape_of(t, 0).modes) for t in ticks])),
+        "BIMODAL by spikes every 17th of 40": float(
+            np.mean([bool(shape_of(row, 0).modes) for row in spikes])
+        ),
+    }
+    for phi in (0.0, 0.9):
+        for planted in (0.0, 0.05):
+            sure = 0
+            for _ in range(series):
+                noise = 0.01 * autoregressive(random, 200, phi)
+                samples = MEDIAN_MS * np.exp(noise) * np.linspace(1, 1 + planted, 200)
+                shape = shape_of(samples, 0)
+                sure += shape.drift is not None and shape.sure_drift
+            found[f"suspect DRIFT, AR({phi}), {planted:.0%} planted"] = sure / series
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--series", type=int, default=2000, help="for each cell")
@@ -130,6 +159,9 @@ def main() -> None:
         for kind in DEPENDENT:
             held, missing, width = coverage(series, kind, n)
             print(f"| {kind} | {n} | {100 * held:.1f} % | {100 * missing:.1f} % | {width:.2f} |")
+    print("\n| figure | share of the series |\n|---|---|")
+    for figure, share in by_chance(series).items():
+        print(f"| {figure} | {100 * share:.1f} % |")
 
 
 if __name__ == "__main__":

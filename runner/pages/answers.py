@@ -11,7 +11,7 @@ from runner.contract import Level, Verdict
 from runner.pages.plots import Line
 from runner.records.record import Record
 from runner.statistics.processes import Ratio, speed_up
-from runner.statistics.scaling import knee, power_law
+from runner.statistics.scaling import NEAR_BEST, knee, power_law
 from runner.statistics.shape import warmup_needed
 from runner.terminal.table import Row, baselines, number, rows_of, shows_methods
 from runner.trial.axes import AXES, lines, place
@@ -22,6 +22,7 @@ from runner.trial.methods import METHODS
 MOST = 8  # sentences for one question; the table and the plots have all
 MOST_LOOKED_AT = 200  # records; each takes milliseconds
 MOST_LEFT_OUT = 3  # trials; of more, only their number
+UNSURE = 0.02  # of a rate: what processes of a trial differ by on a quiet machine
 FEWEST_SIZES = 4  # by three, an exponent's interval holds it in 63 % of cases only
 WORTH = 1.02  # times as fast, from where on a setting is worth it
 
@@ -190,9 +191,16 @@ def knees(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
         rate, ms = number(row.images_per_second), number(row.typical)
         rising = " and still rising" if line.knee == line.places[-1] else ""
         whose = f"{line.name}: " if len(found) > 1 else ""
-        told.append(f"{whose}{line.knee} ({rate} images/s in {ms} ms{rising})")
+        told.append(f"{whose}{_around(line)} ({rate} images/s in {ms} ms{rising})")
     more = [f"{len(found) - most} more in the plot"] if len(found) > most else []
     yield f"smallest batch with 95 % of the best throughput: {'; '.join([*told, *more])}"
+
+
+def _around(line: Line) -> str:
+    """A line's knee, and those that it would have were rates off by what processes differ by."""
+    rates = [row.images_per_second or 0.0 for row in line.rows]
+    low, high = (knee(line.places, rates, NEAR_BEST + off) for off in (-UNSURE, UNSURE))
+    return str(line.knee) if low == high else f"{line.knee}, perhaps {low} to {high}"
 
 
 def exponents(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:

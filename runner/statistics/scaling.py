@@ -39,7 +39,7 @@ def power_law(places: Sequence[float], values: Sequence[float]) -> PowerLaw | No
     return PowerLaw(float(fit.slope), (float(fit.slope - half), float(fit.slope + half)))
 
 
-def knee(places: Sequence[int], rates: Sequence[float]) -> int:
+def knee(places: Sequence[int], rates: Sequence[float], near: float = NEAR_BEST) -> int:
     """The first place, in their order, whose rate is near the best. Raises ValueError for none."""
-    enough = NEAR_BEST * max(rates)
+    enough = near * max(rates)
     return next(place for place, rate in zip(places, rates, strict=True) if rate >= enough)
