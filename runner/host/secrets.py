@@ -35,6 +35,7 @@ SECRET_WORDS = frozenset(
         *("privatekey", "accountkey"),
     )
 )
+ENDINGS = ("password", "passwd", "passphrase", "secret")  # as in PGPASSWORD
 KEYS = frozenset(  # before `key`: what kind of one is a secret
     (
         *("api", "access", "account", "private", "secret", "auth", "signing", "encryption"),
@@ -71,7 +72,7 @@ def is_secret_name(name: str) -> bool:
     if not words or words[-1] in NO_SECRETS:
         return False
     return any(
-        word in SECRET_WORDS or (word == "key" and before in KEYS)
+        word in SECRET_WORDS or word.endswith(ENDINGS) or (word == "key" and before in KEYS)
         for before, word in zip(["", *words], words, strict=False)
     )
 
@@ -106,6 +107,17 @@ def known_secrets() -> list[str]:
     return sorted(found, key=len, reverse=True)
 
 
+def without_known(text: str) -> str:
+    """`text` with known secrets blanked where they stand as words of their own.
+
+    A password `postgres` is none in `postgresql://host`.
+    """
+    for secret in known_secrets():
+        if secret in text:
+            text = re.sub(rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])", HIDDEN, text)
+    return text
+
+
 def _passwords_in(text: str) -> Iterator[str]:
     """Those of the addresses in a text."""
     for found in _CREDENTIALS.finditer(text):
@@ -116,8 +128,7 @@ def _passwords_in(text: str) -> Iterator[str]:
 
 def redact(text: str) -> str:
     """`text` without secrets: known ones, credentials of URLs, values beside secrets' names."""
-    for secret in known_secrets():
-        text = text.replace(secret, HIDDEN)
+    text = without_known(text)
     text = _BEARER.sub(rf"\1{HIDDEN}", _CREDENTIALS.sub(f"{HIDDEN}@", text))
     parts, done = [], 0
     for begin, end in _named_values(text):

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.contract import Phase, Problem, Status
@@ -33,7 +34,6 @@ LOAD_S = 0.5  # of work while the clocks are read: power capping shows only afte
 COMPILING_CALLS = 3  # that compile: modes with CUDA graphs warm up and record in the later ones
 LOAD_CHUNK_MS = 20.0  # of it launched at a time
 # torch has no error of its own for memory that the host's allocator refuses
-FEWEST_INDEPENDENT = 30  # samples, below which an adaptive run does not know its own noise
 CPU_RAN_OUT = ("DefaultCPUAllocator: can't allocate memory", "Storage size calculation overflowed")
 T = TypeVar("T")
 
@@ -350,16 +350,9 @@ def _reached(target: float | None) -> Callable[[Sequence[float]], bool]:
     """Whether the median is known as well as an adaptive run wants it."""
     if target is None:
         return lambda samples: False
-    from runner.statistics.quantiles import half_width, independent
-    from runner.statistics.shape import FEWEST_FOR_SHAPE
+    from runner.statistics.adaptive import is_reached
 
-    def reached(samples: Sequence[float]) -> bool:
-        if len(samples) < FEWEST_FOR_SHAPE or independent(samples) < FEWEST_INDEPENDENT:
-            return False
-        width = half_width(samples)
-        return width is not None and width <= target
-
-    return reached
+    return partial(is_reached, target)
 
 
 def _with_launches(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from runner.host.secrets import HIDDEN, known_secrets
+from runner.host.secrets import known_secrets, without_known
 
 LARGEST = 16 * 2**20  # bytes, of which the first and the last half are kept
 LOOK_S = 5.0  # between two looks at its size while it is written
@@ -14,15 +14,11 @@ LOOK_S = 5.0  # between two looks at its size while it is written
 def finish(log: Path | None) -> None:
     """Cut a log to its limit, and blank the secrets that the network has printed."""
     bound(log)
-    secrets = [secret.encode() for secret in known_secrets()]
     with suppress(OSError):
-        if log is None or not secrets:
-            return
-        text = clean = log.read_bytes()
-        for secret in secrets:
-            clean = clean.replace(secret, HIDDEN.encode())
-        if clean != text:
-            log.write_bytes(clean)
+        if log is not None and known_secrets():
+            text = log.read_text(encoding="utf-8", errors="surrogateescape")
+            if (clean := without_known(text)) != text:
+                log.write_text(clean, encoding="utf-8", errors="surrogateescape")
 
 
 def bound(log: Path | None) -> None:

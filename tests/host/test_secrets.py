@@ -116,6 +116,8 @@ def test_a_known_secret_is_blanked_wherever_it_stands(monkeypatch):
     random.Random(1).shuffle(words)
     assert redact(" ".join(f"<{word}>" for word in words)) == " ".join(["<***>"] * 6)
     assert redact("resnet18") == "resnet18"
+    monkeypatch.setenv("PGPASSWORD", "postgres")
+    assert redact("postgresql://host/db as postgres") == "postgresql://host/db as ***"
 
 
 def test_a_command_keeps_what_is_no_secret():

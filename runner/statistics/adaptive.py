@@ -1,0 +1,18 @@
+"""When an adaptive run has taken samples enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runner.statistics.quantiles import half_width, independent
+from runner.statistics.shape import FEWEST_FOR_SHAPE
+
+FEWEST_INDEPENDENT = 30  # samples, below which a run does not know its own noise
+
+
+def is_reached(target: float, samples: Sequence[float]) -> bool:
+    """Whether the median is known to +-`target`, a share, and by enough to believe that."""
+    if len(samples) < FEWEST_FOR_SHAPE or independent(samples) < FEWEST_INDEPENDENT:
+        return False
+    width = half_width(samples)
+    return width is not None and width <= target
