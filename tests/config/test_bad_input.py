@@ -197,7 +197,6 @@ CASES = [
     ("sweep.repeats=2 repeat=0,1", "sweep.repeats is 2, but repeat is given as well; give one"),
     ("sweep.order_seed=x", "sweep.order_seed is x; expected a whole number or null"),
     ("hydra/launcher=nope", "hydra/launcher=nope does not exist"),
-    ("hydra.mode=RUN", "hydra.mode=RUN goes past the check"),
     ("--cfg job input.size=1,2", "--cfg shows one configuration, but input.size=1 is swept"),
     ("--foo", "unrecognized arguments: --foo"),
 ]
