@@ -27,6 +27,12 @@ ON_SLURM = (
 )
 
 
+def on_slurm(*words):
+    """The words of a sweep on the cluster; its own settings win."""
+    own = {word.partition("=")[0] for word in words}
+    return [*(word for word in ON_SLURM if word.partition("=")[0] not in own), *words]
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """One Slurm for all; its sockets want a short path."""
@@ -54,7 +60,7 @@ def start(tmp_path, slurm):
     started = []
 
     def begin(*words):
-        started.append(start_in(tmp_path, *ON_SLURM, *words, **slurm.variables))
+        started.append(start_in(tmp_path, *on_slurm(*words), **slurm.variables))
         return started[-1]
 
     yield begin
@@ -67,7 +73,7 @@ def start(tmp_path, slurm):
 def sweep(tmp_path, slurm):
     """The program in a folder that the node shares, as it is this machine."""
     (tmp_path / "networks.py").write_text(NETWORKS)
-    return lambda *words: run_in(tmp_path, *ON_SLURM, *words, **slurm.variables)
+    return lambda *words: run_in(tmp_path, *on_slurm(*words), **slurm.variables)
 
 
 def records(folder):

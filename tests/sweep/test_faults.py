@@ -187,10 +187,11 @@ def lives(pid: int) -> bool:
 def test_two_sweeps_never_time_on_one_device_at_once(tmp_path):
     (tmp_path / "networks.py").write_text(NETWORKS)
     # long enough for three other starts on a busy machine
-    words = [*custom("Identity", "Sleep"), "timing.iterations=1200", "tracking=off"]
+    nets = [*custom("Identity", "Sleep"), "tracking=off"]
+    words = [*nets, "timing.iterations=1200"]
     first = start_in(tmp_path, *words, "sweep.id=first")
     until(lambda: timing_of(tmp_path))
-    third = start_in(tmp_path, *words, "timing.iterations=20", "sweep.id=third")
+    third = start_in(tmp_path, *nets, "timing.iterations=20", "sweep.id=third")
     waits = third.stdout.readline()
     assert waits.startswith(f"waiting for cpu, on which sweep first (pid {first.pid} on ")
     refused = run_in(tmp_path, *words, "sweep.id=second", "device_lock=refuse")
