@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,12 @@ class Ran:
         """The records it wrote, in the order the trials ran."""
         found = [load(path) for path in self.folder.glob("outputs/*/*/record.json")]
         return sorted(found, key=lambda record: record.started_at)
+
+
+def with_words(usual: Sequence[str], *words: str) -> list[str]:
+    """Usual words and others; where both give a key, that of the others."""
+    own = {word.partition("=")[0] for word in words}
+    return [*(word for word in usual if word.partition("=")[0] not in own), *words]
 
 
 def run_in(folder: Path, *arguments: str, door: str = "runner", **variables: str) -> Ran:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from fakes.cluster import Slurm
 from fakes.networks import NETWORKS
-from fakes.program import run_in, start_in, until
+from fakes.program import run_in, start_in, until, with_words
 
 pytestmark = pytest.mark.slurm
 
@@ -25,12 +25,6 @@ ON_SLURM = (
     *("hydra/launcher=slurm", "hydra.launcher.poll_s=1", "hydra.launcher.gpus_per_trial=0"),
     *("hydra.launcher.cpus_per_trial=1", "model=custom", "input.batch_size=1", "timing.warmup=1"),
 )
-
-
-def on_slurm(*words):
-    """The words of a sweep on the cluster; its own settings win."""
-    own = {word.partition("=")[0] for word in words}
-    return [*(word for word in ON_SLURM if word.partition("=")[0] not in own), *words]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +54,7 @@ def start(tmp_path, slurm):
     started = []
 
     def begin(*words):
-        started.append(start_in(tmp_path, *on_slurm(*words), **slurm.variables))
+        started.append(start_in(tmp_path, *with_words(ON_SLURM, *words), **slurm.variables))
         return started[-1]
 
     yield begin
@@ -73,7 +67,7 @@ def start(tmp_path, slurm):
 def sweep(tmp_path, slurm):
     """The program in a folder that the node shares, as it is this machine."""
     (tmp_path / "networks.py").write_text(NETWORKS)
-    return lambda *words: run_in(tmp_path, *on_slurm(*words), **slurm.variables)
+    return lambda *words: run_in(tmp_path, *with_words(ON_SLURM, *words), **slurm.variables)
 
 
 def records(folder):

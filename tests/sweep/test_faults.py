@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from fakes.networks import NETWORKS
-from fakes.program import ROOT, run_in, start_in, until
+from fakes.program import ROOT, run_in, start_in, until, with_words
 
 from runner.records.store import load
 
@@ -126,7 +126,7 @@ def timing_of(folder) -> bool:
 def test_sigterm_to_all_processes_keeps_what_was_measured_and_the_sweep_goes_on(tmp_path):
     """As a scheduler sends it that takes the machine away."""
     (tmp_path / "networks.py").write_text(NETWORKS)
-    words = [*custom("Identity", "StopsOnce"), "timing.iterations=100", "tracking=off"]
+    words = with_words(custom("Identity", "StopsOnce"), "timing.iterations=100", "tracking=off")
     process = start_in(tmp_path, *words, "sweep.id=night")
     until((tmp_path / "stopped.txt").exists)
     main = psutil.Process(process.pid)
@@ -154,7 +154,7 @@ def test_the_second_ctrl_c_ends_it_now(tmp_path):
         "from runner.sweep.interrupt import Interrupt; from runner.worker import process\n"
         "Interrupt().listen()\n"
         "trial = make_trial(model={'name': 'custom', 'target': 'networks.HoldsOn'})\n"
-        "process._end = lambda one: (print('ending', flush=True), time.sleep(600))\n"
+        "process._end = lambda *them: (print('ending', flush=True), time.sleep(600))\n"
         "process.run(trial, 'process', process.Path('worker.log'))"
     )
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
@@ -188,10 +188,10 @@ def test_two_sweeps_never_time_on_one_device_at_once(tmp_path):
     (tmp_path / "networks.py").write_text(NETWORKS)
     # long enough for three other starts on a busy machine
     nets = [*custom("Identity", "Sleep"), "tracking=off"]
-    words = [*nets, "timing.iterations=1200"]
+    words = with_words(nets, "timing.iterations=1200")
     first = start_in(tmp_path, *words, "sweep.id=first")
     until(lambda: timing_of(tmp_path))
-    third = start_in(tmp_path, *nets, "timing.iterations=20", "sweep.id=third")
+    third = start_in(tmp_path, *with_words(nets, "timing.iterations=20"), "sweep.id=third")
     waits = third.stdout.readline()
     assert waits.startswith(f"waiting for cpu, on which sweep first (pid {first.pid} on ")
     refused = run_in(tmp_path, *words, "sweep.id=second", "device_lock=refuse")
