@@ -45,11 +45,12 @@ KEYS = frozenset(  # before `key`: what kind of one is a secret
 NO_SECRETS = frozenset(  # after a secret's word: a fact about it, as in token_dim
     ("dim", "dims", "size", "len", "length", "count", "num", "ratio", "prob", "type")
 )
+FOLDERS = ("PWD", "OLDPWD")  # variables of the shell, no passwords
 SHORTEST = 6  # characters of a value that is looked for everywhere: fewer stand in other words, too
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _NAMED = re.compile(  # name = value, name: value, "name": value, --name value
-    r"(?P<name>[A-Za-z_][\w.-]*)['\"]?\s*[=:]\s*(?=\S)"
-    r"|(?<!\S)--(?P<flag>[\w.-]+)\s+(?=[^\s-])"
+    r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,200})['\"]?\s*[=:]\s*(?=\S)"
+    r"|(?<!\S)--(?P<flag>[\w.-]{1,200})\s+(?=[^\s-])"
 )
 _CREDENTIALS = re.compile(r"(?<=://)(?:[^/\s@:'\"]*:[^\s'\"]*|[^/\s'\"]*)@")  # up to the last @
 _BEARER = re.compile(r"\b(bearer\s+)\S{6,}", re.I)
@@ -100,7 +101,7 @@ def known_secrets() -> list[str]:
     """All values that are blanked wherever they stand, the longest first."""
     found = set(_known)
     for name, value in os.environ.items():
-        if is_secret_name(name) and len(value) >= SHORTEST:
+        if is_secret_name(name) and len(value) >= SHORTEST and name not in FOLDERS:
             found.add(value)
         if "://" in value:
             found.update(_passwords_in(value))
