@@ -45,7 +45,7 @@ def night_of(number: int, values: np.ndarray, began_s: np.ndarray) -> Night:
 
 
 def series(suite: Suite, nights: int, slower: Slower, first: int = 8) -> list[Judgement]:
-    """Each night from the `first` on, judged by those before and by what was said of them."""
+    """The report of each night from `first` on, by the nights before it and their verdicts."""
     past: list[Night] = []
     found = []
     for number in range(nights):

@@ -204,7 +204,7 @@ def judge(day: int) -> int:
 
 
 def old_files(output_dir: Path) -> dict[str, Path]:
-    """Of the first night, by what they are."""
+    """The files of the first night, by kind."""
     folder = output_dir / "nightly-2026-11-01"
     briefs(folder)  # writes the index
     record = next(folder.glob(f"*/{RECORD}"))

@@ -57,7 +57,8 @@ def axes(
             problems.append(Problem(key, f"{key} is {value}", remedy))
     parser = OverridesParser.create()
     given: dict[str, str] = {}
-    for text in [*(f"{name}={value}" for name, value in params.items()), *arguments]:
+    of_file = [f"{name}={value}" for name, value in params.items()]
+    for number, text in enumerate([*of_file, *arguments]):
         try:
             override = parser.parse_override(text)
             know({override.key_or_group: override.value()})
@@ -73,7 +74,7 @@ def axes(
             if key in given:
                 what = f"{given[key]} and {text} give {key} twice"
                 problems.append(Problem(key, what, "give one, or both values with a comma"))
-            if text in arguments:
+            if number >= len(of_file):  # what a file says, the command line may say otherwise
                 given[key] = text
     if problems:
         raise UsageError(*problems)

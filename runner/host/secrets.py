@@ -1,7 +1,7 @@
 """Secrets, kept out of everything that is written, shown or sent: all of it goes through here.
 
 What a secret is, its name decides, or that this process knows it as one: the values of environment
-variables with such names, and what `know` was told. Environment variables are never copied.
+variables with such names, and what was registered by `know`. The environment is never copied.
 """
 
 from __future__ import annotations
@@ -20,18 +20,8 @@ SECRET_WORDS = frozenset(
     (
         *("password", "passwords", "passwd", "pwd", "passphrase", "passcode", "secret", "secrets"),
         *("token", "apitoken", "authtoken", "authorization", "auth", "bearer", "credential"),
-        *(
-            "credentials",
-            "cred",
-            "creds",
-            "sig",
-            "webhook",
-            "cookie",
-            "jwt",
-            "apikey",
-            "accesskey",
-            "secretkey",
-        ),
+        *("credentials", "cred", "creds", "sig", "webhook", "cookie", "jwt"),
+        *("apikey", "accesskey", "secretkey"),
         *("privatekey", "accountkey"),
     )
 )
@@ -55,7 +45,7 @@ _NAMED = re.compile(  # name = value, name: value, "name": value, --name value
 _CREDENTIALS = re.compile(r"(?<=://)(?:[^/\s@:'\"]*:[^\s'\"]*|[^/\s'\"]*)@")  # up to the last @
 _BEARER = re.compile(r"\b(bearer\s+)\S{6,}", re.I)
 _VALUE = re.compile(r"[^\s&,;}\])'\"]+")
-_VALUES = {  # by what stands in the name
+_VALUES = {  # by a word in the name
     "webhook": re.compile(r"[^\s'\"}]+"),  # an address, in which `&` and `,` may stand
     "authorization": re.compile(r"(?:(?:basic|bearer|digest|token)\s+)?[^\s'\"]+", re.I),
 }

@@ -197,7 +197,7 @@ def knees(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
 
 
 def _around(line: Line) -> str:
-    """A line's knee, and those that it would have were rates off by what processes differ by."""
+    """A line's knee, as a range where the spread between processes could move it."""
     rates = [row.images_per_second or 0.0 for row in line.rows]
     low, high = (knee(line.places, rates, NEAR_BEST + off) for off in (-UNSURE, UNSURE))
     return str(line.knee) if low == high else f"{line.knee}, perhaps {low} to {high}"

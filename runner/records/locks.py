@@ -24,7 +24,8 @@ LOCK_DIR = "RUNNER_LOCK_DIR"  # names another one, for containers that share a m
 def shared_folder() -> Path:
     """The folder whose locks all processes of this machine see, whoever runs them.
 
-    It is chosen by what it is, not by what this process may do there, so that all choose the same.
+    It is chosen by its type and mode and not by this process's rights, so that all processes choose
+    the same.
     """
     if given := os.environ.get(LOCK_DIR):
         return Path(given)

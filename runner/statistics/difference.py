@@ -21,7 +21,7 @@ from runner.statistics.processes import welch
 from runner.statistics.quantiles import CONFIDENCE
 
 MANY = 20  # trials from which on they are judged together
-SUITE = 6  # trials from which on they tell what the machine did to all of them
+SUITE = 6  # trials, from which on what they have in common is taken for the machine's
 NEIGHBOURS = 31  # processes in time whose common deviation is the machine's, not the trial's
 PHASE, FAR_PHASE = 7, 2.0  # processes, and spreads their median is off by 6e-5 chance at most
 THRESHOLD = 0.02  # a smaller change is none that matters

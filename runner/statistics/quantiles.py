@@ -100,7 +100,7 @@ def interval(samples: Sequence[float] | np.ndarray, q: float) -> tuple[float, fl
     values = np.asarray(samples, dtype=float)
     told = np.round(values, CLOCK_DIGITS)
     below = told <= np.quantile(told, q)
-    # of a tail few samples tell how they depend, and what they tell by chance would hide it
+    # few samples lie in a tail: a correlation there that is not significant is chance
     depends = q not in TAILS or autocorrelation(below.astype(float)) > 0
     lower, upper = ranks(len(values), q, correlation_time(below) if depends else 1.0)
     bounds = None

@@ -103,7 +103,7 @@ def _usage_error(axes: grid.Axes, error: Exception, given: Words) -> UsageError:
 def _told(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = error.filename or "a file"
-        remedy = "free some space, and python -m runner sweep.resume=latest goes on"
+        remedy = "free some space, then resume by python -m runner sweep.resume=latest"
         return f"{what} can't be written: {error.strerror}; {remedy}"
     return str(error)
 

@@ -190,7 +190,7 @@ def check_names(settings: Settings, decision: Mapping[str, str]) -> None:
     for key, word, known in asked:
         if word not in known:
             near = get_close_matches(word, known, 3, 0.3) or known[-3:]
-            offer = f"expected one as {', '.join(near)}" if near else "no night is there yet"
+            offer = f"expected one as {', '.join(near)}" if near else "there are no nights yet"
             what = "night" if known is names else "trial of a night"
             raise NothingThere(f"--{key} is {word}, which is no {what}; {offer}")
 

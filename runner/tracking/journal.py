@@ -29,7 +29,7 @@ class _Target:
 
 @dataclass(frozen=True)
 class _Sent:
-    """A line for a record that is there: its folder, when it was written, its run."""
+    """A line for a record that was sent: its folder, when it was written, its run."""
 
     folder: str
     written_ns: int

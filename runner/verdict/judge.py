@@ -20,7 +20,7 @@ from runner.verdict.samples import RULES as OF_SAMPLES
 
 RULES = (*OF_SAMPLES, *OF_OUTPUT, of_cpu, of_gpu)
 WIDENING = ("WARMUP_SHORT", "DRIFT", "BIMODAL")  # also the median's interval
-DISTURBED = ("CPU_CONTENDED", "FOREIGN_PROCESS")  # others were at work, which is told first
+DISTURBED = ("CPU_CONTENDED", "FOREIGN_PROCESS")  # others used the machine: reported first
 OF_DISTURBED = ("WARMUP_SHORT", "DRIFT", "BIMODAL", "NOISY")  # what that does to samples
 
 

@@ -199,3 +199,10 @@ def test_repeats_are_rounds_however_they_are_spelled(program):
     ran = program("++repeat=0,1", "model=simulated", "timing.warmup=1,2", "dry_run=true")
     rounds = [" r1 " in f"{line} " for line in ran.out.splitlines()[:-1]]
     assert rounds == [False, False, True, True]
+
+
+def test_the_command_line_may_repeat_what_a_sweep_file_says(program, tmp_path):
+    written(tmp_path, "sweep", "same", {"hydra": {"sweeper": {"params": {"seed": "1"}}}})
+    words = ("sweep=same", "model=simulated", "tracking=off", "dry_run=true", "seed=1")
+    ran = program("--config-dir", "mine", *words)
+    assert ran.code == 0, ran.out + ran.err

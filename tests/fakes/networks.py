@@ -108,7 +108,7 @@ class Announces(torch.nn.Module):
         return x
 
 class Escapes(torch.nn.Module):
-    """Starts a process that leaves, and ends as it is told."""
+    """Starts a process in a session of its own, and ends in the given way."""
     def __init__(self, how, end):
         super().__init__()
         import subprocess, sys

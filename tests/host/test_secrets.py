@@ -121,8 +121,8 @@ def test_a_known_secret_is_blanked_wherever_it_stands(monkeypatch):
 
 
 def test_the_folder_one_is_in_is_no_secret_and_a_long_text_takes_no_time(monkeypatch):
-    monkeypatch.setenv("PWD", "/home/me/work")
-    assert redact("/home/me/work/outputs") == "/home/me/work/outputs"
+    monkeypatch.setenv("PWD", "/some/where/work")
+    assert redact("/some/where/work/outputs") == "/some/where/work/outputs"
     assert redact("x" * 5_000_000).endswith("xx")  # it took the square of the length
 
 
