@@ -8,6 +8,7 @@ Each error has the exit code of a command that it ends:
       Unmatched                  2  two results have nothing to be compared by
       Undecided                  2  the file of decisions can't be read or written
       Held                       7  another process holds the lock
+      NoLock                     2  a file that can't be locked
       Unreadable                 1  a file of records is damaged, or of another version
       TrackingUnavailable        1  MLflow can't be used
         RefusedByTracking        1  MLflow refuses what it was sent, and would again
@@ -24,6 +25,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from pathlib import Path
+
+_packaged = Path(__file__).parent / "conf"
+CONF = _packaged if _packaged.is_dir() else Path(__file__).parents[1] / "conf"
+"""The configuration files, absolute: inside the wheel, or beside the package in a checkout."""
 
 CUT_OFF = "all samples taken, but then"  # begins why nothing was looked at after them
 
@@ -142,6 +148,12 @@ class Held(RunnerError):
     """Another process holds the lock; the message says which."""
 
     exit_code = ExitCode.OVERLAP
+
+
+class NoLock(RunnerError):
+    """A file that can't be locked: it is no file, or can't be opened; the message says why."""
+
+    exit_code = ExitCode.USAGE
 
 
 class Unreadable(RunnerError):

@@ -29,7 +29,7 @@ together have moved, 6 there is no night to compare with, 7 another night is sti
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run tonight's sweep and judge it, or add a decision; the exit code."""
-    from runner.contract import NothingThere, Undecided, UsageError
+    from runner.contract import NoLock, NothingThere, Undecided, UsageError
     from runner.host.secrets import redact
     from runner.records.printable import in_short, printable
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _night(options, words, settings)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except (UsageError, Undecided, NothingThere) as error:
+    except (UsageError, Undecided, NothingThere, NoLock) as error:
         text = printable("; ".join(str(error).splitlines()))
         print(f"runner.nightly: {in_short(redact(text))}", file=sys.stderr)
         return error.exit_code

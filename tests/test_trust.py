@@ -47,7 +47,7 @@ def test_a_slow_start_is_flagged_with_the_warm_up_that_would_have_sufficed(progr
     (record,) = ran.records()
     assert record.verdict == "invalid"
     (flag,) = [reason for reason in record.reasons if reason["code"] == "WARMUP_SHORT"]
-    enough = flag["need"]
+    enough = int(flag["need"])
     assert 30 <= enough <= 45  # noise at its end may look like part of it
     assert flag["remedy"] == f"timing.warmup={enough} would have sufficed"
     assert f"WARMUP_SHORT: {flag['found']}; {flag['remedy']}" in ran.out

@@ -6,19 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from runner.config.explain import explain
 from runner.config.grid import Axes
-from runner.config.hydra_door import composer
+from runner.config.hydra_door import REFUSALS, composer
 from runner.config.parse import trial_of
 from runner.config.points import Points
 from runner.contract import Problem, UsageError
 from runner.host.devices import possible_devices
-
-REFUSALS = (HydraException, OmegaConfBaseException, YAMLError)
 
 
 def diagnosis(axes: Axes, error: Exception, folders: Sequence[Path]) -> UsageError:

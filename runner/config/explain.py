@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -12,8 +13,8 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError
 
-from runner.config.schema import CONF, GLOBAL, Config, types_of
-from runner.contract import Problem
+from runner.config.schema import GLOBAL, Config, types_of
+from runner.contract import CONF, Problem
 
 OTHERS_SAY = {  # words of other tools -> ours
     **dict.fromkeys(("dtype", "half", "fp16", "bf16", "amp", "tf32"), "runtime.precision"),
@@ -28,6 +29,8 @@ OTHERS_SAY = {  # words of other tools -> ours
     **dict.fromkeys(("torchcompile", "torch_compile", "compile_mode"), "runtime.compile"),
     "gpu": "device",
 }
+# of Hydra, for `+key` where `key` would do
+THERE_ALREADY = ("An item is already at", "Multiple values for")
 
 
 def unknown_key(key: str, prefix: str, allowed: list[str]) -> Problem:
@@ -60,8 +63,11 @@ def explain(error: Exception, override: str, folders: Sequence[Path] = ()) -> Pr
     `folders` hold the files that it may have chosen.
     """
     name, _, value = override.lstrip("+~").partition("=")
+    if override[:1] == "+" and any(sign in str(error) for sign in THERE_ALREADY):
+        found = f"{override} adds what is there already"
+        return Problem(name, found, f"did you mean {override.lstrip('+')}?")
     chosen = (folder / name / f"{value}.yaml" for folder in folders)
-    if (path := next(filter(Path.is_file, chosen), None)) is not None:
+    if (path := next(filter(os.path.isfile, chosen), None)) is not None:
         fault = _fault(error, name, path)
         return Problem(name, f"{override} can't be used: {fault.found}", fault.remedy)
     if not isinstance(error, (ConfigCompositionException, OmegaConfBaseException)):
@@ -85,7 +91,7 @@ def explain(error: Exception, override: str, folders: Sequence[Path] = ()) -> Pr
 
 def _unreadable(error: Exception, override: str) -> Problem:
     """An override that is not written as one."""
-    if (CONF / "model" / f"{override}.yaml").is_file():
+    if os.path.isfile(CONF / "model" / f"{override}.yaml"):
         return Problem(override, f"{override!r} is no key=value", f"did you mean model={override}?")
     reason = str(error).partition("\nSee ")[0].strip().splitlines()[-1]
     return Problem(
@@ -113,7 +119,15 @@ def _fault(error: Exception, group: str, path: Path) -> Problem:
     if isinstance(error, MarkedYAMLError):
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         return Problem(group, f"{path} is no YAML ({error.problem}, line {line})")
-    if group == "sweep" and GLOBAL not in path.read_text(encoding="utf-8"):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as damage:
+        found = f"{path} is no UTF-8 ({damage.reason} at byte {damage.start})"
+        return Problem(group, found, "save it as UTF-8")
+    if text.startswith("\ufeff"):
+        found = f"{path} begins with a byte-order mark, so that its first line is not understood"
+        return Problem(group, found, "save it as UTF-8 without one")
+    if group == "sweep" and GLOBAL not in text:
         return Problem(
             group,
             f"{path} needs the first line {GLOBAL!r}, or its keys are taken for those of sweep",

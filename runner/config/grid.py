@@ -14,8 +14,7 @@ from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import HydraException
 
 from runner.config.explain import explain, no_such_file
-from runner.config.schema import CONF
-from runner.contract import Problem, UsageError
+from runner.contract import CONF, Problem, UsageError
 from runner.host.secrets import know
 
 SWEEP_WIDE = (

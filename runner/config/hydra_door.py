@@ -20,12 +20,22 @@ import hydra
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from runner.config.schema import CONF, register_schema
-from runner.contract import Problem, UsageError
+from runner.config.schema import register_schema
+from runner.contract import CONF, Problem, UsageError
 
 CONFIG = "config.yaml"
+REFUSALS = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError)
+"""What Hydra raises for words and files of a user's."""
+UNUSED_FLAGS = {
+    "experimental_rerun": "sweep.resume=latest goes on with a sweep",
+    "package": "leave it out: keys stand where conf/config.yaml has them",
+}
+COMPLETIONS = ("install=", "uninstall=", "query=")
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,13 @@ def parsed(words: Sequence[str]) -> Words:
         raise UsageError(Problem("flags", f"{flags} are given together", "give one of them"))
     if given.resolve and not (given.cfg or given.help):
         raise UsageError(Problem("--resolve", "--resolve is given alone", "it goes with --cfg"))
+    for flag, remedy in UNUSED_FLAGS.items():
+        if getattr(given, flag):
+            found = f"--{flag.replace('_', '-')} does nothing here"
+            raise UsageError(Problem("flags", found, remedy))
+    if given.shell_completion and not any(w.startswith(COMPLETIONS) for w in given.overrides):
+        found = "--shell-completion is given without a shell"
+        raise UsageError(Problem("flags", found, "give install=bash, say, or uninstall=bash"))
     own = [Path(given.config_dir).absolute()] if given.config_dir else []
     if own and not own[0].is_dir():
         found = f"--config-dir is {given.config_dir}, which is no folder"

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 
 from runner.config.explain import unknown_key
-from runner.config.schema import CONF, Config, types_of
+from runner.config.schema import Config, types_of
 from runner.config.settings import wide_problems
 from runner.config.values import Values, known
-from runner.contract import Problem, UsageError
+from runner.contract import CONF, Problem, UsageError
 from runner.host.devices import Devices, resolve_device
 from runner.measure.simulated import Costs
 from runner.trial.description import Engine, Input, Model, Runtime, Timing, Trial

@@ -22,10 +22,6 @@ TRACKING_KINDS = ("sqlite", "server", "off")
 DEVICE_LOCKS = ("wait", "refuse", "off")
 HISTORIES = ("disk", "mlflow")
 
-_packaged = Path(__file__).parents[1] / "conf"
-CONF = _packaged if _packaged.is_dir() else Path(__file__).parents[2] / "conf"
-"""Absolute: inside the wheel, or beside the package in a checkout."""
-
 PLUGINS = str(Path(__file__).parents[1] / "_plugins")
 
 

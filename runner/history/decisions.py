@@ -21,6 +21,7 @@ Trials are named by their title or key.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ class Decisions:
 
 def read(path: Path) -> Decisions:
     """The decisions in a file; none where there is no file. Raises Undecided."""
-    if not path.exists():
+    if not os.path.exists(path):
         return Decisions()
     try:
         text = read_bytes(path).decode()

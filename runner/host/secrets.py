@@ -11,30 +11,55 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
+from runner.contract import CONF
 from runner.trial.description import Model, Trial
 
 HIDDEN = "***"
 SECRET_WORDS = frozenset(
     (
         *("password", "passwords", "passwd", "pwd", "passphrase", "passcode", "secret", "secrets"),
-        *("token", "apitoken", "authtoken", "authorization", "auth", "bearer", "credential"),
-        *("credentials", "cred", "creds", "sig", "webhook", "cookie", "jwt"),
-        *("apikey", "accesskey", "secretkey"),
-        *("privatekey", "accountkey"),
+        *("tok", "pat", "tokens", "authorization", "auth", "bearer", "credential", "credentials"),
+        *("cred", "creds", "sig", "webhook", "cookie", "cookies", "jwt", "sessionid"),
+        *("apikey", "accesskey", "secretkey", "privatekey", "accountkey", "sshkey"),
     )
 )
-ENDINGS = ("password", "passwd", "passphrase", "secret")  # as in PGPASSWORD
-KEYS = frozenset(  # before `key`: what kind of one is a secret
+ENDINGS = ("password", "passwd", "passphrase", "secret", "token")  # as in PGPASSWORD
+BEFORE = {  # words that are none by themselves, and what makes one of them
+    "key": frozenset(
+        (
+            *("api", "access", "account", "private", "secret", "auth", "signing", "encryption"),
+            *("shared", "storage", "license", "ssh", "ssl", "tls", "pem", "rsa", "gpg", "deploy"),
+            *("master", "service", "session", "sas"),
+        )
+    ),
+    "pass": frozenset(
+        (
+            *("db", "user", "my", "root", "admin", "smtp", "mail", "ftp", "http", "proxy", "ssh"),
+            *("pg", "mysql", "redis", "git", "registry", "login", "sudo", "wifi", "key"),
+        )
+    ),
+    "id": frozenset(("session",)),
+}
+OF_NETWORKS = frozenset(  # before `token`: one that a transformer has, as in cls_token
     (
-        *("api", "access", "account", "private", "secret", "auth", "signing", "encryption"),
-        *("shared", "storage", "license"),
+        *("cls", "class", "mask", "dist", "distill", "reg", "register", "pad", "bos", "eos", "sep"),
+        *("prefix", "patch", "image", "img", "visual", "vision", "text", "query", "per", "pos"),
+        *("n", "num", "max", "min", "no", "extra", "global", "learnable"),
     )
 )
-NO_SECRETS = frozenset(  # after a secret's word: a fact about it, as in token_dim
-    ("dim", "dims", "size", "len", "length", "count", "num", "ratio", "prob", "type")
+NO_SECRETS = frozenset(  # after a secret's word: a fact about it, as in token_dim or token_file
+    (
+        *("dim", "dims", "size", "len", "length", "count", "num", "ratio", "rate", "prob", "type"),
+        *("mixer", "mixing", "pool", "pooling", "merge", "merging", "embed", "embedding", "drop"),
+        *("dropout", "layer", "layers", "norm", "mlp", "grid", "stride", "kernel", "label"),
+        *("file", "path", "dir", "folder", "name", "timeout", "ttl", "expiry"),
+    )
 )
+VALUE_WORDS = frozenset(("value", "val", "text", "string", "data", "plain"))  # as in secret.value
+OF_COMMAND = frozenset(("simulated", "outputs", "runner", "python", "localhost", "cpu", "cuda"))
 FOLDERS = ("PWD", "OLDPWD")  # variables of the shell, no passwords
 SHORTEST = 6  # characters of a value that is looked for everywhere: fewer stand in other words, too
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -42,7 +67,9 @@ _NAMED = re.compile(  # name = value, name: value, "name": value, --name value
     r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,200})['\"]?\s*[=:]\s*(?=\S)"
     r"|(?<!\S)--(?P<flag>[\w.-]{1,200})\s+(?=[^\s-])"
 )
-_CREDENTIALS = re.compile(r"(?<=://)(?:[^/\s@:'\"]*:[^\s'\"]*|[^/\s'\"]*)@")  # up to the last @
+_CREDENTIALS = re.compile(  # up to the last @; a path makes one slash of two
+    r"(?<=://)(?:[^/\s@:'\"]*:[^\s'\"]*|[^/\s'\"]*)@|(?<=\w:/)[^/\s@:'\"]*:[^\s'\"]*@"
+)
 _BEARER = re.compile(r"\b(bearer\s+)\S{6,}", re.I)
 _VALUE = re.compile(r"[^\s&,;}\])'\"]+")
 _VALUES = {  # by a word in the name
@@ -59,13 +86,23 @@ _known: set[str] = set()
 
 def is_secret_name(name: str) -> bool:
     """Whether what goes by a name is a secret: `hf_token`, `x-api-key`, `AccountKey`."""
-    words = [word.lower() for word in _WORD.findall(name.rpartition(".")[2])]
+    above, _, last = name.rpartition(".")
+    if last.lower() in VALUE_WORDS and above:
+        last = above.rpartition(".")[2]
+    words = [word.lower() for word in _WORD.findall(last) if not word.isdigit()]
     if not words or words[-1] in NO_SECRETS:
         return False
     return any(
-        word in SECRET_WORDS or word.endswith(ENDINGS) or (word == "key" and before in KEYS)
+        ((word in SECRET_WORDS or word.endswith(ENDINGS)) and before not in OF_NETWORKS)
+        or before in BEFORE.get(word, ())
         for before, word in zip(["", *words], words, strict=False)
     )
+
+
+def _is_secret_key(key: str) -> bool:
+    """Whether a dotted key is a secret's, or one of what stands below a secret's name."""
+    *above, last = key.split(".")
+    return is_secret_name(last) or any(map(is_secret_name, above))
 
 
 def know(values: Any) -> None:
@@ -82,7 +119,7 @@ def know_command(words: Sequence[str]) -> None:
     """The same for the words of a command line, of which each names its key."""
     for word in words:
         name, _, value = word.lstrip("+").partition("=")
-        if is_secret_name(name) and len(value) >= SHORTEST:
+        if _is_secret_key(name) and len(value) >= SHORTEST:
             _known.add(value.strip("'\""))
         _known.update(_passwords_in(word))
 
@@ -104,9 +141,15 @@ def without_known(text: str) -> str:
     A password `postgres` is none in `postgresql://host`.
     """
     for secret in known_secrets():
-        if secret in text:
+        if secret in text and secret not in _own_words():
             text = re.sub(rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])", HIDDEN, text)
     return text
+
+
+@cache
+def _own_words() -> frozenset[str]:
+    """What the runner's own settings say: to blank it would spoil records, and hide no secret."""
+    return OF_COMMAND | {path.stem for path in CONF.glob("*/*.yaml")}
 
 
 def _passwords_in(text: str) -> Iterator[str]:
@@ -133,7 +176,10 @@ def _named_values(text: str) -> Iterator[tuple[int, int]]:
     done = 0
     for found in _NAMED.finditer(text):
         name, begin = found["name"] or found["flag"], found.end()
-        if begin < done or not is_secret_name(name):
+        assigned = found[0].rstrip().endswith("=")
+        if not assigned and text[found.start() - 1 : found.start()] == "=":
+            continue  # `pool=token: 3 ms`: a value, of which something is said
+        if begin < done or not (_is_secret_key if assigned else is_secret_name)(name):
             continue
         end = _end_of(text, begin, name.lower())
         if text[begin:end].lower() not in PLAIN:
@@ -273,6 +319,6 @@ def redacted_command(command: Sequence[str]) -> list[str]:
 
 def _redacted_word(word: str) -> str:
     name, sep, value = word.partition("=")
-    if sep and value and (is_secret_name(name) or name.endswith("uri")):
+    if sep and value and (_is_secret_key(name) or name.endswith("uri")):
         return f"{name}={HIDDEN}"
     return redact(word)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from runner.contract import Held, Problem, UsageError
+from runner.contract import Held, NoLock, Problem, UsageError
 from runner.records.locks import locked, shared_folder
 
 
@@ -36,8 +36,8 @@ def held(
                 found = f"{holder} is timing on {device}"
                 remedy = "wait for it, or by device_lock=wait let this sweep do so"
                 raise UsageError(Problem("device_lock", found, remedy)) from holder
-            except OSError as error:
-                found = f"the lock of {device} can't be opened: {error}"
+            except NoLock as error:
+                found = f"device_lock is {device_lock}, but {error}"
                 remedy = "have that file removed, or device_lock=off"
                 raise UsageError(Problem("device_lock", found, remedy)) from error
         yield locks.close

@@ -19,6 +19,7 @@ from runner.contract import ExitCode, Problem, Status, UsageError
 from runner.host.cpu import affinity, shared_out, whole_cores
 from runner.host.devices import Devices
 from runner.host.gpu import near_cpus
+from runner.host.raised import words_of
 from runner.launchers.job import Job, Lost, Result, run_point, with_cut_ones
 from runner.launchers.launcher import Launcher
 from runner.records.record import Record
@@ -113,8 +114,7 @@ def _in_pool(
                 if isinstance(error, BrokenProcessPool):
                     yield running[one], None
                 elif error is not None:
-                    why = f"{type(error).__name__}: {error}"
-                    yield running[one], Lost(Status.FAILED, why)
+                    yield running[one], Lost(Status.FAILED, words_of(error))
                 else:
                     yield running[one], one.result()
         except BaseException:

@@ -14,7 +14,7 @@ from runner.host.environment import host_environment
 from runner.host.secrets import redacted_trial, redacted_values
 from runner.records.manifest import Planned
 from runner.records.record import Outcome, Record, utc_now
-from runner.records.store import LOG, RECORD, load, save, set_aside
+from runner.records.store import LOG, RECORD, load_in_place, save, set_aside
 from runner.records.writable import cleaned, writable
 from runner.trial.description import KEY_RULE, Model, Trial
 from runner.worker import process
@@ -98,7 +98,7 @@ def recovered(job: Job, lost: Lost) -> Record:
     path, now = job.record_path, utc_now()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        record = load(path)
+        record = load_in_place(path, job.sweep_dir.name)
     except Unreadable:
         error = {"type": "WorkerDied", "message": lost.why, "trace": ""}
         record = job.record(Outcome(lost.status, error=error), {}, now)
@@ -123,7 +123,7 @@ def with_cut_ones(jobs: Sequence[Job], results: Iterator[Result]) -> Iterator[Re
         for job in missing.values():
             # whoever listens may stop at each of them for the same interrupt
             with suppress(Unreadable, KeyboardInterrupt):
-                yield job.trial, load(job.record_path)
+                yield job.trial, load_in_place(job.record_path, job.sweep_dir.name)
         raise
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from runner.contract import ModelError, Problem
+from runner.host.raised import first_cause, is_interrupt, words_of
 from runner.trial.description import Model, Trial
 
 
@@ -48,12 +49,14 @@ def load(target: str, key: str) -> Callable[..., object]:
     try:
         with redirect_stderr(said):
             found = getattr(importlib.import_module(module_name), name)
-    except (Exception, SystemExit) as error:  # a user's module may raise anything at all
+    except BaseException as error:  # a user's module may raise anything at all
+        if is_interrupt(error):
+            raise
         where, words = place_of(error), said.getvalue().strip().rpartition("\n")[2]
         told = f": {words}" if words and isinstance(error, SystemExit) else ""  # as argparse does
         raise ModelError(
             f"{key}={target} can't be imported: {f'{where}: ' if where else ''}"
-            f"{type(error).__name__}: {error}{told} (looked in {folder} and the installed packages)"
+            f"{words_of(error)}{told} (looked in {folder} and the installed packages)"
         ) from error
     finally:
         sys.stderr.write(said.getvalue())  # into worker.log
@@ -69,9 +72,7 @@ def place_of(error: BaseException) -> str | None:
     None where there is none: their own is what lies below the current directory.
     """
     own, ours = Path.cwd(), Path(__file__).parents[1]
-    while error.__cause__ is not None:
-        error = error.__cause__
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+    for frame in reversed(traceback.extract_tb(first_cause(error).__traceback__)):
         path = Path(frame.filename)
         if path.is_relative_to(own) and not path.is_relative_to(ours):
             relative = path.relative_to(own)

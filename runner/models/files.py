@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from runner.trial.description import Trial
 def unreadable(trial: Trial, example: str) -> Iterator[Problem]:
     """Why `model.file` is no file."""
     model = trial.model
-    if model.file is None or not Path(model.file).is_file():
+    if model.file is None or not os.path.isfile(model.file):
         found = f"model.file is {model.file or 'null'}, which is no file in {Path.cwd()}"
         yield Problem("model.file", found, f"model={model.source} needs one, as in {example}")
 

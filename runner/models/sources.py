@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from runner.contract import Problem
+from runner.host.raised import is_interrupt, words_of
 from runner.models import eager
 from runner.models.cost import Cost, cost_of
 from runner.models.inputs import inputs_of
@@ -52,8 +53,10 @@ def cost_before(trial: Trial) -> Cost | None:
             if dtype := eager.CAST.get(trial.runtime.precision):
                 network, inputs = eager.cast(network, inputs, dtype)
             return cost_of(eager.by_keyword(network, inputs), inputs)
-    except (Exception, SystemExit) as error:  # of the many kinds that a network may raise there
-        print(f"no cost of {trial.title}: {type(error).__name__}: {error}", file=sys.stderr)
+    except BaseException as error:  # of the many kinds that a network may raise there
+        if is_interrupt(error):
+            raise
+        print(f"no cost of {trial.title}: {words_of(error)}", file=sys.stderr)
         return None
 
 
@@ -66,8 +69,7 @@ def problems(trials: Iterable[Trial]) -> Iterator[Problem]:
             yield from importlib.import_module(f"runner.models.{trial.engine.name}").problems(trial)
         except Exception as error:  # a file that is damaged, or a library that is
             key = "model.file" if trial.model.file else "model"
-            why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-            yield Problem(key, f"{trial.model.label} can't be read ({why})")
+            yield Problem(key, f"{trial.model.label} can't be read ({words_of(error)})")
 
 
 def own_sizes(trials: Sequence[Trial]) -> dict[str, tuple[int, int]]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from runner.contract import ModelError
+from runner.host.raised import first_cause, text_of
 from runner.host.torch_private import tree_leaves, tree_map_only
 
 MOST_COPIES = 2**18  # in rotation: more tensors than that take memory and minutes to make
@@ -87,9 +88,8 @@ class Rotating(Workload):
 
 def innermost(error: BaseException) -> str:
     """The first cause of an error, in a line: converters wrap it in pages of their own."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = re.sub("\x1b\\[[0-9;]*m", "", str(error)).strip()  # without colours
+    error = first_cause(error)
+    text = re.sub("\x1b\\[[0-9;]*m", "", text_of(error)).strip()  # without colours
     return f"{type(error).__name__}: {text.partition(chr(10))[0]}"
 
 

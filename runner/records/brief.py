@@ -19,7 +19,7 @@ from annotated_types import Gt, Le
 from runner.contract import Status, Unreadable
 from runner.records.reading import LARGEST, FileName, Index, Number, checked, read_values
 from runner.records.record import Record
-from runner.records.store import RECORD, load, write_whole
+from runner.records.store import RECORD, load_in_place, write_whole
 
 INDEX = "index.json"
 VERSION = 2  # 1 had identities of trials without their secrets
@@ -98,7 +98,7 @@ def briefs(sweep_dir: Path) -> tuple[list[Brief], list[str]]:
     found, notes = [], []
     for folder in written_ns:
         try:
-            found.append(brief_of(load(sweep_dir / folder / RECORD)))
+            found.append(brief_of(load_in_place(sweep_dir / folder / RECORD)))
         except Unreadable as error:
             notes.append(str(error))
     found.sort(key=lambda one: one.began_s)

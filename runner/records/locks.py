@@ -13,11 +13,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runner.contract import Held, Unreadable
+from runner.contract import Held, NoLock, Unreadable
 from runner.records.reading import checked, read_values
 from runner.records.record import utc_now
 
 SHARED = ("/run/lock", "/var/lock", "/tmp")  # TMPDIR may differ between users and sessions
+# neither another's link is followed nor waited for who writes into a pipe
+FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 LOCK_DIR = "RUNNER_LOCK_DIR"  # names another one, for containers that share a machine
 
 
@@ -55,15 +57,9 @@ def locked(path: Path, what: str, waits: Callable[[str], object] | None = None) 
     """Hold the lock at `path` for `what`.
 
     While another process does, wait after telling `waits` who it is; without `waits` raise Held.
-    Raises OSError where there can be no such file.
+    Raises NoLock where there can be no such file, or there is something else in its place.
     """
-    # one in a folder for all may be another user's, which can be locked but not written
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        with suppress(PermissionError):
-            os.fchmod(file, 0o644)  # whatever the umask: others need to read who holds it
-    except PermissionError:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    file = _opened(path)
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,10 +75,28 @@ def locked(path: Path, what: str, waits: Callable[[str], object] | None = None) 
         os.close(file)  # lets go; the file stays, as its removal could let two in
 
 
+def _opened(path: Path) -> int:
+    """A descriptor of the lock's file, which is created where there is none. Raises NoLock."""
+    try:
+        # one in a folder for all may be another user's, which can be locked but not written
+        try:
+            file = os.open(path, FLAGS | os.O_RDWR | os.O_CREAT, 0o644)
+        except PermissionError:
+            file = os.open(path, FLAGS | os.O_RDONLY)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise NoLock(f"{path} can't be locked: it is no file")
+        with suppress(PermissionError):
+            os.fchmod(file, 0o644)  # whatever the umask: others need to read who holds it
+        return file
+    except OSError as error:
+        raise NoLock(f"{path} can't be locked: {error.strerror}") from error
+
+
 def holder_of(path: Path) -> str | None:
     """Who holds the lock now; None if nobody does."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(path, FLAGS | os.O_RDONLY)
     except OSError:
         return None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from runner.records.locks import holder_of
 from runner.records.manifest import MANIFEST, Manifest, load_manifest
 from runner.records.printable import in_short, printable
 from runner.records.record import Record
-from runner.records.store import LOCK, RECORD, load
+from runner.records.store import LOCK, RECORD, load, load_in_place
 
 LATEST = re.compile(r"latest(?:~(\d+))?")
 SHOWN = 3  # unreadable files; of more, only their number is told
@@ -41,7 +42,7 @@ def select(word: str, output_dir: Path) -> Selection:
     """
     if match := LATEST.fullmatch(word):
         return _of_sweep(_newest(output_dir, int(match[1] or 0)))
-    path = next((one for one in (output_dir / word, Path(word)) if _exists(one)), None)
+    path = next((one for one in (output_dir / word, Path(word)) if os.path.exists(one)), None)
     if path is None:
         shown = in_short(printable(word))
         raise NothingThere(
@@ -70,13 +71,6 @@ def select(word: str, output_dir: Path) -> Selection:
     if not records:
         raise NothingThere("; ".join(notes[:SHOWN]))
     return Selection(str(path), tuple(records), tuple(notes), path)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # no file can have such a name, or none that may be seen
-        return False
 
 
 def _newest(output_dir: Path, back: int) -> Path:
@@ -113,16 +107,16 @@ def _of_sweep(sweep_dir: Path) -> Selection:
     files = sorted(
         sweep_dir.glob(f"*/{RECORD}"), key=lambda file: order.get(file.parent.name, len(order))
     )
-    found = _of_files(sweep_dir.name, files)
+    found = _of_files(sweep_dir.name, files, manifest)
     notes += [*found.notes, *_unfinished(sweep_dir, manifest, {file.parent.name for file in files})]
     return Selection(sweep_dir.name, found.records, tuple(notes), sweep_dir)
 
 
-def _of_files(name: str, files: list[Path]) -> Selection:
+def _of_files(name: str, files: list[Path], manifest: Manifest | None = None) -> Selection:
     records, unread = [], []
     for file in files:
         try:
-            records.append(load(file))
+            records.append(load_in_place(file, manifest.sweep_id) if manifest else load(file))
         except Unreadable as error:
             unread.append(str(error))
     if not records and unread:
@@ -131,7 +125,7 @@ def _of_files(name: str, files: list[Path]) -> Selection:
         raise NothingThere(f"{name} holds no record yet")
     notes = unread[:SHOWN]
     if len(unread) > SHOWN:
-        notes.append(f"{len(unread) - SHOWN} more records can't be read")
+        notes.append(f"{len(unread) - SHOWN} more records are left out")
     return Selection(name, tuple(records), tuple(notes))
 
 

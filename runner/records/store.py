@@ -10,6 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from runner.contract import Unreadable
+from runner.records.printable import in_short
 from runner.records.reading import checked, of_version, read_values, unfit
 from runner.records.record import VERSION, Record
 from runner.trial.description import BEFORE
@@ -30,7 +32,7 @@ def whole(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         yield path
         return
-    target = path.resolve()  # a link stays one
+    target = Path(os.path.realpath(path))  # a link stays one, but for one that leads to itself
     partial = target.with_name(f"{target.name}.partial")
     try:
         yield partial
@@ -87,6 +89,21 @@ def load(path: Path) -> Record:
         return record
     settings = record.title.removeprefix(record.trial.title)
     return replace(record, trial_title=replace(record.trial, repeat=0).title + settings)
+
+
+def load_in_place(path: Path, sweep_id: str | None = None) -> Record:
+    """Read the record of a trial of a sweep, where that trial's record must lie.
+
+    Raises Unreadable also for one of another trial, or of a sweep of another id, that was copied.
+    """
+    record = load(path)
+    if record.folder != path.parent.name:
+        what = in_short(f"{record.title} ({record.folder})")
+        raise Unreadable(f"{path} is the record of another trial, {what}")
+    if sweep_id not in (None, record.sweep_id):
+        what = in_short(record.sweep_id)
+        raise Unreadable(f"{path} is the record of another sweep, {what}; expected {sweep_id}")
+    return record
 
 
 def _bring_up_to_date(values: dict[str, Any]) -> None:

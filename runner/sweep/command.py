@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from runner.config import grid
 from runner.config.grid import NESTING
-from runner.config.hydra_door import Words, help_text, parsed, run_hydra
+from runner.config.hydra_door import REFUSALS, Words, help_text, parsed, run_hydra
 from runner.contract import ExitCode, LauncherFailed, Problem, RunnerError, UsageError
 from runner.host.secrets import know_command, redact, redacted_command, redacted_yaml
 from runner.records.printable import in_short, printable
@@ -49,7 +46,7 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
             print(redacted_yaml(shown.getvalue()), end="")
         else:
             run_hydra(words, command)
-    except (UsageError, HydraException, OmegaConfBaseException, YAMLError) as error:
+    except (UsageError, *REFUSALS) as error:
         if interrupt.seen:
             raise  # a library that Ctrl-C met has made this error of it
         return _refuse(error if isinstance(error, UsageError) else _usage_error(axes, error, given))
@@ -101,6 +98,9 @@ def _usage_error(axes: grid.Axes, error: Exception, given: Words) -> UsageError:
 
 
 def _told(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError) and not Path(error.filename or ".").parent.exists():
+        remedy = "find out what has removed it: the network of the last trial, say"
+        return f"{error.filename} can't be written: its folder is gone; {remedy}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = error.filename or "a file"
         remedy = "free some space, then resume by python -m runner sweep.resume=latest"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from runner.config.settings import Settings
-from runner.contract import Held, Problem, Unreadable, UsageError
+from runner.contract import Held, NoLock, Problem, Unreadable, UsageError
 from runner.records.locks import locked
 from runner.records.manifest import MANIFEST, Manifest, save_manifest
 from runner.records.record import Record
@@ -66,6 +66,10 @@ def held_folder(settings: Settings) -> Iterator[None]:
             found = f"sweep.id is {settings.sweep_id}, but that is being run by {holder}"
             remedy = "wait for it, or give another sweep.id"
             raise UsageError(Problem("sweep.id", found, remedy)) from holder
+        except NoLock as error:
+            found = f"sweep.id is {settings.sweep_id}, but {error}"
+            remedy = "have that removed, or give another sweep.id"
+            raise UsageError(Problem("sweep.id", found, remedy)) from error
         except OSError as error:
             found = (
                 f"output_dir is {settings.output_dir}, but no folder can be made there "

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from runner.config.schema import CONF
-from runner.contract import Problem, Status, Unreadable, UsageError
+from runner.contract import CONF, Problem, Status, Unreadable, UsageError
 from runner.host.secrets import HIDDEN
 from runner.records.manifest import MANIFEST, Manifest, Planned, load_manifest
 from runner.records.record import Record
-from runner.records.store import RECORD, load
+from runner.records.store import RECORD, load_in_place
 
 NAMED = 2  # trials of a difference; of more, only their number is told
 OF_ONE_START = ("sweep.resume", "sweep.retry", "sweep.extend", "sweep.id")
@@ -85,7 +84,8 @@ def unfinished(manifest: Manifest, sweep_dir: Path, retry: str | None) -> int | 
     """The number of the first command of a sweep that has trials left to run."""
     for planned in manifest.trials:
         try:
-            record = load(sweep_dir / planned.folder / RECORD)
+            path = sweep_dir / planned.folder / RECORD
+            record = load_in_place(path, manifest.sweep_id)
         except Unreadable:
             return planned.command
         if is_left(record, retry):
@@ -156,6 +156,6 @@ def records_there(
         path = sweep_dir / planned.folder / RECORD
         if path.exists():
             try:
-                yield planned, load(path)
+                yield planned, load_in_place(path, manifest.sweep_id)
             except Unreadable as error:
                 yield planned, error

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract import RefusedByTracking, Status, TrackingUnavailable, Unreadable
+from runner.contract import NoLock, RefusedByTracking, Status, TrackingUnavailable, Unreadable
 from runner.host.secrets import redact
 from runner.records.locks import locked
 from runner.records.manifest import MANIFEST, load_manifest
 from runner.records.record import Record
-from runner.records.store import LOCK, RECORD, load
+from runner.records.store import LOCK, RECORD, load_in_place
 from runner.tracking import parent, runs
 from runner.tracking.journal import JOURNAL, Journal, unsent
 from runner.tracking.store import Store
@@ -95,7 +95,7 @@ def catch_up(
             records: dict[Path, Record] = {}
             for path in paths:
                 try:
-                    records[path] = load(path)
+                    records[path] = load_in_place(path)
                 except Unreadable as reason:
                     why_not.append(str(reason))
             sendable = sorted(records.keys() & set(left), key=lambda path: records[path].started_at)
@@ -118,7 +118,7 @@ def catch_up(
                 parent.describe(store, parent_id, name, sweep_dir, found)
                 runs.close_parent(store, parent_id, status)
                 closed = not brought and was is not None
-    except (TrackingUnavailable, Unreadable) as reason:
+    except (TrackingUnavailable, Unreadable, NoLock) as reason:
         why_not.append(str(reason))
     there = len(paths) - len(left) - brought - len(deleted)
     told = "; ".join([*why_not[:SHOWN], *(["..."] if len(why_not) > SHOWN else [])])

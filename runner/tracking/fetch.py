@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ def find(word: str, output_dir: Path, tracking_uri: str | None = None) -> Select
     try:
         if RUN_ID.fullmatch(word):
             return _of_run(connect(tracking_uri, output_dir), word)
-        if tracking_uri is not None and not Path(word).exists():
+        if tracking_uri is not None and not os.path.exists(word):
             return _of_sweep(connect(tracking_uri, output_dir), word)
     except TrackingUnavailable as reason:
         raise NothingThere(f"{word} is not to be had from MLflow: {reason}") from reason

@@ -83,6 +83,8 @@ class Journal:
         self._append(sent)
 
     def _append(self, line: _Target | _Sent) -> None:
+        if self._path.exists() and not self._path.is_file():
+            return  # a pipe, say, which nobody may read
         with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(line)) + "\n")  # on a full disk it is asked for once more
 

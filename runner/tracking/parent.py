@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 
-from runner.contract import TrackingUnavailable, Verdict
+from runner.contract import TrackingUnavailable, Unreadable, Verdict
+from runner.records.reading import read_bytes
 from runner.records.record import Record
 from runner.statistics.processes import combine
 from runner.tracking import curves
@@ -42,7 +43,7 @@ def describe(
             tags=[RunTag("mlflow.note.content", _note(sweep_dir))],
         )
         for artifact in ARTIFACTS:
-            if (path := sweep_dir / artifact).exists():
+            if (path := sweep_dir / artifact).is_file():
                 client.log_artifact(parent_id, str(path))
     with suppress(TrackingUnavailable):
         costed = any(record.figures.get("gflop") for record in records)
@@ -81,8 +82,8 @@ def figures_of(records: Sequence[Record]) -> Iterator[tuple[str, float]]:
 def _note(sweep_dir: Path) -> str:
     """The page in Markdown, as far as there is room for it; else where the records are."""
     try:
-        text = (sweep_dir / NOTE).read_text(encoding="utf-8")
-    except OSError:
+        text = read_bytes(sweep_dir / NOTE).decode(errors="replace")
+    except Unreadable:
         return f"`python -m runner.report {sweep_dir.name}` writes a page about it"
     if len(text) <= TAG_LIMIT:
         return text

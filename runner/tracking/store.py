@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from runner.contract import RefusedByTracking, TrackingUnavailable
+from runner.contract import NoLock, RefusedByTracking, TrackingUnavailable
 from runner.records.locks import locked, shared_folder
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
                     raise
                 made = found.experiment_id  # another was first
             return Store(client, where, made, embedded)
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError, NoLock) as error:
         raise TrackingUnavailable(_reason(error)) from error
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.contract import Phase, Problem, Status
 from runner.host.devices import Devices
+from runner.host.raised import is_interrupt, text_of, words_of
 from runner.measure.loop import Keep
 from runner.records.record import Outcome
 from runner.trial.description import Trial
@@ -96,24 +97,29 @@ class Findings:
 
         try:
             return read()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             print(redact(traceback.format_exc()), file=sys.stderr)  # into worker.log
-            self.why_null[name] = redact(f"{type(error).__name__}: {error}").partition("\n")[0]
+            self.why_null[name] = redact(words_of(error))
             return None
 
 
 def run_trial(trial: Trial, listener: Listener) -> Outcome:
     """Prepare, measure, observe: the whole of one trial, in this process.
 
-    An exception, a call of `sys.exit` too, becomes the outcome's status and error. After the last
-    sample the listener gets the raw outcome, and nothing that fails from there on loses it.
+    Whatever is raised but an interrupt, a call of `sys.exit` too, becomes the outcome's status and
+    error. After the last sample the listener gets the raw outcome, and nothing that fails from
+    there on loses it.
     """
     from runner.host.secrets import know
 
     know(vars(trial.model))
     try:
         return _simulated(trial, listener) if _is_simulated(trial) else _timed(trial, listener)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         return _failed(trial, error)
 
 
@@ -131,7 +137,7 @@ def _failed(trial: Trial, raised: BaseException) -> Outcome:
     trace = redact("".join(traceback.format_exception(raised)))
     print(trace, file=sys.stderr)
     ran_out = isinstance(raised, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(raised, RuntimeError) and any(sign in str(raised) for sign in CPU_RAN_OUT)
+        isinstance(raised, RuntimeError) and any(sign in text_of(raised) for sign in CPU_RAN_OUT)
     )
     findings = Findings()
     environment = findings.get("environment", lambda: device_environment(trial.device))
@@ -141,7 +147,7 @@ def _failed(trial: Trial, raised: BaseException) -> Outcome:
         error={
             "where": place_of(raised) or "",
             "type": type(raised).__name__,
-            "message": redact(_told(str(raised))),
+            "message": redact(_told(text_of(raised))),
             "trace": trace,
         },
         why_null=findings.why_null,

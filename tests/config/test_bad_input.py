@@ -209,6 +209,7 @@ def test_bad_input_is_refused_in_one_message(program, arguments, sentence):
     assert ran.code == 2, ran.out + ran.err
     assert sentence in ran.err
     assert "Traceback" not in ran.err
+    assert "hunTER2x" not in ran.err
     assert len(ran.err.splitlines()) < 12
     assert [path.name for path in ran.folder.iterdir()] == ["networks.py"]
 
@@ -271,6 +272,27 @@ def test_a_sweep_file_with_a_list_is_told_what_is_expected(program, tmp_path):
     assert "hydra.sweeper.params.input.size is [64, 96]; expected one string" in ran.err
 
 
+HEADED = b"# @package _global_\ninput:\n  size: 64\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"\xef\xbb\xbf" + HEADED, "mine.yaml begins with a byte-order mark"),
+        (HEADED.decode().encode("utf-16"), "mine.yaml is no UTF-8 (invalid start byte at byte 0)"),
+        (HEADED + b"seed: \xe9\n", "mine.yaml is no UTF-8 ("),
+    ],
+)
+def test_a_sweep_file_in_another_encoding_is_named(program, tmp_path, content, sentence):
+    (tmp_path / "mine" / "sweep").mkdir(parents=True)
+    (tmp_path / "mine" / "sweep" / "mine.yaml").write_bytes(content)
+    ran = program("--config-dir", "mine", "sweep=mine", "model=simulated")
+    assert ran.code == 2, ran.out + ran.err
+    assert sentence in ran.err
+    assert "Traceback" not in ran.err
+    assert "hunTER2x" not in ran.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -279,6 +301,14 @@ def test_a_sweep_file_with_a_list_is_told_what_is_expected(program, tmp_path):
         (["hydra/launcher=here,gpus"], "hydra/launcher is swept over"),
         (["--help", "model=nope", "timing.warmup=1,2"], "model=nope does not exist"),
         (["--config-dir", "nowhere", "--help"], "--config-dir is nowhere, which is no folder"),
+        (["--experimental-rerun", "x"], "--experimental-rerun does nothing here"),
+        (["--package", "x"], "--package does nothing here"),
+        (["--shell-completion"], "--shell-completion is given without a shell"),
+        (["+sweep.extend=true"], "+sweep.extend=True adds what is there already; did you mean"),
+        (["+model=resnet18"], "+model=resnet18 adds what is there already; did you mean model=re"),
+        (["+timing=quick"], "did you mean timing=quick?"),
+        (["https://u:hunTER2x@host/" + "x" * 300], "https://***@host/"),
+        (["model=https://u:hunTER2x@host/" + "x" * 300], "does not exist"),
         (["--nope"], "runner: error: unrecognized arguments: --nope"),
     ],
 )
@@ -287,3 +317,4 @@ def test_flags_that_can_not_be_followed_are_refused(program, arguments, sentence
     assert ran.code == 2, ran.out + ran.err
     assert sentence in ran.err
     assert "Traceback" not in ran.err
+    assert "hunTER2x" not in ran.err

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from runner.config.hydra_door import composer, help_text, parsed, run_hydra
-from runner.config.schema import CONF
+from runner.contract import CONF
 
 
 def test_argv_and_environment_are_as_before(monkeypatch):

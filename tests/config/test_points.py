@@ -14,8 +14,9 @@ from hydra.types import RunMode
 
 from runner.config import grid
 from runner.config.points import Points
-from runner.config.schema import CONF, register_schema
+from runner.config.schema import register_schema
 from runner.config.values import values_of
+from runner.contract import CONF
 
 SHIPPED = sorted(path.stem for path in (CONF / "sweep").glob("*.yaml"))
 WORDS = [

@@ -7,9 +7,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from runner.config.parse import trial_of
-from runner.config.schema import CONF, register_schema
+from runner.config.schema import register_schema
 from runner.config.values import values_of
 from runner.config.words import spelled, words_of
+from runner.contract import CONF
 from runner.host.devices import Devices
 
 

@@ -137,6 +137,29 @@ class Escapes(torch.nn.Module):
             time.sleep(600)
         return x
 
+class Speechless(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+class Lifts(torch.nn.Module):
+    """Raises what few expect."""
+    def forward(self, x):
+        raise self.error
+
+class Interrupts(Lifts):
+    error = KeyboardInterrupt()
+
+class Generates(Lifts):
+    error = GeneratorExit("enough")
+
+class SaysNothing(Lifts):
+    error = Speechless()
+
+class CausesItself(torch.nn.Module):
+    def forward(self, x):
+        error = BaseException("round and round")
+        raise error from error
+
 class Leaves(torch.nn.Module):
     def forward(self, x):
         raise SystemExit("no licence")

@@ -24,10 +24,14 @@ NAMES = (
     *("password", "db_passwd", "pwd", "passphrase", "token", "hf_token", "secret", "api_key"),
     *("api-key", "X-Api-Key", "apiKey", "authorization", "access_key", "secret_access_key"),
     *("AWS_SECRET_ACCESS_KEY", "credential", "credentials", "auth", "private_key", "sig"),
+    *("db_pass", "ssh-key", "pat", "github_pat", "cookies", "sessionid", "session_id", "tok"),
+    *("secret.value", "GHTOKEN", "ZTOKEN", "tokens2", "model.kwargs.secret.value", "SSHKey"),
     *("AccountKey", "model.kwargs.token", "nightly.webhook", "Cookie", "token2"),
 )
 NONE = (
     *("author", "authors", "num_tokens", "token_dim", "tokenizer", "key", "keys", "signal"),
+    *("token_mixer", "n_token", "cls_token", "passphrase_file", "forward_pass"),
+    *("path", "pattern", "patch", "stoke", "token_mixer2", "max_tokens", "webhook_timeout"),
     *("sign", "compass", "passes", "secretary", "monkey", "turkey", "webhooked_", "design"),
 )
 VALUES = ("TER2x-9", "a/b@c:d", "p%40ss", "x=y==", "with spaces too", "käse#9")
@@ -86,6 +90,8 @@ def test_text_around_a_secret_stays():
     assert redact("{token: x, width: 3}") == "{token: ***, width: 3}"
     assert redact("AccountKey=x==;Endpoint=y") == "AccountKey=***;Endpoint=y"
     assert redact("a=token=x") == "a=token=***"
+    assert redact("vit pool=token: p50 3 ms") == "vit pool=token: p50 3 ms"
+    assert redact("model.kwargs.auth.user=bob-1") == "model.kwargs.auth.user=***"
     assert redact("class_token=True, auth: null") == "class_token=True, auth: null"
     assert redact("Authorization: Bearer abcdefgh and") == "Authorization: *** and"
 
@@ -97,6 +103,7 @@ def test_text_around_a_secret_stays():
         ("postgresql+psycopg://u:a/b?c#d@h:5432/db", "postgresql+psycopg://***@h:5432/db"),
         ("https://token@host/x", "https://***@host/x"),
         ("https://:pw@host", "https://***@host"),
+        ("no file https:/u:p@host/x.yaml", "no file https:/***@host/x.yaml"),
         ("see https://u:p@h/a, https://v:q@h/b", "see https://***@h/a, https://***@h/b"),
         ("https://github.com/org/repo@main", "https://github.com/org/repo@main"),
         ("http://127.0.0.1:5000/#/x", "http://127.0.0.1:5000/#/x"),
@@ -118,6 +125,13 @@ def test_a_known_secret_is_blanked_wherever_it_stands(monkeypatch):
     assert redact("resnet18") == "resnet18"
     monkeypatch.setenv("PGPASSWORD", "postgres")
     assert redact("postgresql://host/db as postgres") == "postgresql://host/db as ***"
+
+
+def test_a_password_that_is_a_word_of_the_runners_own_blanks_no_record(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "simulated")
+    monkeypatch.setenv("X_TOKEN", "resnet18")
+    assert redact("simulated: resnet18 is fine") == "simulated: resnet18 is fine"
+    assert redact("token=resnet18") == "token=***"
 
 
 def test_the_folder_one_is_in_is_no_secret_and_a_long_text_takes_no_time(monkeypatch):

@@ -17,6 +17,8 @@ ARGUMENTS = "import argparse\nargparse.ArgumentParser(prog='net').parse_args(['-
         ("raise SystemExit(3)", ":1 in <module>: SystemExit: 3 ("),
         (ARGUMENTS, ":2 in <module>: SystemExit: 2: net: error: unrecognized arguments: --wrong"),
         ("import nowhere_at_all", ":1 in <module>: ModuleNotFoundError: No module named"),
+        ("raise GeneratorExit", ":1 in <module>: GeneratorExit ("),
+        ("e = ValueError('mine')\nraise e from e", ":2 in <module>: ValueError: mine ("),
         ("1 / 0", ":1 in <module>: ZeroDivisionError: division by zero"),
     ],
 )

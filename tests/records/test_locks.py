@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from fakes.program import ROOT
 
-from runner.contract import Held
-from runner.records.locks import LOCK_DIR, locked, shared_folder
+from runner.contract import Held, NoLock
+from runner.records.locks import LOCK_DIR, holder_of, locked, shared_folder
 
 HOLD = """
 import sys, time; from pathlib import Path; from runner.records.locks import locked
@@ -85,6 +85,22 @@ def test_the_shared_folder_is_the_same_whatever_a_process_calls_temporary(monkey
     assert shared_folder() == tmp_path  # where nothing is shared, its own is better than none
     monkeypatch.setenv(LOCK_DIR, "/elsewhere")
     assert str(shared_folder()) == "/elsewhere"
+
+
+def _folder(path):
+    path.mkdir()
+
+
+def _link(path):
+    path.symlink_to("nowhere/at/all")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, _folder, _link])
+def test_what_is_no_file_is_told_and_waited_for_by_nobody(make, tmp_path):
+    make(tmp_path / "lock")
+    with pytest.raises(NoLock, match="lock can't be locked: "), locked(tmp_path / "lock", "x"):
+        pytest.fail("got in")
+    assert holder_of(tmp_path / "lock") is None
 
 
 def test_a_lock_can_be_read_by_all_users_whatever_the_umask(tmp_path):

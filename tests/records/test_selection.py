@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 from fakes.trials import make_trial, timed, write_sweep
@@ -92,3 +93,23 @@ def test_a_damaged_manifest_leaves_the_records(outputs):
     found = select("new", outputs)
     assert len(found.records) == 2
     assert "sweep.json can't be read" in found.notes[0]
+
+
+def test_a_record_in_anothers_place_is_left_out_and_named(outputs):
+    """A copied folder is no second process, and no other trial."""
+    new = outputs / "new"
+    shutil.copytree(new / SMALL.key, new / "kept-for-later")
+    found = select("new", outputs)
+    assert [record.trial for record in found.records] == [LARGE, SMALL]
+    assert "kept-for-later/record.json is the record of another trial" in found.notes[0]
+    shutil.copy(new / LARGE.key / RECORD, new / SMALL.key / RECORD)
+    assert [record.trial for record in select("new", outputs).records] == [LARGE]
+    shutil.copy(outputs / "old" / SMALL.key / RECORD, new / SMALL.key / RECORD)
+    found = select("new", outputs)
+    assert [record.trial for record in found.records] == [LARGE]
+    assert any("is the record of another sweep, old" in note for note in found.notes)
+
+
+def test_a_name_that_no_file_can_have_is_told(outputs):
+    with pytest.raises(NothingThere, match="is neither a sweep"):
+        select("x" * 5000, outputs)

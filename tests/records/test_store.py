@@ -40,6 +40,19 @@ def test_a_failed_write_leaves_the_old_record_alone(tmp_path):
     assert load(path) == record
 
 
+def test_a_link_to_itself_gives_way_and_another_stays(tmp_path):
+    loop, link = tmp_path / "record.json", tmp_path / "link.json"
+    loop.symlink_to("record.json")
+    with pytest.raises(Unreadable, match=r"record\.json can't be read"):
+        load(loop)
+    record = make_record()
+    save(record, loop)
+    link.symlink_to("real.json")
+    save(record, link)
+    assert load(loop) == load(link) == load(tmp_path / "real.json")
+    assert link.is_symlink()
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

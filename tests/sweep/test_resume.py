@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -56,6 +57,19 @@ def test_the_same_command_runs_what_is_missing_and_nothing_twice(night, program)
     again = program(*SIMULATED)
     assert again.code == 0
     assert written(night) == after
+
+
+def test_a_record_in_anothers_place_does_not_count_and_is_kept(night, program):
+    first, second, third = (one.folder for one in load_manifest(night).trials)
+    shutil.copy(night / first / "record.json", night / second / "record.json")
+    change(night, 2, sweep_id="other")
+    ran = program(*SIMULATED)
+    assert ran.code == 0, ran.out + ran.err
+    assert "going on with night: 1 of 3 trials are there" in ran.out
+    assert f"{second}/record.json is the record of another trial" in ran.out.replace("\n", "")
+    assert load(night / second / "record.json").folder == second
+    assert load(night / second / "record.1.json").folder == first
+    assert load(night / third / "record.1.json").sweep_id == "other"
 
 
 def test_latest_needs_no_other_word_and_failed_ones_run_again_only_when_asked(night, program):

@@ -9,10 +9,10 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
-from runner.config.schema import CONF, register_schema
+from runner.config.schema import register_schema
 from runner.config.spanned import grid_of
 from runner.config.values import values_of
-from runner.contract import UsageError
+from runner.contract import CONF, UsageError
 
 
 @pytest.fixture

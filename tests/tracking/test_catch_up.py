@@ -148,6 +148,23 @@ def test_the_door_brings_all_sweeps_and_says_what_it_did(outputs, capsys):
     assert capsys.readouterr().out == "night: 0 brought to MLflow, 3 were there\n"
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+@pytest.mark.parametrize("name", ["report.html", "report.md", "summary.csv", JOURNAL])
+def test_pipes_and_folders_in_the_place_of_files_hold_up_nothing(outputs, store, make, name):
+    make(outputs / "night" / name)
+    assert catch_up(store, outputs / "night") == CaughtUp(3, 0)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink(path, path)])
+def test_a_sweep_that_can_not_be_locked_is_told(outputs, store, make, capsys):
+    make(outputs / "night" / ".lock")
+    found = catch_up(store, outputs / "night")
+    assert (found.brought, found.missing) == (0, 3)
+    assert "night/.lock can't be locked: " in found.why_not
+    assert main(["--output-dir", str(outputs)]) == 1
+    assert ".lock can't be locked: " in capsys.readouterr().out
+
+
 def test_the_door_names_what_is_no_sweep_and_what_is_missing(outputs, capsys, monkeypatch):
     assert main(["nihgt", "--output-dir", str(outputs)]) == 2
     assert "nihgt holds no record of a trial; expected the id of a sweep" in capsys.readouterr().err

@@ -98,6 +98,10 @@ def test_phases_are_heard_in_their_order():
     [
         ("Raises", "failed", "the network is on fire, password=***"),
         ("Leaves", "failed", "no licence"),
+        ("Interrupts", "failed", ""),
+        ("Generates", "failed", "enough"),
+        ("SaysNothing", "failed", "its text can't be shown: __str__ raises RuntimeError"),
+        ("CausesItself", "failed", "round and round"),
         ("Scribbles", "failed", "what the worker process sent can't be read ("),
         ("RunsOut", "out_of_memory", "tried to allocate 99 GiB"),
         ("Dies", "failed", "the worker process was ended by SIGSEGV"),
@@ -109,6 +113,7 @@ def test_a_failure_is_an_outcome_with_its_cause(target, status, message, folder)
     outcome = run(target)
     assert outcome.status == status
     assert outcome.error["message"].startswith(message)
+    assert outcome.error["type"] != "WorkerDied" or target in ("Scribbles", "Dies")
     assert "hunter2" not in str(outcome) + (folder / "worker.log").read_text()
 
 
