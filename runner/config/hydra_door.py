@@ -52,6 +52,19 @@ class Words:
     all_files: bool
 
 
+def flags_last(words: Sequence[str]) -> list[str]:
+    """The same words with all overrides before all flags, as else Hydra takes none behind a flag.
+
+    An unknown flag ends the program with code 2.
+    """
+    parser = get_args_parser()
+    parser.prog = "runner"
+    overrides = parser.parse_intermixed_args(words).overrides
+    left = list(overrides)
+    flags = [word for word in words if not (left and word == left[0] and left.pop(0))]
+    return [*overrides, *flags]
+
+
 def parsed(words: Sequence[str]) -> Words:
     """What a command line says. Raises UsageError; an unknown flag ends the program with code 2."""
     for word in words:

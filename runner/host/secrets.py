@@ -76,7 +76,9 @@ _VALUES = {  # by a word in the name
     "webhook": re.compile(r"[^\s'\"}]+"),  # an address, in which `&` and `,` may stand
     "authorization": re.compile(r"(?:(?:basic|bearer|digest|token)\s+)?[^\s'\"]+", re.I),
 }
-_QUOTED = {mark: re.compile(rf"(?:[^{mark}\\]|\\.)*{mark}") for mark in "'\""}
+_QUOTED = {  # YAML doubles a quote inside
+    mark: re.compile(rf"(?:[^{mark}\\]|\\.|{mark}{mark})*{mark}") for mark in "'\""
+}
 PLAIN = ("true", "false", "null", "none")  # a yes, a no or nothing is no secret
 _SCHEME = re.compile(r"(?:basic|bearer|digest|token)\s+(\S+)", re.I)
 _BARE = re.compile(r"(?m)^([ -]*(?:[\w.-]+: )?)\*{3}$")
@@ -112,7 +114,8 @@ def know(values: Any) -> None:
     """
     for secret in _secrets_in(values):
         scheme = _SCHEME.fullmatch(secret)
-        _known.update(one for one in (secret, scheme and scheme[1]) if one and len(one) >= SHORTEST)
+        parts = [secret, *secret.splitlines(), *([scheme[1]] if scheme else [])]
+        _known.update(part for part in map(str.strip, parts) if len(part) >= SHORTEST)
 
 
 def know_command(words: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from runner.config import grid
 from runner.config.grid import NESTING
-from runner.config.hydra_door import REFUSALS, Words, help_text, parsed, run_hydra
+from runner.config.hydra_door import REFUSALS, Words, flags_last, help_text, parsed, run_hydra
 from runner.contract import ExitCode, LauncherFailed, Problem, RunnerError, UsageError
 from runner.host.secrets import know_command, redact, redacted_command, redacted_yaml
 from runner.records.printable import in_short, printable
@@ -33,6 +33,7 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
             from runner.sweep.resume import typed_again
 
             words = typed_again(words)
+        words = flags_last(words)
         given = parsed(words)
         axes = _axes(given)
         if given.asks_help:

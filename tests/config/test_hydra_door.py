@@ -8,7 +8,7 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from runner.config.hydra_door import composer, help_text, parsed, run_hydra
+from runner.config.hydra_door import composer, flags_last, help_text, parsed, run_hydra
 from runner.contract import CONF
 
 
@@ -56,3 +56,16 @@ def test_files_are_known_unless_others_may_be_added(words, known):
 def test_the_version_is_ours(program):
     ran = program("--version")
     assert (ran.code, ran.out.split()[0]) == (0, "runner")
+
+
+@pytest.mark.parametrize(
+    ("words", "ordered"),
+    [
+        ("a=1 --config-dir conf b=2", "a=1 b=2 --config-dir conf"),
+        ("--cfg job a=1 -m b=2", "a=1 b=2 --cfg job -m"),
+        ("--config-dir a=1 a=1", "a=1 --config-dir a=1"),
+        ("a=1 b=2", "a=1 b=2"),
+    ],
+)
+def test_flags_may_stand_between_overrides(words, ordered):
+    assert flags_last(words.split()) == ordered.split()

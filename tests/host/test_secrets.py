@@ -89,6 +89,8 @@ def test_text_around_a_secret_stays():
     assert redact("a token=x b") == "a token=*** b"
     assert redact("{token: x, width: 3}") == "{token: ***, width: 3}"
     assert redact("AccountKey=x==;Endpoint=y") == "AccountKey=***;Endpoint=y"
+    assert redact("password: '''a'',b2'") == "password: ***"
+    assert redact("token='' x='y', {'auth':'','b':'c'}") == "token=*** x='y', {'auth':***,'b':'c'}"
     assert redact("a=token=x") == "a=token=***"
     assert redact("vit pool=token: p50 3 ms") == "vit pool=token: p50 3 ms"
     assert redact("model.kwargs.auth.user=bob-1") == "model.kwargs.auth.user=***"
@@ -116,12 +118,12 @@ def test_the_credentials_of_an_address_go_up_to_its_last_at(address, shown):
 def test_a_known_secret_is_blanked_wherever_it_stands(monkeypatch):
     monkeypatch.setenv("MY_TOKEN", "from-the-environment")
     monkeypatch.setenv("STORE", "postgresql://u:pass-in-uri@h/db")
-    know({"token": ["first-secret", {"x": 123456789}], "name": "resnet18"})
+    know({"token": ["first-secret", {"x": 123456789}, "one\nby-lines-2\n"], "name": "resnet18"})
     know_command(["nightly.webhook=https://hook/abcdef", "tracking.uri=http://u:in-a-word@h"])
     words = ["first-secret", "123456789", "from-the-environment", "pass-in-uri",
-             "https://hook/abcdef", "in-a-word"]  # fmt: skip
+             "https://hook/abcdef", "in-a-word", "by-lines-2"]  # fmt: skip
     random.Random(1).shuffle(words)
-    assert redact(" ".join(f"<{word}>" for word in words)) == " ".join(["<***>"] * 6)
+    assert redact(" ".join(f"<{word}>" for word in words)) == " ".join(["<***>"] * 7)
     assert redact("resnet18") == "resnet18"
     monkeypatch.setenv("PGPASSWORD", "postgres")
     assert redact("postgresql://host/db as postgres") == "postgresql://host/db as ***"

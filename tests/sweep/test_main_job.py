@@ -136,7 +136,7 @@ def everything_below(folder) -> str:
 def test_a_record_that_can_not_be_written_is_no_success(program):
     ran = program("model=custom", "model.target=networks.Vandal", "tracking=off", *QUICK)
     assert ran.code == 1
-    assert "runner: [Errno 2] No such file or directory" in ran.err
+    assert "record.json can't be written: its folder is gone; find out what has" in ran.err
     assert "Traceback" not in ran.err
 
 
