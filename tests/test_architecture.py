@@ -47,7 +47,8 @@ HOUSE = {
     "measure": "host trial",
     "host": "trial",
     "history": "records statistics trial",
-    "records": "trial",
+    # statistics: several processes of a trial make one result
+    "records": "statistics trial",
     "statistics": "",
     "trial": "",
     "contract": "",  # which all know

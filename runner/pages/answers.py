@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median_high
 
 from runner.contract import Level, Verdict
 from runner.pages.plots import Line
 from runner.records.record import Record
+from runner.records.results import Result, results_of, times_as_fast
 from runner.statistics.processes import Ratio, speed_up
 from runner.statistics.scaling import NEAR_BEST, knee, power_law
 from runner.statistics.shape import warmup_needed
-from runner.terminal.table import Row, baselines, number, rows_of, shows_methods
+from runner.terminal.table import baselines, number, shows_methods
 from runner.trial.axes import AXES, lines, place
 from runner.trial.description import Trial
 from runner.trial.labels import short_titles
@@ -61,21 +63,18 @@ def _left_out(records: Sequence[Record]) -> Iterator[str]:
     yield f"left out of the answers, as invalid: {', '.join(named)}{more}"
 
 
-def usable(records: Sequence[Record]) -> list[Row]:
-    """The rows of the processes whose numbers may be ranked."""
-    good = [
-        one for one in records if one.completed and one.verdict in (Verdict.VALID, Verdict.SUSPECT)
-    ]
-    return [row for row in rows_of(good) if row.typical is not None]
+def usable(records: Sequence[Record]) -> list[Result]:
+    """The trials whose numbers may be ranked."""
+    return [row for row in results_of(records) if row.usable]
 
 
-def fastest(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
+def fastest(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
     """In each situation (input and batch): what is fastest, and by how much.
 
     How a pass is timed is nothing that one chooses for speed: of several timing methods, that
     which most candidates have is taken.
     """
-    situations: dict[str, list[Row]] = defaultdict(list)
+    situations: dict[str, list[Result]] = defaultdict(list)
     for row in sorted(rows, key=_input):
         situations[_situation(row.first.trial)].append(row)
     asked = {
@@ -83,7 +82,7 @@ def fastest(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
     }
     names = _names(rows, but=(*AXES, "timing.method"))
     for name, (first, second, *_) in list(asked.items())[:most]:
-        ratio = _ratio(second, first)
+        ratio = times_as_fast(second, first)
         lead = f"fastest at {name}: {names(first)}, {number(first.typical)} ms"
         next_ = f"{names(second)}, {number(second.typical)} ms"
         yield f"{lead}{_lead(ratio, next_, first, second)}{_doubts(first, second)}"
@@ -91,22 +90,21 @@ def fastest(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
         yield f"and at {len(asked) - most} more inputs, see the table"
 
 
-def _ranked(rows: Sequence[Row]) -> list[Row]:
+def _ranked(rows: Sequence[Result]) -> list[Result]:
     """The fastest row of each candidate, by one timing method, the fastest first."""
-    by_method: dict[str, dict[str, Row]] = defaultdict(dict)
+    by_method: dict[str, dict[str, Result]] = defaultdict(dict)
     for row in sorted(rows, key=lambda row: row.typical or 0.0):
         trial = row.first.trial
         by_method[trial.timing.method].setdefault(trial.key_without("timing", "input"), row)
     return list(max(by_method.values(), key=len, default={}).values())
 
 
-def _doubts(*rows: Row) -> str:
+def _doubts(*rows: Result) -> str:
     """That an answer rests on numbers that are not clean."""
-    suspect = any(one.verdict == Verdict.SUSPECT for row in rows for one in row.records)
-    return ", by suspect numbers" if suspect else ""
+    return ", by suspect numbers" if any(row.verdict == Verdict.SUSPECT for row in rows) else ""
 
 
-def _input(row: Row) -> tuple[tuple[int, int], int]:
+def _input(row: Result) -> tuple[tuple[int, int], int]:
     given = row.first.trial.input
     return given.pixels, given.batch_size
 
@@ -115,7 +113,7 @@ def _situation(trial: Trial) -> str:
     return f"{trial.input.size_label}px, batch {trial.input.batch_size}"
 
 
-def _lead(ratio: Ratio, second: str, *rows: Row) -> str:
+def _lead(ratio: Ratio, second: str, *rows: Result) -> str:
     """How far the `second` is behind, and whether that is sure; the two `rows` are compared."""
     told = f"; next {second}, {ratio.value:.2f} times as long"
     if ratio.ci is None:
@@ -125,23 +123,18 @@ def _lead(ratio: Ratio, second: str, *rows: Row) -> str:
     return f"{told} ({ratio.ci[0]:.2f} to {ratio.ci[1]:.2f})"
 
 
-def _few(*rows: Row) -> str:
+def _few(*rows: Result) -> str:
     """Why there is no interval."""
     if all(len(row.records) == 1 for row in rows):
         return "one process each: indicative"
-    return "one of them in one process: indicative"
+    return "one of them by one process: indicative"
 
 
-def _ratio(slow: Row, fast: Row) -> Ratio:
-    times = [[one.typical_ms for one in row.records if one.typical_ms] for row in (slow, fast)]
-    return speed_up(*times)
-
-
-def best_throughput(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
+def best_throughput(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
     """For each input size: which batch of which model makes most images a second."""
     if len({row.first.trial.input.batch_size for row in rows}) < 2:
         return
-    sizes: dict[str, list[Row]] = defaultdict(list)
+    sizes: dict[str, list[Result]] = defaultdict(list)
     for row in rows:
         if row.images_per_second is not None:
             sizes[row.first.trial.input.size_label].append(row)
@@ -151,21 +144,17 @@ def best_throughput(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
         told = f"best throughput at {size}px: {_rate(ranked[0], names)}"
         if len(ranked) > 1:
             first, second = ranked[:2]
-            ratio = speed_up(_ms_an_image(second), _ms_an_image(first))
+            ratio = speed_up(second.ms_an_image, first.ms_an_image)
             told += _lead(ratio, _rate(second, names), first, second)
         yield told + _doubts(*ranked[:2])
 
 
-def _rate(row: Row, names: Callable[[Row], str]) -> str:
+def _rate(row: Result, names: Callable[[Result], str]) -> str:
     rate, batch = number(row.images_per_second), row.first.trial.input.batch_size
     return f"{names(row)}, {rate} images/s at batch {batch}"
 
 
-def _ms_an_image(row: Row) -> list[float]:
-    return [1000 / rate for one in row.records if (rate := one.images_per_second)]
-
-
-def lines_of(rows: Sequence[Row], axis: str) -> list[Line]:
+def lines_of(rows: Sequence[Result], axis: str) -> list[Line]:
     """The lines on which the rows lie along an axis, named by what tells them apart."""
     trials = [row.first.trial for row in rows]
     found = lines(trials, axis)
@@ -180,7 +169,7 @@ def lines_of(rows: Sequence[Row], axis: str) -> list[Line]:
     return made
 
 
-def knees(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
+def knees(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
     """From which batch on more images make hardly more a second."""
     found = [line for line in lines_of(rows, "input.batch_size") if line.knee is not None]
     if not found:
@@ -203,7 +192,7 @@ def _around(line: Line) -> str:
     return str(line.knee) if low == high else f"{line.knee}, perhaps {low} to {high}"
 
 
-def exponents(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
+def exponents(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
     """How latency grows with the size of the input."""
     found = [line for line in lines_of(rows, "input.size") if len(line.places) >= FEWEST_SIZES]
     for line in found[:most]:
@@ -265,40 +254,52 @@ def _warmup_of(record: Record) -> int | None:
     return None if needed is None else min(needed, record.trial.timing.warmup)
 
 
-def speed_ups(rows: Sequence[Row]) -> list[tuple[Row, str, Ratio]]:
-    """Rows beside which the same runs in fp32 by torch as it comes: by how much, and their name."""
+@dataclass(frozen=True)
+class SpeedUp:
+    """How many times as fast a trial is as `plain`, the same in fp32 by torch as it comes."""
+
+    name: str
+    row: Result
+    plain: Result
+    ratio: Ratio
+
+
+def speed_ups(rows: Sequence[Result]) -> list[SpeedUp]:
+    """One for each trial beside which the same runs in fp32 by torch as it comes."""
     names = _names(rows)
     return [
-        (row, names(row), _ratio(plain, row))
+        SpeedUp(names(row), row, plain, times_as_fast(plain, row))
         for row, plain in zip(rows, baselines(rows), strict=True)
         if plain is not None
     ]
 
 
-def worth(rows: Sequence[Row], most: int = MOST) -> Iterator[str]:
+def worth(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
     """Whether a precision, an order in memory, a compiler or an engine is worth it."""
     found = speed_ups(rows)
-    for row, name, ratio in sorted(found, key=lambda item: -item[2].value)[:most]:
+    for one in sorted(found, key=lambda one: -one.ratio.value)[:most]:
+        row, ratio = one.row, one.ratio
         low, high = ratio.ci or (ratio.value, ratio.value)
         if ratio.ci is None:
             judged = "slower" if ratio.value <= 1 / WORTH else "no gain"
             judged = "faster" if ratio.value >= WORTH else judged
-            sure = " (indicative: a side has one process)"
+            sure = f" ({_few(row, one.plain)})"
         else:
-            told = max(ratio.value, 1 / ratio.value) >= WORTH  # by less it is no difference
+            differs = max(ratio.value, 1 / ratio.value) >= WORTH
             judged = "worth it" if low >= 1 else "slower" if high < 1 else "no sure gain"
-            judged = judged if told else "no gain" if low >= 1 or high < 1 else "no sure gain"
+            judged = judged if differs else "no gain" if low >= 1 or high < 1 else "no sure gain"
             sure = f" ({low:.2f} to {high:.2f})"
         error = row.first.figures.get("rel_error")
         off = "" if error is None else f", its output off by {error:.0e}"
         wrong = any(reason["code"] == "WRONG_OUTPUT" for reason in row.first.reasons)
         off += ", which is more than it explains" if wrong else ""
-        yield f"{name}: {judged}, {ratio.value:.2f} times as fast as fp32 as it comes{sure}{off}"
+        told = f"{judged}, {ratio.value:.2f} times as fast as fp32 as it comes"
+        yield f"{one.name}: {told}{sure}{off}"
     if len(found) > most:
         yield f"and {len(found) - most} more, see the plot of speed-ups"
 
 
-def _names(rows: Sequence[Row], but: Sequence[str] = ()) -> Callable[[Row], str]:
+def _names(rows: Sequence[Result], but: Sequence[str] = ()) -> Callable[[Result], str]:
     """What tells each row from the others."""
     titles = short_titles([row.first.trial for row in rows], but)
     by_row = {id(row): title for row, title in zip(rows, titles, strict=True)}

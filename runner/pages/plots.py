@@ -17,9 +17,10 @@ from runner.contract import Verdict
 from runner.history.comparison import Comparison
 from runner.pages.page import Plot
 from runner.records.record import Record
+from runner.records.results import Result
 from runner.statistics.processes import Ratio
 from runner.statistics.shape import FAR, spread
-from runner.terminal.table import Row, number
+from runner.terminal.table import number, verdict_label
 from runner.trial.labels import short_titles
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -58,7 +59,7 @@ def make_plot(traces: Sequence[Any], title: str, x: str, y: str, alt: str, **lay
     return Plot(figure, alt)
 
 
-def interval_of(row: Row) -> tuple[float, float] | None:
+def interval_of(row: Result) -> tuple[float, float] | None:
     """The 95 % interval of a row's typical time: between processes, else within the one."""
     if row.combined and row.combined.ci_ms:
         return row.combined.ci_ms
@@ -67,7 +68,7 @@ def interval_of(row: Row) -> tuple[float, float] | None:
 
 
 def _error(
-    rows: Sequence[Row], values: Sequence[float | None], scale: Sequence[float] | None = None
+    rows: Sequence[Result], values: Sequence[float | None], scale: Sequence[float] | None = None
 ) -> dict[str, Any]:
     """The bars of the intervals, as plotly has them; scale turns times into something else."""
     above, below = [], []
@@ -83,7 +84,7 @@ def _error(
     return {"type": "data", "array": above, "arrayminus": below, "thickness": 1.5, "width": 4}
 
 
-def ranking(rows: Sequence[Row]) -> Plot:
+def ranking(rows: Sequence[Result]) -> Plot:
     """Latency of each trial as a bar, the fastest on top, with its interval."""
     shown = sorted(rows, key=lambda row: row.typical or 0.0)[:MOST_BARS]
     names = short_titles([row.first.trial for row in rows])
@@ -119,7 +120,7 @@ class Line:
 
     name: str
     places: tuple[int, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[Result, ...]
     knee: int | None = None
 
 
@@ -256,11 +257,11 @@ def distribution(records: Sequence[Record]) -> Plot:
     )
 
 
-def methods(rows: Sequence[Row], faults: Sequence[str]) -> Plot:
+def methods(rows: Sequence[Result], faults: Sequence[str]) -> Plot:
     """The article's bars: the mean by each way of timing, what is wrong with it on hovering."""
     names = short_titles([row.first.trial for row in rows])
     values = [row.first.summary.get("mean_ms") for row in rows]
-    verdicts = [row.verdict for row in rows]
+    verdicts = [verdict_label(row.records).partition(":")[0] for row in rows]
     labels = [f"{number(value)} ms<br>{word}" for value, word in zip(values, verdicts, strict=True)]
     bars = go.Bar(
         x=names,
@@ -368,7 +369,7 @@ def _intervals(
     return plot
 
 
-def against_cost(rows: Sequence[Row]) -> Plot:
+def against_cost(rows: Sequence[Result]) -> Plot:
     """Latency against the operations of a pass: what FLOPs say of speed, and what they don't."""
     models = list(dict.fromkeys(row.first.trial.model.label for row in rows))
     traces = []

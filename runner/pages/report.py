@@ -10,13 +10,14 @@ from pathlib import Path
 
 from runner.history.surroundings import machines
 from runner.pages import plots
-from runner.pages.answers import answers, lines_of, speed_ups, usable, warmups_of
+from runner.pages.answers import FEWEST_SIZES, answers, lines_of, speed_ups, usable, warmups_of
 from runner.pages.page import Page, Plot, Section, to_html, to_markdown
 from runner.records.record import Record
+from runner.records.results import Result, results_of
 from runner.records.store import write_text_whole
 from runner.statistics.scaling import power_law
 from runner.terminal.closing import about_numbers, device_line, faults
-from runner.terminal.table import Row, columns_of, rows_of, shows_methods
+from runner.terminal.table import columns_of, shows_methods
 from runner.trial.axes import AXES
 from runner.trial.labels import summary_of
 
@@ -83,7 +84,7 @@ def _facts(records: Sequence[Record]) -> Iterator[str]:
 
 def _plots(records: Sequence[Record]) -> Iterator[Section]:
     """The plots that the axes of the sweep call for."""
-    rows = rows_of(records)
+    rows = results_of(records)
     if shows_methods(records):
         yield _section("Methods", plots.methods(rows, list(faults(records))))
     good = usable(records)
@@ -100,7 +101,7 @@ def _plots(records: Sequence[Record]) -> Iterator[Section]:
         )
 
 
-def _of_axes(rows: Sequence[Row]) -> Iterator[Section]:
+def _of_axes(rows: Sequence[Result]) -> Iterator[Section]:
     if lines := lines_of(rows, "input.size"):
         title = "Latency against resolution"
         named = [replace(line, name=_with_exponent(line)) for line in lines]
@@ -123,15 +124,16 @@ def _of_axes(rows: Sequence[Row]) -> Iterator[Section]:
 
 def _with_exponent(line: plots.Line) -> str:
     law = power_law(line.places, [row.typical or 0.0 for row in line.rows])
-    return line.name if law is None else f"{line.name} (~ size^{law.exponent:.2f})"
+    few = len(line.places) < FEWEST_SIZES
+    return line.name if few or law is None else f"{line.name} (~ size^{law.exponent:.2f})"
 
 
-def _of_choices(rows: Sequence[Row]) -> Iterator[Section]:
+def _of_choices(rows: Sequence[Result]) -> Iterator[Section]:
     choices = {row.first.trial.key_without("input", "timing.warmup") for row in rows}
     if len(choices) > 1:
         yield _section("Ranking", plots.ranking(rows))
     if found := speed_ups(rows):
-        names, ratios = [name for _, name, _ in found], [ratio for _, _, ratio in found]
+        names, ratios = [one.name for one in found], [one.ratio for one in found]
         yield _section("Speed-ups", plots.speed_ups(names, ratios))
     costed = [row for row in rows if row.first.figures.get("gflop")]
     if len({row.first.trial.model.label for row in costed}) > 1:

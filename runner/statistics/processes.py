@@ -71,10 +71,10 @@ def combine(medians_ms: Sequence[float]) -> Processes:
     """
     if not medians_ms or min(medians_ms) <= 0:
         raise ValueError("processes are combined by the logarithms of medians above 0")
+    if len(medians_ms) == 1:
+        return Processes(1, float(medians_ms[0]), None, None)
     logs = np.log(np.asarray(medians_ms, dtype=float))
     n, centre = len(logs), float(logs.mean())
-    if n == 1:
-        return Processes(1, math.exp(centre), None, None)
     deviation = float(logs.std(ddof=1))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / math.sqrt(n)
     bounds = math.exp(centre - half), math.exp(centre + half)

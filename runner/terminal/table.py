@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from statistics import fmean
 
 from rich.console import Console
 
 from runner.contract import Level, Verdict
 from runner.records.record import Record
-from runner.statistics.processes import Processes, combine, speed_up
+from runner.records.results import Result, has_processes, results_of, times_as_fast
 from runner.terminal.layout import Column, lay_out
 from runner.trial.labels import settings, varying
 from runner.trial.methods import METHODS
@@ -28,48 +25,6 @@ COLUMN_OF = {  # keys of the command line -> what their column is called
     "timing.warmup": "warm-up",
     "timing.method": "method",
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """A trial, in one process or in several."""
-
-    records: tuple[Record, ...]
-
-    @property
-    def first(self) -> Record:
-        """The record that stands for all where they are alike."""
-        return self.records[0]
-
-    @property
-    def typical_ms(self) -> list[float]:
-        """The typical time of each of its processes that has one."""
-        known = [one.typical_ms for one in self.records if one.summary.get("img_s") is None]
-        return [value for value in known if value is not None]
-
-    @property
-    def typical(self) -> float | None:
-        """The typical time of a pass over its processes, by throughput for pipelined passes."""
-        known = [one.typical_ms for one in self.records]
-        values = [value for value in known if value is not None]
-        return combine(values).median_ms if values else None
-
-    @property
-    def images_per_second(self) -> float | None:
-        """Throughput or closed-loop FPS, the mean over processes."""
-        rates = [one.images_per_second for one in self.records]
-        known = [rate for rate in rates if rate is not None]
-        return fmean(known) if known else None
-
-    @property
-    def verdict(self) -> str:
-        """The worst of its processes, or what ended them."""
-        return verdict_label(self.records).partition(":")[0]
-
-    @cached_property
-    def combined(self) -> Processes | None:
-        """The typical time of its processes, where any has one."""
-        return combine(self.typical_ms) if self.typical_ms else None
 
 
 def show(records: Sequence[Record], console: Console) -> None:
@@ -86,10 +41,10 @@ def show(records: Sequence[Record], console: Console) -> None:
 
 def columns_of(records: Sequence[Record]) -> tuple[str, list[Column]]:
     """What is the same in all trials, as a line, and the columns of what differs and came out."""
-    rows = rows_of(records)
+    rows = results_of(records)
     shown: tuple[str, ...] = ()
     figures = OF_TRIALS
-    if shows_processes(records):
+    if has_processes(records):
         figures = OF_PROCESSES
     elif shows_methods(records):
         figures, shown = OF_METHODS, ("method", "warm-up")
@@ -112,25 +67,10 @@ def names_of(
     return same, differing
 
 
-def rows_of(records: Sequence[Record]) -> list[Row]:
-    """A row for each record, in the order they ran; processes of one trial share theirs."""
-    if not shows_processes(records):
-        return [Row((record,)) for record in records]
-    rows: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        rows[record.key].append(record)
-    return [Row(tuple(group)) for group in rows.values()]
-
-
 def shows_methods(records: Sequence[Record]) -> bool:
     """Whether the ways of timing are what is compared."""
     synchronized = all(METHODS[record.trial.timing.method].synchronized for record in records)
-    return not synchronized and len(records) > 1 and not shows_processes(records)
-
-
-def shows_processes(records: Sequence[Record]) -> bool:
-    """Whether there are several processes of a trial."""
-    return any(record.repeat for record in records)
+    return not synchronized and len(records) > 1 and not has_processes(records)
 
 
 def _settings(records: Sequence[Record]) -> list[Column]:
@@ -151,41 +91,41 @@ def _settings(records: Sequence[Record]) -> list[Column]:
     ]
 
 
-def p50(rows: Sequence[Row]) -> Column:
+def p50(rows: Sequence[Result]) -> Column:
     """The median."""
     return _numbers("p50 ms", [row.first.summary.get("p50_ms") for row in rows])
 
 
-def half_interval(rows: Sequence[Row]) -> Column:
+def half_interval(rows: Sequence[Result]) -> Column:
     """Half of the median's 95 % interval."""
     return _percents("+- %", [row.first.half_width() for row in rows], spare=2)
 
 
-def mean(rows: Sequence[Row], spare: int | None = 1) -> Column:
+def mean(rows: Sequence[Result], spare: int | None = 1) -> Column:
     """The mean."""
     return _numbers("mean ms", [row.first.summary.get("mean_ms") for row in rows], spare=spare)
 
 
-def article_mean(rows: Sequence[Row]) -> Column:
+def article_mean(rows: Sequence[Result]) -> Column:
     """The mean where it is what the article compares: never left out."""
     return mean(rows, spare=None)
 
 
-def cold_start(rows: Sequence[Row]) -> Column:
+def cold_start(rows: Sequence[Result]) -> Column:
     """What the very first call cost beyond the median."""
     values = [row.first.summary.get("cold_start_ms") for row in rows]
     return _numbers("cold start ms", values, spare=1)
 
 
-def true_time(rows: Sequence[Row]) -> Column | None:
+def true_time(rows: Sequence[Result]) -> Column | None:
     """What a simulated device really takes."""
     values = [row.first.figures.get("true_ms") for row in rows]
     return _numbers("true ms", values) if any(value is not None for value in values) else None
 
 
-def processes(rows: Sequence[Row]) -> Column:
-    """How many processes were timed to their end."""
-    done = [sum(record.completed for record in row.records) for row in rows]
+def processes(rows: Sequence[Result]) -> Column:
+    """How many processes the figures are made of."""
+    done = [len(row.counted) for row in rows]
     cells = (
         f"{n}" if n == len(row.records) else f"{n} of {len(row.records)}"
         for n, row in zip(done, rows, strict=True)
@@ -193,35 +133,35 @@ def processes(rows: Sequence[Row]) -> Column:
     return Column("processes", tuple(cells), spare=3)
 
 
-def typical(rows: Sequence[Row]) -> Column:
+def typical(rows: Sequence[Result]) -> Column:
     """The typical median over processes."""
     return _numbers("p50 ms", [row.combined.median_ms if row.combined else None for row in rows])
 
 
-def interval(rows: Sequence[Row]) -> Column:
+def interval(rows: Sequence[Result]) -> Column:
     """The 95 % interval of the typical median, over processes."""
     bounds = [row.combined.ci_ms if row.combined else None for row in rows]
     cells = ("-" if b is None else f"{number(b[0])} to {number(b[1])}" for b in bounds)
     return Column("95 % CI", tuple(cells))
 
 
-def spread(rows: Sequence[Row]) -> Column:
+def spread(rows: Sequence[Result]) -> Column:
     """The standard deviation between processes."""
     spreads = [row.combined.spread if row.combined else None for row in rows]
     return _percents("spread %", spreads, spare=1)
 
 
-def fps(rows: Sequence[Row]) -> Column:
-    """Images per second, the mean over processes."""
+def fps(rows: Sequence[Result]) -> Column:
+    """Images per second, over processes."""
     return _numbers("FPS", [row.images_per_second for row in rows])
 
 
-def baselines(rows: Sequence[Row]) -> list[Row | None]:
+def baselines(rows: Sequence[Result]) -> list[Result | None]:
     """For each row, the other one that runs the same network in fp32 by torch as it comes.
 
     Records hold no secrets: rows that differ in these alone have none.
     """
-    alike: dict[str, list[Row]] = defaultdict(list)
+    alike: dict[str, list[Result]] = defaultdict(list)
     for row in rows:
         alike[row.first.trial.key].append(row)
     found = [alike.get(row.first.trial.plain.key, []) for row in rows]
@@ -231,41 +171,41 @@ def baselines(rows: Sequence[Row]) -> list[Row | None]:
     ]
 
 
-def faster(rows: Sequence[Row]) -> Column | None:
+def faster(rows: Sequence[Result]) -> Column | None:
     """How many times as fast as the same in fp32 by torch as it comes, if that is beside it."""
     cells = []
     for row, plain in zip(rows, baselines(rows), strict=True):
-        if plain is None or not (plain.typical_ms and row.typical_ms):
+        if plain is None or not (plain.usable and row.usable):
             cells.append("-")
             continue
-        ratio = speed_up(plain.typical_ms, row.typical_ms)
+        ratio = times_as_fast(plain, row)
         bounds = ratio.ci and f" ({ratio.ci[0]:.2f} to {ratio.ci[1]:.2f})"
         cells.append(f"{ratio.value:.2f}{bounds or ''}")
     return None if set(cells) <= {"-"} else Column("x fp32", tuple(cells))
 
 
-def tflops(rows: Sequence[Row]) -> Column | None:
+def tflops(rows: Sequence[Result]) -> Column | None:
     """10^12 operations a second, where models, precisions or engines are beside each other."""
     trials = [row.first.trial for row in rows]
     ways = {(one.model.label, one.runtime, one.engine.name) for one in trials}
-    values = [row.first.tflop_s for row in rows]
+    values = [row.tflop_s for row in rows]
     return _numbers("TFLOP/s", values, spare=1) if len(ways) > 1 and any(values) else None
 
 
-def error(rows: Sequence[Row]) -> Column | None:
+def error(rows: Sequence[Result]) -> Column | None:
     """How far the output is from the same network in fp32, where it may be."""
     errors = [row.first.figures.get("rel_error") for row in rows]
     cells = tuple("-" if value is None else f"{value:.0e}" for value in errors)
     return Column("rel err", cells, spare=1) if any(errors) else None
 
 
-def verdict(rows: Sequence[Row]) -> Column:
+def verdict(rows: Sequence[Result]) -> Column:
     """The worst verdict of the processes, and all their reasons."""
     cells = tuple(verdict_label(row.records) for row in rows)
     return Column("verdict", cells, text=True, words=True)
 
 
-Figure = Callable[[Sequence[Row]], Column | None]
+Figure = Callable[[Sequence[Result]], Column | None]
 OF_TRIALS: tuple[Figure, ...] = (p50, half_interval, mean, fps, tflops, faster, error, verdict)
 OF_PROCESSES: tuple[Figure, ...] = (
     processes,

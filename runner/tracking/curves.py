@@ -7,14 +7,14 @@ over each other: latency against resolution, batch or warm-up, of all models in 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.contract import TrackingUnavailable, Verdict
+from runner.contract import TrackingUnavailable
 from runner.records.record import Record
+from runner.records.results import Result, results_of
 from runner.tracking.projection import NAME_LIMIT, digits, params_of
 from runner.tracking.store import Store, explained
 from runner.tracking.view import save_curves_view
@@ -39,12 +39,8 @@ class Curve:
 
 def curves_of(records: Sequence[Record]) -> list[Curve]:
     """The lines of a sweep, along each axis, by the trials that have a number."""
-    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in records:
-        if record.completed and record.verdict != Verdict.INVALID and record.typical_ms:
-            groups[record.key, record.trial.device].append(record)
-    processes = list(groups.values())
-    trials = [group[0].trial for group in processes]
+    results = [one for one in results_of(records) if one.usable]
+    trials = [one.first.trial for one in results]
     found = []
     for axis in AXES:
         along = lines(trials, axis)
@@ -58,25 +54,19 @@ def curves_of(records: Sequence[Record]) -> list[Curve]:
                 for name, value in keys_of(trial).items()
                 if name not in (axis, "repeat") and value is not None
             }
-            points = {place(trials[at], axis) or 0: dict(_metrics(processes[at])) for at in line}
+            points = {place(trials[at], axis) or 0: dict(_metrics(results[at])) for at in line}
             found.append(Curve(f"{whose} over {axis}", axis, params, points))
     return found[:MOST]
 
 
-def _metrics(group: Sequence[Record]) -> Iterator[tuple[str, float]]:
+def _metrics(result: Result) -> Iterator[tuple[str, float]]:
     """The metrics of a trial over its processes, by the names that its own runs have."""
-    from runner.statistics.processes import combine  # scipy comes with it
-
-    times = combine([record.typical_ms or 0.0 for record in group])
-    pipelined = group[0].summary.get("img_s") is not None
-    if not pipelined:
-        yield "lat_ms/p50", times.median_ms
-        yield "thr/fps", 1000 * group[0].trial.input.batch_size / times.median_ms
-    else:
-        yield "thr/img_s", 1000 * group[0].trial.input.batch_size / times.median_ms
-    rates = [record.tflop_s for record in group]
-    if known := [rate for rate in rates if rate is not None]:
-        yield "thr/tflop_s", sum(known) / len(known)
+    found = {
+        "lat_ms/p50": result.combined.median_ms if result.combined else None,
+        "thr/img_s" if result.pipelined else "thr/fps": result.images_per_second,
+        "thr/tflop_s": result.tflop_s,
+    }
+    yield from ((name, value) for name, value in found.items() if value is not None)
 
 
 def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Record]) -> list[str]:

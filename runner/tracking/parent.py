@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from statistics import fmean
 
 from runner.contract import TrackingUnavailable, Unreadable, Verdict
 from runner.records.reading import read_bytes
 from runner.records.record import Record
-from runner.statistics.processes import combine
+from runner.records.results import results_of
 from runner.tracking import curves
 from runner.tracking.projection import NAME_LIMIT, TAG_LIMIT, digits
 from runner.tracking.store import Store, explained
@@ -58,21 +56,13 @@ def figures_of(records: Sequence[Record]) -> Iterator[tuple[str, float]]:
     yield "sweep/failed", sum(not record.completed for record in records)
     for verdict in (Verdict.SUSPECT, Verdict.INVALID):
         yield f"sweep/{verdict}", sum(record.verdict == verdict for record in records)
-    good = [one for one in records if one.completed and one.verdict != Verdict.INVALID]
-    trials = defaultdict(list)
-    for one in good:
-        trials[one.identity].append(one)
-    # a trial's figures are those of all its processes, as in the table: not the luckiest one's
+    results = [one for one in results_of(records) if one.usable]
     times = [
-        combine(known).median_ms
-        for group in trials.values()
-        if (known := [ms for one in group if (ms := one.summary.get("p50_ms"))])
+        one.typical
+        for one in results
+        if one.typical and one.first.summary.get("p50_ms") is not None
     ]
-    rates = [
-        fmean(known)
-        for group in trials.values()
-        if (known := [rate for one in group if (rate := one.images_per_second)])
-    ]
+    rates = [rate for one in results if (rate := one.images_per_second)]
     if times:
         yield "best/p50_ms", min(times)
     if rates:

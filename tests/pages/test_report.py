@@ -48,11 +48,12 @@ def test_the_axes_of_a_sweep_decide_which_plots_there_are(axes, expected):
 
 
 def test_the_line_of_latency_against_resolution_holds_the_numbers():
-    records = grid(input__size=((128, 128), (64, 64)))
+    records = grid(input__size=((128, 128), (64, 64), (32, 32), (96, 96)))
     (section,) = [one for one in page_of(records, None).sections if one.heading == "Resolution"]
     (line,) = section.plots[0].figure.data
-    assert list(line.x) == [64, 128]
-    assert line.y == pytest.approx([record.summary["p50_ms"] for record in reversed(records)])
+    assert list(line.x) == [32, 64, 96, 128]
+    by_size = sorted(records, key=lambda record: record.trial.input.size)
+    assert line.y == pytest.approx([record.summary["p50_ms"] for record in by_size])
     assert line.error_y.array[0] > 0
     assert "size^" in line.name
 
