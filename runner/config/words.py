@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
 from runner.trial.description import Trial
+
+MEANINGS = ("null", "true", "false", "nan", "inf")  # words that are no text for Hydra
 
 
 def words_of(trial: Trial) -> list[str]:
@@ -20,9 +23,10 @@ def _words(trial: Trial) -> Iterator[str]:
     if model.task == "simulated":
         group = "simulated"
     yield f"model={spelled(group)}"
-    own = group == model.name  # what its file says is not said again, but for what can be changed
+    # what torchvision's file says is not said again, but for what can be changed
+    by_name = group == model.name and not (model.source or model.target)
     for part in fields(model):
-        if not own or part.name in ("weights", "kwargs", "inputs"):
+        if not by_name or part.name in ("weights", "kwargs", "inputs"):
             yield f"model.{part.name}={spelled(getattr(model, part.name))}"
     for name in ("input", "timing", "runtime", "engine"):
         values = getattr(trial, name)
@@ -30,6 +34,16 @@ def _words(trial: Trial) -> Iterator[str]:
             yield f"{name}.{part.name}={spelled(getattr(values, part.name))}"
     yield f"device={trial.device_kind}"
     yield f"seed={trial.seed}"
+
+
+def _escaped(text: str) -> str:
+    """A text as it stands between quotes: no interpolation for OmegaConf, and no end for Hydra.
+
+    In both a backslash is one by itself, but for those before what it escapes.
+    """
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    text = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return re.sub(r"(\\+)\Z", r"\1\1", text)
 
 
 def spelled(value: Any) -> str:
@@ -43,6 +57,6 @@ def spelled(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(map(spelled, value)) + "]"
     if isinstance(value, str):
-        text = value.replace("\\", "\\\\").replace("'", "\\'")
-        return value if value.isidentifier() else f"'{text}'"
+        plain = re.fullmatch(r"[A-Za-z_]\w*", value, re.ASCII) and value.lower() not in MEANINGS
+        return value if plain else f"'{_escaped(value)}'"
     return repr(value)

@@ -155,11 +155,11 @@ def _laid_out(tensor: torch.Tensor) -> torch.Tensor:
 def _facts(network: torch.nn.Module, size: tuple[int, int]) -> dict[str, Callable[[], Any]]:
     """What the network really is, read back; not what was asked for."""
 
-    def channels_last() -> bool:
-        """Whether all weights are that could be."""
+    def channels_last() -> bool | None:
+        """Whether all weights are that could be; None where there are none."""
         filters = [p for p in network.parameters() if p.dim() in LAYOUTS and not _ambiguous(p)]
         laid_out = [p.is_contiguous(memory_format=LAYOUTS[p.dim()]) for p in filters]
-        return bool(filters) and all(laid_out)
+        return all(laid_out) if filters else None
 
     return {
         "dtype": lambda: dtypes_of(list(network.parameters())),

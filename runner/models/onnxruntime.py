@@ -18,13 +18,7 @@ from runner.models.eager import CAST, as_reference, evaluated
 from runner.models.onnx import OnnxFile
 from runner.models.workload import Workload, converted, dtypes_of, innermost, shapes, tensors_of
 from runner.trial.description import Trial
-from runner.trial.rules import missing_package
-
-PROVIDERS = {  # word of engine.providers -> ONNX Runtime's name
-    "CPU": "CPUExecutionProvider",
-    "CUDA": "CUDAExecutionProvider",
-    "TensorRT": "TensorrtExecutionProvider",
-}
+from runner.trial.rules import PROVIDERS, missing_package
 
 ELEMENTS = {  # numbers of ONNX's TensorProto
     torch.float32: 1,

@@ -65,12 +65,27 @@ def problems(trial: Trial) -> Iterator[Problem]:
         import openvino  # noqa: F401
     except ImportError:
         yield missing_package("engine", "engine=openvino", "openvino")
+        return
     if trial.device_kind != "cpu":
         found = f"engine=openvino runs on the CPU here, but the device is {trial.device}"
         yield Problem("engine", found, "use device=cpu")
-    if trial.runtime.precision not in PRECISIONS:
-        found = f"runtime.precision={trial.runtime.precision}, which OpenVINO has not"
+        return
+    precision = trial.runtime.precision
+    if precision not in PRECISIONS:
+        found = f"runtime.precision={precision}, which OpenVINO has not"
         yield Problem("runtime.precision", found, f"use {' or '.join(PRECISIONS)}")
+    elif precision.upper() not in (there := _capabilities()):
+        usable = [word for word in PRECISIONS if word.upper() in there]
+        found = f"runtime.precision={precision}, but OpenVINO has no {precision} on this CPU"
+        yield Problem("runtime.precision", found, f"use {' or '.join(usable)}")
+
+
+def _capabilities() -> list[str]:
+    """What its plugin for the CPU can do on this one: FP32, BF16, FP16, ..."""
+    import openvino
+
+    found: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return found
 
 
 def _compiled(network: Any, inputs: tuple[Any, ...], trial: Trial) -> Any:

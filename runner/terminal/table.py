@@ -175,7 +175,7 @@ def faster(rows: Sequence[Result]) -> Column | None:
     """How many times as fast as the same in fp32 by torch as it comes, if that is beside it."""
     cells = []
     for row, plain in zip(rows, baselines(rows), strict=True):
-        if plain is None or not (plain.usable and row.usable):
+        if plain is None or not (plain.each_ms and row.each_ms):
             cells.append("-")
             continue
         ratio = times_as_fast(plain, row)

@@ -29,6 +29,11 @@ SOURCES = (
     "onnx",
 )  # each is a module of runner/models/
 ENGINES = ("eager", "onnxruntime", "openvino")
+PROVIDERS = {  # word of engine.providers -> ONNX Runtime's name
+    "CPU": "CPUExecutionProvider",
+    "CUDA": "CUDAExecutionProvider",
+    "TensorRT": "TensorrtExecutionProvider",
+}
 FILLS = ("randn", "zeros", "ones")
 CACHES = ("warm", "flush", "rotate")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "amp_bf16", "amp_fp16")

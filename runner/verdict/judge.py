@@ -15,10 +15,11 @@ from runner.trial.methods import METHODS
 from runner.verdict.cpu import of_cpu
 from runner.verdict.flag import Case, Flag
 from runner.verdict.gpu import of_gpu
+from runner.verdict.in_force import RULES as OF_SETTINGS
 from runner.verdict.output import RULES as OF_OUTPUT
 from runner.verdict.samples import RULES as OF_SAMPLES
 
-RULES = (*OF_SAMPLES, *OF_OUTPUT, of_cpu, of_gpu)
+RULES = (*OF_SAMPLES, *OF_SETTINGS, *OF_OUTPUT, of_cpu, of_gpu)
 WIDENING = ("WARMUP_SHORT", "DRIFT", "BIMODAL")  # also the median's interval
 DISTURBED = ("CPU_CONTENDED", "FOREIGN_PROCESS")  # others used the machine: reported first
 OF_DISTURBED = ("WARMUP_SHORT", "DRIFT", "BIMODAL", "NOISY")  # what that does to samples

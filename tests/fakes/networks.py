@@ -264,6 +264,12 @@ class Conv(torch.nn.Module):
     def forward(self, x):
         return self.last(torch.relu(self.inner(x)).mean((2, 3)))
 
+class OneThread(Conv):
+    """Has torch use one thread, whatever was asked for."""
+    def __init__(self):
+        super().__init__()
+        torch.set_num_threads(1)
+
 class TwoInputs(Conv):
     def forward(self, image, scale):
         return {"logits": super().forward(image) + scale.mean()}

@@ -75,6 +75,24 @@ def test_the_sweep_of_engines_says_which_is_fastest_and_whether_it_is_right(prog
     assert f"{figures[0]['gflop']:.4g} GFLOP, 0.000269 M parameters" in listed
 
 
+def test_a_setting_that_the_network_changes_makes_the_number_invalid(program):
+    words = ("model=custom", "model.target=networks.OneThread", "input.size=32", *QUICK[:2])
+    ran = program(*words, "runtime.threads=2", "tracking=off")
+    (record,) = ran.records()
+    assert record.verdict == "invalid"
+    assert "invalid: NOT_IN_FORCE" in ran.out
+    assert "runtime.threads=2 ran as 1" in ran.out
+
+
+def test_what_the_cpu_has_not_is_refused_beforehand(monkeypatch):
+    monkeypatch.setattr(openvino, "_capabilities", lambda: ["FP32", "INT8"])
+    trial = make_trial(engine=Engine("openvino"), runtime={"precision": "bf16"})
+    (problem,) = openvino.problems(trial)
+    assert str(problem) == (
+        "runtime.precision=bf16, but OpenVINO has no bf16 on this CPU; use fp32"
+    )
+
+
 def test_a_network_that_stays_in_training_mode_is_refused_by_every_engine(program):
     words = ("model=custom", "model.target=networks.Stubborn", "input.size=32", *QUICK)
     ran = program(*words, "engine=eager,onnxruntime,openvino")

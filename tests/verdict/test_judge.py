@@ -39,7 +39,7 @@ def judged(
         warmup_ms=warmup_ms,
         latency_ms=latency_ms,
         figures=figures,
-        effective={"threads": 2, "finite": True} | (effective or {}),
+        effective={"threads": trial.runtime.threads, "finite": True} | (effective or {}),
         contention={"cpu": QUIET | (cpu or {}), "gpu": gpu and COOL | gpu},
         why_null=why_null or {},
     )
@@ -214,7 +214,7 @@ def test_a_virtual_machine_is_a_note_for_numbers_of_its_cpu():
 
 
 def test_more_threads_than_cpus():
-    flag = only(judged(effective={"threads": 8}), "OVERSUBSCRIBED", "suspect")
+    flag = only(judged(make_trial(runtime={"threads": 8})), "OVERSUBSCRIBED", "suspect")
     assert "8 threads on 2 usable CPUs" in told(flag)
     assert "runtime.threads=2" in told(flag)
 
