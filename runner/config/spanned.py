@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from runner.config import grid
 from runner.config.diagnosis import diagnosis
 from runner.config.points import Points
+from runner.config.presets import won_back
 from runner.config.values import Values, plain
 from runner.contract import Problem, UsageError
 
@@ -60,7 +61,13 @@ def grid_of(
             if order_seed is None:
                 order_seed = zlib.crc32(str(master.sweep.id).encode())  # the same on a resume
             points = grid.in_rounds(points, rounds, order_seed)
-        composed = Points(lambda point: loader.load_sweep_config(master, list(point)), folders)
+        typed = grid.axes({}, arguments, folders)
+
+        def compose(point: Sequence[str]) -> DictConfig:
+            won = won_back(point, typed, folders)
+            return loader.load_sweep_config(master, [*point, *won])
+
+        composed = Points(compose, folders)
         launcher = plain(master.hydra.launcher)
     except (HydraException, OmegaConfBaseException) as error:
         raise diagnosis(axes, error, folders) from error

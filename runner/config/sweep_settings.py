@@ -11,6 +11,7 @@ from yaml import YAMLError
 from runner.config import grid
 from runner.config.diagnosis import diagnosis
 from runner.config.hydra_door import composer, parsed
+from runner.config.presets import won_back
 from runner.config.settings import Settings, settings_of, wide_problems
 from runner.config.values import values_of
 from runner.contract import UsageError
@@ -25,7 +26,8 @@ def settings_for(words: Sequence[str]) -> Settings:
     axes = grid.axes({}, given.overrides, given.folders)
     try:
         with composer(given.folders) as compose:
-            values = values_of(compose([values[0] for values in axes.values()]))
+            words = [values[0] for values in axes.values()]
+            values = values_of(compose([*words, *won_back(words, axes, given.folders)]))
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise diagnosis(axes, error, given.folders) from error
     if problems := list(wide_problems(values)):

@@ -16,6 +16,7 @@ IDLE = (
     "slurm_job",
     "command",
     "git_dirty",
+    "own_files",
     "mlflow",
     "gpu_reason",
     "inner",

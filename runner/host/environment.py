@@ -14,6 +14,7 @@ from typing import Any
 
 from runner.host.cpu import usable_cpus
 from runner.host.gpu import identity, torch_uuid
+from runner.host.own_code import own_code
 from runner.host.secrets import redact
 
 MOST_COMMITS = 10
@@ -54,6 +55,7 @@ def device_environment(device: str) -> dict[str, Any]:
         "gpu": None,
         "gpu_uuid": None,
         "gpu_driver": None,
+        **own_code(Path.cwd()),
     }
     if not device.startswith("cuda"):
         return facts | {"gpu_reason": f"the trial ran on {device}"}

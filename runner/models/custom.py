@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from runner.contract import ModelError, Problem
+from runner.host.own_code import is_own
 from runner.host.raised import first_cause, is_interrupt, words_of
 from runner.trial.description import Model, Trial
 
@@ -71,13 +72,11 @@ def place_of(error: BaseException) -> str | None:
 
     None where there is none: their own is what lies below the current directory.
     """
-    own, ours = Path.cwd(), Path(__file__).parents[1]
+    own = Path.cwd()
     for frame in reversed(traceback.extract_tb(first_cause(error).__traceback__)):
         path = Path(frame.filename)
-        if path.is_relative_to(own) and not path.is_relative_to(ours):
-            relative = path.relative_to(own)
-            if not {"site-packages", "dist-packages"} & set(relative.parts):
-                return f"{relative}:{frame.lineno} in {frame.name}"
+        if is_own(path, own):
+            return f"{path.relative_to(own)}:{frame.lineno} in {frame.name}"
     return None
 
 

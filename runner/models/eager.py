@@ -14,6 +14,7 @@ from runner.contract import ModelError, Problem
 from runner.host.torch_private import has_fp16_kernels
 from runner.models import compiled
 from runner.models.cost import cost_of
+from runner.models.guard import denormal_share
 from runner.models.workload import Workload, converted, dtypes_of, shapes
 from runner.trial.description import Runtime, Trial
 
@@ -165,6 +166,7 @@ def _facts(network: torch.nn.Module, size: tuple[int, int]) -> dict[str, Callabl
         "dtype": lambda: dtypes_of(list(network.parameters())),
         "channels_last": channels_last,
         "network_size": lambda: _scaled(getattr(network, "transform", None), size),
+        "denormal_weights": lambda: denormal_share(list(network.parameters())),
         "eval": lambda: not training_parts(network),
     }
 

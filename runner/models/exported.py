@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from runner.contract import Problem
-from runner.models.files import image_size, other_shape, unreadable
+from runner.models import files
+from runner.models.files import other_shape, unreadable
 from runner.trial.description import Model, Trial
 
 
@@ -25,9 +26,9 @@ class Exported(torch.nn.Module):
         """Nothing to change."""
         return self
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **keywords: Any) -> Any:
         """Run the program."""
-        return self.program(*inputs)
+        return self.program(*inputs, **keywords)
 
 
 def network(trial: Trial) -> torch.nn.Module:
@@ -38,20 +39,25 @@ def network(trial: Trial) -> torch.nn.Module:
 def problems(trial: Trial) -> Iterator[Problem]:
     """Why the file can't be read, or does not take the inputs."""
     missing = list(unreadable(trial, "model.file=net.pt2"))
-    yield from missing or other_shape(trial, _shape(trial.model))
+    yield from missing or other_shape(trial, _made_for(trial.model))
 
 
 def own_size(model: Model) -> tuple[int, int] | None:
     """(height, width) of its first input, where that is an image."""
-    return image_size(_shape(model))
+    return files.own_size(_made_for(model))
 
 
-def _shape(model: Model) -> list[int | None] | None:
-    """Shape of its first input, None for what may be any number."""
+def _made_for(model: Model) -> files.Shapes:
+    """Shapes of its inputs, None for what may be any number."""
     program = torch.export.load(str(model.file))
     names = set(program.graph_signature.user_inputs)
-    for node in program.graph.nodes:
-        if node.op == "placeholder" and node.name in names:
-            shape = getattr(node.meta.get("val"), "shape", None)
-            return None if shape is None else [n if isinstance(n, int) else None for n in shape]
-    return None
+    values = {
+        node.name: getattr(node.meta.get("val"), "shape", None)
+        for node in program.graph.nodes
+        if node.op == "placeholder" and node.name in names
+    }
+    return {
+        name: [size if isinstance(size, int) else None for size in shape]
+        for name, shape in values.items()
+        if shape is not None
+    }

@@ -1,38 +1,118 @@
-"""Files that hold a network: is it there, and for which inputs is it made."""
+"""Files that hold a network: is it there, what has written it, for which inputs is it made."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from runner.contract import Problem
+from runner.host.raised import words_of
+from runner.models.inputs import inputs_of
+from runner.models.workload import named
 from runner.trial.description import Trial
+
+CHANNELS = (1, 3, 4)  # that images have
+WRITERS = {  # what stands in the archives of torch: who wrote them, and what runs them
+    "archive_format": ("torch.export.save", "model=exported"),
+    "constants.pkl": ("torch.jit.save", "model=torchscript"),
+    "data.pkl": ("torch.save", "model=custom, with a model.target that loads it"),
+}
+Shape = Sequence[int | None]  # None: any number
+Shapes = Mapping[str, Shape]  # of the inputs, by their names, in order
 
 
 def unreadable(trial: Trial, example: str) -> Iterator[Problem]:
-    """Why `model.file` is no file."""
+    """Why `model.file` is no file, or one of another program."""
     model = trial.model
     if model.file is None or not os.path.isfile(model.file):
         found = f"model.file is {model.file or 'null'}, which is no file in {Path.cwd()}"
         yield Problem("model.file", found, f"model={model.source} needs one, as in {example}")
+    elif (wrote := _writer(model.file)) and not wrote[1].startswith(f"model={model.source}"):
+        found = f"{model.file} was written by {wrote[0]}, which model={model.source} does not read"
+        yield Problem("model.file", found, f"use {wrote[1]}")
 
 
-def image_size(shape: Sequence[int | None] | None) -> tuple[int, int] | None:
-    """(height, width) of an input of this shape, where that is an image of one size."""
-    if shape is None or len(shape) != 4 or shape[2] is None or shape[3] is None:
+def _writer(file: str) -> tuple[str, str] | None:
+    """What of torch has written a file, and how that is run; None for anything else."""
+    if not zipfile.is_zipfile(file):
         return None
-    return shape[2], shape[3]
+    with zipfile.ZipFile(file) as archive:
+        there = {name.rpartition("/")[2] for name in archive.namelist()}
+    return next((wrote for name, wrote in WRITERS.items() if name in there), None)
 
 
-def other_shape(trial: Trial, shape: Sequence[int | None] | None) -> Iterator[Problem]:
-    """Why inputs do not fit a file that is made for this `shape` (None: any number)."""
+def image_size(shape: Shape | None) -> tuple[int, int] | None:
+    """(height, width) of an input of this shape, where that is an image of one size.
+
+    Channels come first, or last where only these can be channels.
+    """
     if shape is None or len(shape) != 4:
+        return None
+    last = shape[1] not in CHANNELS and shape[3] in CHANNELS
+    height, width = shape[1:3] if last else shape[2:]
+    return None if height is None or width is None else (height, width)
+
+
+def own_size(made_for: Shapes) -> tuple[int, int] | None:
+    """(height, width) of the first input, where that is an image."""
+    return image_size(next(iter(made_for.values()), None))
+
+
+def other_shape(trial: Trial, made_for: Shapes) -> Iterator[Problem]:
+    """Why inputs do not fit a file that is made for these, by their names."""
+    size = trial.input.size or own_size(made_for)
+    if size is None:
+        return  # told by whoever asks for it
+    if trial.model.inputs is None:
+        images = (trial.input.batch_size, 3, *size)
+        yield from _unfit_images(trial, made_for, images)
         return
-    # a size that is not known yet will be the file's own
-    asked = (trial.input.batch_size, 3, *(trial.input.size or shape[2:]))
-    if any(fixed not in (None, number) for number, fixed in zip(asked, shape, strict=True)):
-        made_for = "x".join("any" if fixed is None else str(fixed) for fixed in shape)
-        found = f"{trial.model.file} takes inputs of {made_for}, but {'x'.join(map(str, asked))}"
+    known = replace(trial, input=replace(trial.input, size=size))
+    try:
+        given = [(name, tuple(tensor.shape)) for name, tensor in _made(known, made_for)]
+    except Exception as error:  # of a user's callable, or of names that are others
+        found = f"model.inputs={trial.model.inputs} does not fit {trial.model.file}"
+        yield Problem("model.inputs", f"{found} ({words_of(error)})")
+        return
+    for name, shape in given:
+        if not _fits(shape, made_for[name]):
+            found = f"{trial.model.file} takes {_shown(made_for[name])} for {name}"
+            made = f"model.inputs={trial.model.inputs} makes {_shown(shape)}"
+            yield Problem("model.inputs", f"{found}, but {made}")
+
+
+def _made(trial: Trial, made_for: Shapes) -> list[tuple[str, torch.Tensor]]:
+    return named([*made_for], inputs_of(trial, torch.device("cpu")))
+
+
+def _unfit_images(trial: Trial, made_for: Shapes, images: Shape) -> Iterator[Problem]:
+    """Why images do not fit that are made as for torchvision's networks."""
+    own, shape = "model.inputs=my_package.inputs", next(iter(made_for.values()), None)
+    found = (
+        f"{trial.model.file} takes inputs of {_shown(shape)}, but {_shown(images)} are asked for"
+    )
+    if len(made_for) > 1:
+        found = f"{trial.model.file} takes {len(made_for)} inputs: {', '.join(made_for)}"
+        yield Problem("model.inputs", found, f"make them by a function of yours: {own}")
+    elif shape is None or len(shape) != 4:
+        return  # of a clip, or of something that only its user knows
+    elif shape[1] not in (3, None):
+        yield Problem("model.inputs", found, f"make others by a function of yours: {own}")
+    elif not _fits(images, shape):
         remedy = "set input.batch_size and input.size so, or export it for other shapes"
-        yield Problem("input.size", f"{found} are asked for", remedy)
+        yield Problem("input.size", found, remedy)
+
+
+def _fits(given: Shape, made_for: Shape) -> bool:
+    return len(given) == len(made_for) and all(
+        fixed in (None, number) for number, fixed in zip(given, made_for, strict=True)
+    )
+
+
+def _shown(shape: Shape | None) -> str:
+    return "x".join("any" if size is None else str(size) for size in shape or ())

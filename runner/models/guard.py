@@ -56,6 +56,21 @@ def agreement(output: object, reference: object, classes: bool) -> Agreement:
     return Agreement((difference / norm) ** 0.5 if norm else 0.0, top1)
 
 
+def denormal_share(value: object) -> float | None:
+    """The share of numbers so small that a CPU takes many times as long for them.
+
+    Of floating tensors on the CPU; None where there are none.
+    """
+    small = total = 0
+    for tensor in tensors_of(value):
+        if tensor.is_floating_point() and tensor.device.type == "cpu" and tensor.numel():
+            size = tensor.detach().abs()
+            least = torch.finfo(tensor.dtype).smallest_normal
+            small += int(((size > 0) & (size < least)).sum())
+            total += tensor.numel()
+    return small / total if total else None
+
+
 def finite(output: object) -> bool:
     """Whether there are finite numbers only."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors_of(output))

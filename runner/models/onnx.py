@@ -5,11 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from runner.contract import Problem
-from runner.models.files import image_size, other_shape, unreadable
+from runner.models import files
+from runner.models.files import other_shape, unreadable
 from runner.trial.description import Model, Trial
 from runner.trial.rules import missing_package
+
+DTYPES = {  # by the numbers of ONNX's TensorProto
+    1: torch.float32,
+    2: torch.uint8,
+    3: torch.int8,
+    6: torch.int32,
+    7: torch.int64,
+    9: torch.bool,
+    10: torch.float16,
+    11: torch.float64,
+    16: torch.bfloat16,
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +44,7 @@ def problems(trial: Trial) -> Iterator[Problem]:
     """Why the file can't be read, does not take the inputs, or has no engine."""
     missing = list(unreadable(trial, "model.file=net.onnx"))
     try:
-        yield from missing or other_shape(trial, _shape(trial.model))
+        yield from missing or other_shape(trial, _made_for(trial.model))
     except ImportError:
         yield missing_package("model", "model=onnx", "onnx")
     if trial.engine.name == "eager":
@@ -36,18 +52,29 @@ def problems(trial: Trial) -> Iterator[Problem]:
         yield Problem("engine", found, "use engine=onnxruntime or engine=openvino")
 
 
+def input_dtypes(network: OnnxFile) -> list[torch.dtype]:
+    """The types of its inputs that torch has, too."""
+    found = (one.type.tensor_type.elem_type for one in _inputs(network.path))
+    return [DTYPES[element] for element in found if element in DTYPES]
+
+
 def own_size(model: Model) -> tuple[int, int] | None:
     """(height, width) of its first input, where that is an image."""
-    return image_size(_shape(model))
+    return files.own_size(_made_for(model))
 
 
-def _shape(model: Model) -> list[int | None] | None:
-    """Shape of its first input, None for what may be any number."""
+def _made_for(model: Model) -> files.Shapes:
+    """Shapes of its inputs, None for what may be any number."""
+    return {
+        one.name: [size.dim_value or None for size in one.type.tensor_type.shape.dim]
+        for one in _inputs(Path(str(model.file)))
+    }
+
+
+def _inputs(path: Path) -> list[Any]:
+    """What it takes; files of earlier days name their weights among them."""
     import onnx
 
-    graph = onnx.load(str(model.file), load_external_data=False).graph
+    graph = onnx.load(str(path), load_external_data=False).graph
     weights = {one.name for one in graph.initializer}
-    first = next((one for one in graph.input if one.name not in weights), None)
-    if first is None:
-        return None
-    return [size.dim_value or None for size in first.type.tensor_type.shape.dim]
+    return [one for one in graph.input if one.name not in weights]

@@ -15,22 +15,12 @@ import torch
 from runner.contract import ModelError, Problem
 from runner.models.cost import cost_of
 from runner.models.eager import CAST, as_reference, evaluated
-from runner.models.onnx import OnnxFile
-from runner.models.workload import Workload, converted, dtypes_of, innermost, shapes, tensors_of
+from runner.models.onnx import DTYPES, OnnxFile
+from runner.models.workload import Workload, converted, dtypes_of, innermost, named, shapes
 from runner.trial.description import Trial
 from runner.trial.rules import PROVIDERS, missing_package
 
-ELEMENTS = {  # numbers of ONNX's TensorProto
-    torch.float32: 1,
-    torch.uint8: 2,
-    torch.int8: 3,
-    torch.int32: 6,
-    torch.int64: 7,
-    torch.bool: 9,
-    torch.float16: 10,
-    torch.float64: 11,
-    torch.bfloat16: 16,
-}
+ELEMENTS = {dtype: element for element, dtype in DTYPES.items()}
 
 
 def prepare(
@@ -158,18 +148,10 @@ def _on_cpu(session: Any) -> Callable[..., object]:
     names = [one.name for one in session.get_inputs()]
 
     def call(*inputs: Any) -> object:
-        arrays = {name: tensor.numpy() for name, tensor in _named(names, inputs)}
+        arrays = {name: tensor.numpy() for name, tensor in named(names, inputs)}
         return session.run(None, arrays)
 
     return call
-
-
-def _named(names: list[str], inputs: tuple[Any, ...]) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors by the names of the session's inputs: keywords by theirs, others in order."""
-    if isinstance(inputs[0], dict) and set(inputs[0]) == set(names):
-        yield from inputs[0].items()
-    else:
-        yield from zip(names, tensors_of(inputs), strict=True)
 
 
 def tensor_of(value: Any) -> torch.Tensor:
@@ -200,7 +182,7 @@ def _on_gpu(
         return "cuda", index, ELEMENTS[tensor.dtype], list(tensor.shape), tensor.data_ptr()
 
     def call(*inputs: Any) -> object:
-        for name, tensor in _named(names, inputs):
+        for name, tensor in named(names, inputs):
             binding.bind_input(name, *place(tensor))
         if kept:
             run()

@@ -14,7 +14,7 @@ from runner.contract import ModelError, Problem
 from runner.models.cost import cost_of
 from runner.models.eager import as_reference, evaluated
 from runner.models.onnx import OnnxFile
-from runner.models.workload import Workload, dtypes_of, innermost, shapes, tensors_of
+from runner.models.workload import Workload, dtypes_of, innermost, named, shapes
 from runner.trial.description import Trial
 from runner.trial.rules import missing_package
 
@@ -43,9 +43,10 @@ def prepare(
     compiled = _compiled(network, inputs, trial)
     setup_s = {"convert_s": time.perf_counter() - started}
     request = compiled.create_infer_request()
+    places = _places(compiled)
 
-    def call(*inputs: object) -> object:
-        arrays = [tensor.numpy() for tensor in tensors_of(inputs)]
+    def call(*inputs: Any) -> object:
+        arrays = {places[name]: tensor.numpy() for name, tensor in named([*places], inputs)}
         found = request.infer(arrays, share_inputs=True, share_outputs=True)
         return [found[output] for output in compiled.outputs]
 
@@ -98,8 +99,9 @@ def _compiled(network: Any, inputs: tuple[Any, ...], trial: Trial) -> Any:
             model = core.read_model(network.path)
         else:
             model = openvino.convert_model(network, example_input=inputs)
-        made_for = [tuple(tensor.shape) for tensor in tensors_of(inputs)]
-        model.reshape(dict(zip(model.inputs, made_for, strict=True)))
+        places = _places(model)
+        shapes = {places[name]: tuple(one.shape) for name, one in named([*places], inputs)}
+        model.reshape({model.inputs[place]: shape for place, shape in shapes.items()})
         return core.compile_model(
             model,
             "CPU",
@@ -111,6 +113,12 @@ def _compiled(network: Any, inputs: tuple[Any, ...], trial: Trial) -> Any:
         )
     except Exception as error:  # its frontends raise many kinds
         raise ModelError(f"OpenVINO can't convert this network: {innermost(error)}") from error
+
+
+def _places(model: Any) -> dict[str, int]:
+    """The places of its inputs by their names; one without a name has that of its place."""
+    names = (sorted(one.get_names()) or [str(place)] for place, one in enumerate(model.inputs))
+    return {first: place for place, (first, *_) in enumerate(names)}
 
 
 def _precision(compiled: Any) -> str:

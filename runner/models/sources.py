@@ -1,9 +1,9 @@
 """From a trial to its workload: the source that has its network, the engine that runs it.
 
 A source is a module of this room with two functions, `network(trial)` and `problems(trial)`, and
-`own_size(model)` if its models are made for one and `describe(network)` if it knows more facts; an
-engine has `prepare(network, inputs, trial,
-device)` and `problems(trial)`.
+`own_size(model)` if its models are made for one, `input_dtypes(network)` if these are no parameters
+of torch, and `describe(network)` if it knows more facts; an engine has `prepare(network, inputs,
+trial, device)` and `problems(trial)`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from runner.models import eager
 from runner.models.cost import Cost, cost_of
 from runner.models.inputs import inputs_of
 from runner.models.inputs import problems as inputs_problems
-from runner.models.workload import Workload
+from runner.models.workload import Workload, converted
 from runner.trial.description import Model, Trial
 
 
@@ -37,9 +37,27 @@ def build(trial: Trial, device: torch.device) -> Workload:
     source = _source(trial.model)
     network = source.network(trial)
     engine = importlib.import_module(f"runner.models.{trial.engine.name}")
-    workload: Workload = engine.prepare(network, inputs_of(trial, device), trial, device)
+    inputs = _in_own_type(inputs_of(trial, device), source, network, trial)
+    workload: Workload = engine.prepare(network, inputs, trial, device)
     own = source.describe(network) if hasattr(source, "describe") else {}
     return replace(workload, describe={**workload.describe, **own})
+
+
+def _in_own_type(
+    inputs: tuple[Any, ...], source: Any, network: Any, trial: Trial
+) -> tuple[Any, ...]:
+    """Inputs as the network's weights are, where these are of one type and no one made others."""
+    dtypes = source.input_dtypes(network) if hasattr(source, "input_dtypes") else _dtypes(network)
+    own = {dtype for dtype in dtypes if dtype.is_floating_point}
+    if trial.model.inputs is not None or len(own) != 1 or own == {torch.float32}:
+        return inputs
+    (dtype,) = own
+    made: tuple[Any, ...] = converted(inputs, lambda t: t.to(dtype) if t.is_floating_point() else t)
+    return made
+
+
+def _dtypes(network: torch.nn.Module) -> Iterator[torch.dtype]:
+    return (parameter.dtype for parameter in network.parameters())
 
 
 def cost_before(trial: Trial) -> Cost | None:

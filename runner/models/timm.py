@@ -10,6 +10,7 @@ from urllib.error import URLError
 import torch
 
 from runner.contract import ModelError, Problem
+from runner.host.raised import words_of
 from runner.trial.description import Model, Trial
 from runner.trial.rules import missing_package
 
@@ -45,9 +46,49 @@ def problems(trial: Trial) -> Iterator[Problem]:
         near = difflib.get_close_matches(model.name.partition(".")[0], timm.list_models(), n=5)
         hint = f"near it: {', '.join(near)}" if near else "timm.list_models() lists them"
         yield Problem("model.name", f"model.name is {model.name}, which timm does not have", hint)
-    elif model.weights not in (None, PRETRAINED):
+        return
+    if problem := _unfit_size(trial):
+        yield problem
+    if model.weights not in (None, PRETRAINED):
         remedy = f"{PRETRAINED}, or null for random ones; a tag goes into the name, as in NAME.TAG"
         yield Problem("model.weights", f"model.weights is {model.weights}", f"expected {remedy}")
+
+
+def _unfit_size(trial: Trial) -> Problem | None:
+    """Why a model that is built for one size does not take another."""
+    model, size = trial.model, trial.input.size
+    if not _settings(model.name).get("fixed_input_size") or size in (None, own_size(model)):
+        return None
+    why_not = _tried(trial, model.kwargs)
+    if why_not is None:
+        return None
+    found = f"input.size is {trial.input.size_label}, which {model.label} does not take ({why_not})"
+    height, width = trial.input.pixels
+    asked = height if height == width else (height, width)
+    if _tried(trial, model.kwargs | {"img_size": asked}) is None:
+        shown = str(asked).replace("(", "[").replace(")", "]")
+        return Problem(
+            "input.size", found, f"build it for that: model.kwargs={{img_size: {shown}}}"
+        )
+    return Problem("input.size", found, f"use {'x'.join(map(str, own_size(model) or ()))}")
+
+
+def _tried(trial: Trial, kwargs: dict[str, Any]) -> str | None:
+    """Why a model built with these does not take the input, found without memory; None if it does.
+
+    What else the meta device can't do is no fault of the size.
+    """
+    import timm
+
+    try:
+        with torch.device("meta"), torch.no_grad():
+            network = timm.create_model(trial.model.name, **kwargs).eval()
+            network(torch.randn(1, 3, *trial.input.pixels))
+    except NotImplementedError:
+        return None
+    except Exception as error:  # each architecture raises its own
+        return words_of(error)
+    return None
 
 
 def own_size(model: Model) -> tuple[int, int] | None:

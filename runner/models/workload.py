@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +106,21 @@ def tensors_of(value: object) -> list[torch.Tensor]:
         return tensors_of(leaves)
     arrays = (torch.from_numpy(one) if isinstance(one, np.ndarray) else one for one in leaves)
     return [leaf for leaf in arrays if isinstance(leaf, torch.Tensor)]
+
+
+def named(names: Sequence[str], inputs: tuple[Any, ...]) -> list[tuple[str, torch.Tensor]]:
+    """The tensors by the names under which a file takes them: keywords by theirs, others in order.
+
+    Raises ModelError for keywords that it does not have, or another number of tensors.
+    """
+    keywords, tensors = inputs[0] if isinstance(inputs[0], dict) else {}, tensors_of(inputs)
+    if keywords and set(keywords) == set(names):
+        return list(keywords.items())
+    plain = all(isinstance(value, torch.Tensor) for value in keywords.values())
+    if len(tensors) != len(names) or (keywords and plain):
+        given = ", ".join(keywords) or f"{len(tensors)} tensors"
+        raise ModelError(f"the network takes {', '.join(names)}, but is given {given}")
+    return list(zip(names, tensors, strict=True))
 
 
 def shapes(inputs: object) -> list[list[int]]:

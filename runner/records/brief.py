@@ -27,7 +27,7 @@ MACHINE = ("host", "cpu", "usable_cpus", "gpu", "power_limit_w", "max_sm_clock_m
 DRIVERS = ("gpu_driver", "cuda", "cudnn")
 SOFTWARE = (
     *("torch", "torchvision", "timm", "onnxruntime", "openvino", "python", "os", "runner"),
-    *("git_commit", "git_dirty"),
+    *("git_commit", "git_dirty", "own_code"),
 )
 FACTS = MACHINE + DRIVERS + SOFTWARE
 

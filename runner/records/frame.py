@@ -26,7 +26,7 @@ SUMMARY = {  # field of a record's summary -> its column
     "outliers": "outliers",
 }
 ENVIRONMENT = ("host", "cpu", "gpu", "gpu_driver", "cuda", "cudnn", "torch", "torchvision")
-MORE = ("python", "os", "runner", "git_commit", "git_dirty")
+MORE = ("python", "os", "runner", "git_commit", "git_dirty", "own_code")
 
 
 def trials_frame(records: Iterable[Record]) -> DataFrame:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from runner.config import grid
 from runner.config.grid import NESTING
 from runner.config.hydra_door import REFUSALS, Words, flags_last, help_text, parsed, run_hydra
+from runner.config.presets import won_back
 from runner.contract import ExitCode, LauncherFailed, Problem, RunnerError, UsageError
 from runner.host.secrets import know_command, redact, redacted_command, redacted_yaml
 from runner.records.printable import in_short, printable
@@ -39,14 +40,16 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
         if given.asks_help:
             print(redacted_yaml(help_text(given, [swept[0] for swept in axes.values()])))
             return ExitCode.OK
+        one_each = {key: found for key, found in axes.items() if len(found) == 1}
+        won = won_back([found[0] for found in axes.values()], one_each, given.folders)
         know_command(words)
         command = Command(redacted_command(["runner", *words]), interrupt)
         if given.asks_config:
             with redirect_stdout(StringIO()) as shown:
-                run_hydra(words, command)
+                run_hydra([*won, *words], command)
             print(redacted_yaml(shown.getvalue()), end="")
         else:
-            run_hydra(words, command)
+            run_hydra([*won, *words], command)
     except (UsageError, *REFUSALS) as error:
         if interrupt.seen:
             raise  # a library that Ctrl-C met has made this error of it

@@ -11,6 +11,8 @@ from runner.verdict.flag import Case, Flag
 # 1e-6 and below, fp16 and TF32 at 6e-4 to 1e-3, bf16 at 4e-3 to 1e-2
 MOST_ERROR = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
 
+MANY_DENORMAL = 0.01  # of the numbers: fewer cost no time that could be seen
+
 
 def wrong_output(case: Case) -> Iterator[Flag]:
     """An error larger than the precision that was asked for explains."""
@@ -61,6 +63,25 @@ def failed_afterwards(case: Case) -> Iterator[Flag]:
         )
 
 
+def denormal(case: Case) -> Iterator[Flag]:
+    """Numbers so small that a CPU computes with them by microcode."""
+    effective = case.outcome.effective
+    shares = {what: effective.get(f"denormal_{what}") or 0.0 for what in ("weights", "output")}
+    told = [
+        f"{share:.0%} of the {what}" for what, share in shares.items() if share >= MANY_DENORMAL
+    ]
+    if told and case.trial.device_kind == "cpu":
+        yield Flag(
+            "DENORMAL",
+            Level.NOTE,
+            max(shares.values()),
+            "%",
+            f"{' and '.join(told)} are numbers next to zero (denormal), for which a CPU may take "
+            "ten times as long",
+            "call torch.set_flush_denormal(True) where the network is made, or use trained weights",
+        )
+
+
 def recompiled(case: Case) -> Iterator[Flag]:
     """A compiler at work in the timed part."""
     again = case.outcome.effective.get("recompilations")
@@ -90,4 +111,4 @@ def graph_breaks(case: Case) -> Iterator[Flag]:
         )
 
 
-RULES = (wrong_output, not_compared, failed_afterwards, recompiled, graph_breaks)
+RULES = (wrong_output, not_compared, failed_afterwards, denormal, recompiled, graph_breaks)

@@ -12,15 +12,16 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from runner.contract import Phase, Problem, Status
 from runner.host.devices import Devices
-from runner.host.raised import is_interrupt, text_of, words_of
+from runner.host.raised import is_interrupt, text_of
 from runner.measure.loop import Keep
 from runner.records.record import Outcome
 from runner.trial.description import Trial
 from runner.trial.methods import METHODS
+from runner.worker.findings import Findings
 
 if TYPE_CHECKING:
     from runner.host.cpu import CpuWatch
@@ -36,7 +37,6 @@ COMPILING_CALLS = 3  # that compile: modes with CUDA graphs warm up and record i
 LOAD_CHUNK_MS = 20.0  # of it launched at a time
 # torch has no error of its own for memory that the host's allocator refuses
 CPU_RAN_OUT = ("DefaultCPUAllocator: can't allocate memory", "Storage size calculation overflowed")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,26 +83,6 @@ def costs(trials: Sequence[Trial], _listener: Listener) -> dict[str, dict[str, f
 
     found = {trial.folder: cost_before(trial) for trial in trials}
     return {folder: asdict(cost) for folder, cost in found.items() if cost is not None}
-
-
-class Findings:
-    """What is looked at once the samples are safe: any of it may fail, and costs only itself."""
-
-    def __init__(self) -> None:
-        self.why_null: dict[str, str] = {}
-
-    def get(self, name: str, read: Callable[[], T]) -> T | None:
-        """What `read` gives; None, with the reason kept under `name`, if it raises."""
-        from runner.host.secrets import redact
-
-        try:
-            return read()
-        except BaseException as error:
-            if is_interrupt(error):
-                raise
-            print(redact(traceback.format_exc()), file=sys.stderr)  # into worker.log
-            self.why_null[name] = redact(words_of(error))
-            return None
 
 
 def run_trial(trial: Trial, listener: Listener) -> Outcome:
@@ -311,19 +291,24 @@ def _output(
     prepared: Prepared, findings: Findings
 ) -> tuple[dict[str, Any], dict[str, float | None]]:
     """What one pass gives: is it finite, in which numbers; and how near to the same in fp32."""
-    from runner.models.guard import agreement, finite
+    from runner.models.guard import agreement, denormal_share, finite
     from runner.models.workload import dtypes_of
 
     workload = prepared.workload
     returned = findings.get("effective.finite", lambda: (workload.forward(),))
     if returned is None:
         why_not = findings.why_null["effective.finite"]
-        findings.why_null |= {"effective.output_dtype": why_not, "figures.rel_error": why_not}
-        return {"finite": None, "output_dtype": None}, {"rel_error": None}
+        untold = ("effective.output_dtype", "effective.denormal_output", "figures.rel_error")
+        findings.why_null |= dict.fromkeys(untold, why_not)
+        nothing = dict.fromkeys(("finite", "output_dtype", "denormal_output"))
+        return nothing, {"rel_error": None}
     (output,) = returned
     effective = {
         "finite": findings.get("effective.finite", lambda: finite(output)),
         "output_dtype": findings.get("effective.output_dtype", lambda: dtypes_of(output)),
+        "denormal_output": findings.get(
+            "effective.denormal_output", lambda: denormal_share(output)
+        ),
     }
     if (reference := workload.reference) is None:  # it is the reference
         return effective, {}

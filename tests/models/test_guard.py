@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from runner.contract import ModelError
-from runner.models.guard import agreement, finite
+from runner.models.guard import agreement, denormal_share, finite
 
 
 def test_the_error_is_relative_to_the_norm_over_all_tensors():
@@ -15,6 +15,13 @@ def test_the_error_is_relative_to_the_norm_over_all_tensors():
     found = agreement(output, reference, classes=False)
     assert found.rel_error == pytest.approx(0.1)  # 0.5 of 5; whole numbers do not count
     assert found.top1 is None
+
+
+def test_the_share_of_denormal_numbers_is_counted():
+    values = {"a": torch.tensor([0.0, 1e-40, 1.0, -1e-39]), "b": torch.tensor([3])}
+    assert denormal_share(values) == 0.5
+    assert denormal_share(torch.tensor([1e-40, 1.0], dtype=torch.float64)) == 0.0
+    assert denormal_share(torch.tensor([1])) is None
 
 
 def test_two_outputs_of_zero_agree():

@@ -1,0 +1,70 @@
+"""The user's own code: which of the modules in this process it is, and a hash that tells states."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+OURS = Path(__file__).parents[1]
+LIBRARIES = {"site-packages", "dist-packages"}
+MOST_BYTES = 64 * 2**20  # of all files together: code is smaller
+MOST_NAMED = 20  # files; of more, only their number is told
+
+
+def is_own(file: Path, folder: Path) -> bool:
+    """Whether a file is the user's own: below `folder`, where the command was typed."""
+    if not file.is_relative_to(folder) or file.is_relative_to(OURS):
+        return False
+    return not LIBRARIES & set(file.relative_to(folder).parts)
+
+
+def own_code(folder: Path) -> dict[str, Any]:
+    """Facts of the user's own modules in this process: their state as a hash, their names.
+
+    `git_dirty` is among them where one of them is not as git has it; nothing without any.
+    """
+    files = sorted(set(_own_modules(folder)))
+    if not files:
+        return {}
+    names = [str(file.relative_to(folder)) for file in files]
+    found: dict[str, Any] = {"own_code": _hash(files, names), "own_files": names[:MOST_NAMED]}
+    if len(names) > MOST_NAMED:
+        found["own_files"] = [*found["own_files"], f"and {len(names) - MOST_NAMED} more"]
+    return found | ({"git_dirty": True} if _changed(folder, names) else {})
+
+
+def _own_modules(folder: Path) -> Iterator[Path]:
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__file__", None)
+        if isinstance(name, str) and is_own(file := Path(name).absolute(), folder):
+            yield file
+
+
+def _hash(files: list[Path], names: list[str]) -> str | None:
+    """Of names and contents; None where they are too large or can't be read."""
+    digest, left = hashlib.sha256(), MOST_BYTES
+    try:
+        for file, name in zip(files, names, strict=True):
+            left -= file.stat().st_size
+            if left < 0:
+                return None
+            digest.update(f"{name}\0".encode() + file.read_bytes() + b"\0")
+    except OSError:
+        return None
+    return digest.hexdigest()[:12]
+
+
+def _changed(folder: Path, names: list[str]) -> bool:
+    """Whether git has another state of one of the files, or does not know it."""
+    command = ["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=all", "--"]
+    try:
+        done = subprocess.run(
+            [*command, *names], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False  # no git, or no checkout
+    return bool(done.stdout.strip())
