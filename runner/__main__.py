@@ -5,12 +5,18 @@ Imports nothing at the top: worker processes import this module too.
 
 from __future__ import annotations
 
+DOORS = ("compare", "doctor", "export", "nightly", "publish", "report", "reproduce")
+
 
 def main() -> None:
     """Run what the command line asks for and exit: 0, 1 failed, 2 usage, 130 interrupted."""
     import signal
     import sys
 
+    if sys.argv[1:2] and sys.argv[1] in DOORS:  # `runner compare` is `python -m runner.compare`
+        from importlib import import_module
+
+        sys.exit(import_module(f"runner.{sys.argv[1]}").main(sys.argv[2:]))
     code = _run(sys.argv[1:])
     for late in (signal.SIGINT, signal.SIGTERM):
         signal.signal(late, signal.SIG_IGN)  # all is done: nothing is left to interrupt

@@ -36,10 +36,10 @@ THERE_ALREADY = ("An item is already at", "Multiple values for")
 def unknown_key(key: str, prefix: str, allowed: list[str]) -> Problem:
     """A key that is not there, with those that it may have meant."""
     leaf = key.rpartition(".")[2]
-    near = _keys_named(leaf)  # in whatever group, before what only looks like it
+    near = keys_named(leaf)  # in whatever group, before what only looks like it
     near = near or ([OTHERS_SAY[leaf]] if leaf in OTHERS_SAY else [])
     near = near or [f"{prefix}{name}" for name in difflib.get_close_matches(leaf, allowed, n=1)]
-    near = near or _keys_named(leaf, nearly=True)
+    near = near or keys_named(leaf, nearly=True)
     where = f"{prefix.rstrip('.')} has" if prefix else "the keys are"
     those = f"({where}: {', '.join(allowed)})"
     if not near:
@@ -47,9 +47,9 @@ def unknown_key(key: str, prefix: str, allowed: list[str]) -> Problem:
     return Problem(key, f"{key} is not a key", f"did you mean {' or '.join(near)}? {those}")
 
 
-def _keys_named(leaf: str, *, nearly: bool = False) -> list[str]:
+def keys_named(leaf: str, *, nearly: bool = False) -> list[str]:
     """Dotted keys, of any group, whose last word is `leaf`, or nearly so."""
-    keys: dict[str, list[str]] = {}
+    keys = {name: [name] for name, hint in types_of(Config).items() if not is_dataclass(hint)}
     for group, hint in types_of(Config).items():
         for part in fields(hint) if is_dataclass(hint) else ():
             keys.setdefault(part.name, []).append(f"{group}.{part.name}")
@@ -171,6 +171,7 @@ def _expected(key: str) -> str | None:
         bool: "expected true or false",
         str: "expected text",
         str | None: "expected text or null",
+        list[str] | None: f"expected a list, as in {key}=[a,b], or null",
     }
     if is_dataclass(hint):
         names = [part.name for part in fields(hint)]

@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from runner.config.misspelt import misspelt
 from runner.config.schema import register_schema
 from runner.contract import CONF, Problem, UsageError
 
@@ -55,10 +56,13 @@ class Words:
 def flags_last(words: Sequence[str]) -> list[str]:
     """The same words with all overrides before all flags, as else Hydra takes none behind a flag.
 
-    An unknown flag ends the program with code 2.
+    Raises UsageError for flags that are not known, and lists with blanks in them. A flag without
+    its value ends the program with code 2.
     """
     parser = get_args_parser()
     parser.prog = "runner"
+    if problems := [*misspelt(words, set(parser._option_string_actions))]:
+        raise UsageError(*problems)
     overrides = parser.parse_intermixed_args(words).overrides
     left = list(overrides)
     flags = [word for word in words if not (left and word == left[0] and left.pop(0))]

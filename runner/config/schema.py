@@ -20,6 +20,12 @@ GLOBAL = "# @package _global_"
 ISOLATIONS = ("process", "none")
 TRACKING_KINDS = ("sqlite", "server", "off")
 DEVICE_LOCKS = ("wait", "refuse", "off")
+FORMATS = ("table", "json")
+COLUMNS = (  # of the table at the end, in the order of their documentation
+    *("p50", "ci", "mean", "sd", "min", "p25", "p75", "p90", "p95", "p99", "max", "fps"),
+    *("tflops", "speedup", "error", "build_s", "compile_s", "convert_s", "peak_mib"),
+    *("processes", "spread", "verdict"),
+)
 HISTORIES = ("disk", "mlflow")
 
 PLUGINS = str(Path(__file__).parents[1] / "_plugins")
@@ -45,6 +51,13 @@ class SweepConfig:
     resume: str | None = None
     retry: str | None = None
     extend: bool = MISSING
+
+
+@dataclass(frozen=True)
+class TableConfig:
+    """The keys table.*: what the table at the end of a sweep shows."""
+
+    columns: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,7 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     nightly: NightlyConfig = field(default_factory=NightlyConfig)
+    table: TableConfig = field(default_factory=TableConfig)
     device: str = MISSING
     repeat: int = MISSING
     seed: int = MISSING
@@ -107,6 +121,9 @@ class Config:
     device_lock: str = MISSING
     dry_run: bool = MISSING
     report: bool = MISSING
+    format: str = MISSING
+    quiet: bool = MISSING
+    verbose: bool = MISSING
     output_dir: str = MISSING
 
 

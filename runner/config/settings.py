@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner.config.schema import (
+    COLUMNS,
     DEVICE_LOCKS,
+    FORMATS,
     HISTORIES,
     ISOLATIONS,
     TRACKING_KINDS,
@@ -24,6 +27,8 @@ NAME = re.compile(r"\w[\w.-]*")
 OTHERS = re.compile(r"latest|[0-9a-f]{32}|.*\.(html|db)")  # a word, an MLflow run, pages, stores
 LONGEST_EXPERIMENT = 500  # MLflow's limit
 TRACKING_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
+
+CHOICES = {"isolation": ISOLATIONS, "device_lock": DEVICE_LOCKS, "format": FORMATS}
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,10 @@ class Settings:
     tracking: TrackingConfig
     repeats: int
     nightly: NightlyConfig
+    columns: list[str] | None
+    format: str
+    quiet: bool
+    verbose: bool
 
     @property
     def sweep_dir(self) -> Path:
@@ -65,6 +74,10 @@ def settings_of(values: Values) -> Settings:
         tracking=TrackingConfig(**known(values["tracking"], TrackingConfig)),
         repeats=sweep["repeats"],
         nightly=NightlyConfig(**known(values["nightly"], NightlyConfig)),
+        columns=values["table"]["columns"],
+        format=values["format"],
+        quiet=values["quiet"],
+        verbose=values["verbose"],
     )
 
 
@@ -73,11 +86,24 @@ def wide_problems(values: Values) -> Iterator[Problem]:
     yield from _tracking_problems(values["tracking"])
     yield from _sweep_problems(values)
     yield from _nightly_problems(values["nightly"])
+    yield from _shown_problems(values)
+
+
+def _shown_problems(values: Values) -> Iterator[Problem]:
+    """What is wrong with the keys that say what is shown."""
+    for name in values["table"]["columns"] or []:
+        if name not in COLUMNS:
+            near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}? " if near else ""
+            found = f"table.columns has {name}, which is no column"
+            yield Problem("table.columns", found, f"{hint}(there are: {', '.join(COLUMNS)})")
+    if values["quiet"] and values["verbose"]:
+        yield Problem("quiet", "quiet and verbose are both true", "give one")
 
 
 def _sweep_problems(values: Values) -> Iterator[Problem]:
     sweep, isolation = values["sweep"], values["isolation"]
-    for key, choices in (("isolation", ISOLATIONS), ("device_lock", DEVICE_LOCKS)):
+    for key, choices in CHOICES.items():
         if values[key] not in choices:
             yield Problem(key, f"{key} is {values[key]}", f"expected one of {', '.join(choices)}")
     if isolation == "none" and values["timing"]["timeout_s"] is not None:

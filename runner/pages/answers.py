@@ -15,7 +15,8 @@ from runner.records.results import Result, results_of, times_as_fast
 from runner.statistics.processes import Ratio, speed_up
 from runner.statistics.scaling import NEAR_BEST, knee, power_law
 from runner.statistics.shape import warmup_needed
-from runner.terminal.table import baselines, number, shows_methods
+from runner.terminal.figures import baselines, number
+from runner.terminal.table import shows_methods
 from runner.trial.axes import AXES, lines, place
 from runner.trial.description import Trial
 from runner.trial.labels import short_titles

@@ -13,8 +13,9 @@ from runner.pages.page import Page, Plot, Section
 from runner.records.record import Record
 from runner.statistics.difference import MOST_NEEDED, SUITE_SHIFT, VERDICTS
 from runner.statistics.processes import combine
+from runner.terminal.figures import number
 from runner.terminal.layout import Column
-from runner.terminal.table import names_of, number
+from runner.terminal.table import names_of
 
 VERSION = 1  # of the JSON
 NAMED = 8  # trials that one side lacks; of more, only their number is told

@@ -17,8 +17,8 @@ from runner.pages.page import Page, Section
 from runner.records.nights import Fingerprint, Gate, GateHealth, GateOnset, GateTrial
 from runner.records.record import utc_now
 from runner.statistics.gate import FEWEST_NIGHTS
+from runner.terminal.figures import number
 from runner.terminal.layout import Column
-from runner.terminal.table import number
 
 DATED = (GateVerdict.REGRESSION, GateVerdict.SUSPECT)  # verdicts of which one asks since when
 HEADINGS = {

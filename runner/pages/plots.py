@@ -20,7 +20,7 @@ from runner.records.record import Record
 from runner.records.results import Result
 from runner.statistics.processes import Ratio
 from runner.statistics.shape import FAR, spread
-from runner.terminal.table import number, verdict_label
+from runner.terminal.figures import number, verdict_label
 from runner.trial.labels import short_titles
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

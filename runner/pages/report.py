@@ -57,17 +57,18 @@ def page_of(records: Sequence[Record], sweep_dir: Path | None, notes: Sequence[s
     `sweep_dir` is where the records are, if in one place.
     """
     same, columns = columns_of(records)
+    shown = tuple(column for column in columns if column.spare != 0)  # summary.csv has all
     found = [*notes, *answers(records)]
     said = about_numbers(records, len(records), sweep_dir or Path())
     sections = [
         Section("Answers", tuple(found)),
-        Section("Table", (f"all trials: {same}",) if same else (), tuple(columns), (), LEGEND),
+        Section("Table", (f"all trials: {same}",) if same else (), shown, (), LEGEND),
         *_plots(records),
         Section("How good are the numbers", tuple(said) or ("nothing was found against them",)),
     ]
-    shown = [section for section in sections if section.lines or section.columns or section.plots]
+    full = [section for section in sections if section.lines or section.columns or section.plots]
     title = summary_of([record.trial for record in records])
-    return Page(title, tuple(_facts(records)), tuple(shown))
+    return Page(title, tuple(_facts(records)), tuple(full))
 
 
 def _facts(records: Sequence[Record]) -> Iterator[str]:

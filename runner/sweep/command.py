@@ -142,16 +142,22 @@ class Command:
         from runner.config.spanned import grid_of
         from runner.sweep.plan import make_plan
 
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
         plan = make_plan(grid_of(loader, config, params, arguments), Path.cwd())
+        out, shown = sys.stdout, sys.stderr if plan.settings.format == "json" else sys.stdout
+        console = Console(file=shown, highlight=False, width=None if shown.isatty() else 140)
         if plan.settings.dry_run:
+            if plan.settings.format == "json":
+                print(plan.as_json(), file=out)
+                return
             for line in plan.listing():
                 console.print(line, soft_wrap=True)
             return
         from runner.sweep.session import Session
 
         try:
-            self.exit_code = Session(plan, self._words, self._interrupt, console).run()
+            with redirect_stdout(shown):  # of a network in this process, too
+                session = Session(plan, self._words, self._interrupt, console, out)
+                self.exit_code = session.run()
         except Exception as error:
             launcher = type(plan.launcher)
             if isinstance(error, RunnerError) or launcher.__module__.startswith("runner."):

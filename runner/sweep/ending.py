@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from runner.config.settings import Settings
 from runner.contract import ExitCode, Verdict
@@ -14,8 +15,11 @@ from runner.terminal.lines import Lines
 PARENT_STATUS = {ExitCode.OK: "FINISHED", ExitCode.INTERRUPTED: "KILLED"}  # of the MLflow run
 
 
-def end(settings: Settings, heard: Listeners, code: ExitCode, lines: Lines) -> None:
-    """Write the pages, close the MLflow run, say what came out and where it is."""
+def end(settings: Settings, heard: Listeners, code: ExitCode, lines: Lines, out: TextIO) -> None:
+    """Write the pages, close the MLflow run, say what came out and where it is.
+
+    The result as JSON, where that is asked for, goes to `out`.
+    """
     records, publisher = heard.in_order, heard.publisher
     missing = len(heard.manifest.trials) - len(records)
     pages = [] if code == ExitCode.INTERRUPTED else _pages(settings, records, missing, lines)
@@ -31,6 +35,10 @@ def end(settings: Settings, heard: Listeners, code: ExitCode, lines: Lines) -> N
                 lines.tell(line)
     if publisher is not None and code != ExitCode.INTERRUPTED:
         publisher.bring_others()
+    if settings.format == "json":
+        from runner.pages.values import to_json
+
+        print(to_json(settings.sweep_dir, records, len(heard.manifest.trials), code), file=out)
 
 
 def _pages(settings: Settings, records: Sequence[Record], missing: int, lines: Lines) -> list[Path]:

@@ -20,7 +20,9 @@ class Listeners:
 
     def __init__(self, plan: Plan, start: Start, left: Sequence[str], lines: Lines) -> None:
         self.manifest, self.records = start.manifest, dict(start.records)
-        self.progress = SweepProgress(lines, left, list(start.records.values()))
+        self.progress = SweepProgress(
+            lines, left, list(start.records.values()), verbose=plan.settings.verbose
+        )
         self.publisher = _publisher(plan, start, lines)
         self._sweep_dir = plan.settings.sweep_dir
 

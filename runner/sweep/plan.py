@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections import Counter
@@ -89,6 +90,11 @@ class Plan:
             yield self.budget_note
         plural = "s" if len(self.trials) > 1 else ""
         yield f"{len(self.trials)} trial{plural}; a dry run: nothing was run"
+
+    def as_json(self) -> str:
+        """The trials in their order, as JSON."""
+        trials = [asdict(planned) for planned in self.planned]
+        return json.dumps({"version": 1, "title": self.title, "trials": trials}, indent=1)
 
     def _costs(self) -> dict[str, dict[str, float]]:
         """What a pass of each trial costs, by its folder; of a long plan none, as that takes time.

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TextIO
 
 from rich.console import Console
 
@@ -23,13 +24,20 @@ from runner.trial.description import Timing, Trial
 
 
 class Session:
-    """Runs a plan once; what it shows goes to the console and the sweep's log."""
+    """Runs a plan once; what it shows goes to the console and the sweep's log, JSON to `out`."""
 
     def __init__(
-        self, plan: Plan, command: Sequence[str], interrupt: Interrupt, console: Console
+        self,
+        plan: Plan,
+        command: Sequence[str],
+        interrupt: Interrupt,
+        console: Console,
+        out: TextIO,
     ) -> None:
+        self._out = out
         self._plan, self._command, self._interrupt = plan, tuple(command), interrupt
-        self._lines = Lines(console)
+        quiet, columns = plan.settings.quiet, plan.settings.columns
+        self._lines = Lines(console, quiet=quiet, columns=columns)
 
     def run(self) -> ExitCode:
         """Run what is left of the plan; the exit code. Raises UsageError, with nothing run."""
@@ -62,7 +70,7 @@ class Session:
                     code = ExitCode.INTERRUPTED
                 finally:
                     give_back()
-                    end(settings, heard, code, self._lines)
+                    end(settings, heard, code, self._lines, self._out)
         return code
 
     def _hear(

@@ -9,7 +9,8 @@ from typing import Any
 
 from runner.contract import Level, Status
 from runner.records.record import Record, sentence
-from runner.terminal.table import number, shows_methods
+from runner.terminal.figures import number
+from runner.terminal.table import shows_methods
 from runner.trial.description import size_label
 from runner.trial.methods import METHODS
 

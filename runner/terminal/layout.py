@@ -23,7 +23,7 @@ class Column:
     """A column and its cells, one for each row.
 
     `text` may be broken over lines, at blanks if it is `words`; columns with a `spare` number
-    (1 to 3) are left out where there is no room, the lowest first.
+    (0 to 3) are left out where there is no room, the lowest first.
     """
 
     name: str
@@ -73,9 +73,10 @@ def lay_out(columns: Sequence[Column], console: Console) -> list[str]:
 def fitting(columns: Sequence[Column], width: int) -> dict[Column, int] | None:
     """The columns for which there is room and their widths; None if some must go that may not.
 
-    The first spare column goes before a name is broken, the others after.
+    The first spare columns go before a name is broken, the others after.
     """
-    for spared, broken in ((0, False), (1, False), (1, True), (2, True), (3, True)):
+    widest = ((-1, False), (0, False), (1, False), (1, True), (2, True), (3, True))
+    for spared, broken in widest:
         kept = [column for column in columns if column.spare is None or column.spare > spared]
         widths = {column: column.least if broken else column.unbroken for column in kept}
         room = width - sum(widths.values()) - BETWEEN * (len(kept) - 1)

@@ -15,10 +15,17 @@ LOG_WIDTH = 140  # characters: no terminal's
 
 
 class Lines:
-    """Prints every line to the console and, once it is known, to a log."""
+    """Prints every line to the console and, once it is known, to a log.
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    A `quiet` console gets tables and warnings only. `columns` are those of tables, None for what
+    suits the sweep.
+    """
+
+    def __init__(
+        self, console: Console, *, quiet: bool = False, columns: Sequence[str] | None = None
+    ) -> None:
+        self.console, self.quiet = console, quiet
+        self._columns = columns
         self._log: Path | None = None
 
     def open(self, log: Path, command: Sequence[str]) -> None:
@@ -29,15 +36,16 @@ class Lines:
     def tell(self, text: str) -> None:
         """Print a line, whatever is in it, without secrets."""
         text = printable(redact(text))
-        _line(self.console, text)
+        if not self.quiet or text.startswith("warning: "):
+            _line(self.console, text)
         self._to_log(lambda console: _line(console, text))
 
     def table(self, records: Sequence[Record]) -> None:
         """Print the table of the trials, as wide as there is room."""
         from runner.terminal.table import show  # brings scipy, which no dry run needs
 
-        show(records, self.console)
-        self._to_log(lambda console: show(records, console))
+        show(records, self.console, self._columns)
+        self._to_log(lambda console: show(records, console, self._columns))
 
     def _to_log(self, write: Callable[[Console], None]) -> None:
         if self._log is None:

@@ -17,8 +17,8 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from runner.contract import Phase, Status, Verdict
-from runner.records.record import Record
+from runner.contract import Level, Phase, Status, Verdict
+from runner.records.record import Record, sentence
 from runner.terminal.lines import Lines
 from runner.trial.description import Timing
 
@@ -27,10 +27,18 @@ class SweepProgress:
     """Progress of the trials of a sweep; the phases of each come in by `phase`.
 
     `there` are the records of earlier starts, `left` the keys of the trials that are to be run.
+    `verbose` says of each trial what was found about it.
     """
 
-    def __init__(self, lines: Lines, left: Sequence[str], there: Sequence[Record] = ()) -> None:
-        self._lines = lines
+    def __init__(
+        self,
+        lines: Lines,
+        left: Sequence[str],
+        there: Sequence[Record] = (),
+        *,
+        verbose: bool = False,
+    ) -> None:
+        self._lines, self._verbose = lines, verbose
         self._left = Counter(left)
         self._number, self._total = len(there), len(there) + len(left)
         self._title, self._timing = "", ""
@@ -45,7 +53,7 @@ class SweepProgress:
             console=lines.console,
             auto_refresh=False,
             transient=True,
-            disable=not lines.console.is_terminal,
+            disable=not lines.console.is_terminal or lines.quiet,
         )
         self._task = self._bar.add_task(
             "loading torch and MLflow", total=self._total, completed=self._number
@@ -89,13 +97,16 @@ class SweepProgress:
         self._left[record.key] -= 1
         self._counts[_counted(record)] += 1
         if record.completed:
-            text = f"{record.headline}: {record.verdict or record.why_null['verdict']}"
+            text = f"{record.headline}: {verdict_of(record)}"
         else:
             text = f"{record.cause}; see {log}"
         if record.completed or record.cause != self._cause:
             self._tell_alike()
             where = f"[{self._number}/{self._total}] {record.title}"
             self._lines.tell(f"{where}: {text}{self._outlook()}")
+            for reason in record.reasons if self._verbose else ():
+                note = "note: " if reason["level"] == Level.NOTE else ""
+                self._lines.tell(f"    {note}{reason['code']}: {sentence(reason)}")
         else:
             self._alike += 1
         self._cause = "" if record.completed else record.cause
@@ -136,6 +147,13 @@ COUNTED = (
     Verdict.INVALID,
     Verdict.SUSPECT,
 )  # beside those that are as they should be
+
+
+def verdict_of(record: Record) -> str:
+    """The verdict with the codes of its reasons, or why there is none: `suspect: NOISY`."""
+    codes = [one["code"] for one in record.reasons if one["level"] != Level.NOTE]
+    verdict = record.verdict or record.why_null["verdict"]
+    return f"{verdict}: {' '.join(codes)}" if codes else verdict
 
 
 def _counted(record: Record) -> str:

@@ -198,7 +198,7 @@ CASES = [
     ("sweep.order_seed=x", "sweep.order_seed is x; expected a whole number or null"),
     ("hydra/launcher=nope", "hydra/launcher=nope does not exist"),
     ("--cfg job input.size=1,2", "--cfg shows one configuration, but input.size=1 is swept"),
-    ("--foo", "unrecognized arguments: --foo"),
+    ("--foo", "--foo is no flag; keys are given as key=value"),
 ]
 
 
@@ -309,7 +309,7 @@ def test_a_sweep_file_in_another_encoding_is_named(program, tmp_path, content, s
         (["+timing=quick"], "did you mean timing=quick?"),
         (["https://u:hunTER2x@host/" + "x" * 300], "https://***@host/"),
         (["model=https://u:hunTER2x@host/" + "x" * 300], "does not exist"),
-        (["--nope"], "runner: error: unrecognized arguments: --nope"),
+        (["--nope"], "--nope is no flag; keys are given as key=value"),
     ],
 )
 def test_flags_that_can_not_be_followed_are_refused(program, arguments, sentence):

@@ -74,6 +74,10 @@ GIVEN: dict[str, Any] = {  # a value for every key, none of them the default
     "device_lock": "off",
     "dry_run": True,
     "report": False,
+    "table": {"columns": ["p50", "p99"]},
+    "format": "json",
+    "quiet": False,
+    "verbose": True,
     "output_dir": "elsewhere",
 }
 

@@ -88,6 +88,12 @@ class Prints(torch.nn.Module):
             time.sleep(0.02)
         return x
 
+class Says(torch.nn.Module):
+    """Says a word in each pass."""
+    def forward(self, x):
+        print("hello")
+        return x
+
 class Silences(torch.nn.Module):
     """Stops the server, which then accepts and never answers, in its last call."""
     calls = 0

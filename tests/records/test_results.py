@@ -10,7 +10,8 @@ from fakes.trials import make_trial, record_of, timed
 from runner.pages.answers import answers, lines_of, usable
 from runner.records.record import Outcome
 from runner.records.results import Result, results_of
-from runner.terminal.table import columns_of, number
+from runner.terminal.figures import number
+from runner.terminal.table import columns_of
 from runner.tracking.curves import curves_of
 from runner.tracking.parent import figures_of
 

@@ -100,7 +100,8 @@ def test_a_log_gets_one_plain_line_per_trial():
         progress.phase(Phase.TIMED, 12.0)
         progress.done(make_record(), LOG)
     assert console.file.getvalue() == (
-        "[1/1] resnet18 64px b1 w2 wall: p50 0.2167 ms, 4615.38 FPS: suspect\n"
+        "[1/1] resnet18 64px b1 w2 wall: p50 0.2167 ms, 4615.38 FPS: "
+        "suspect: FEW_SAMPLES NOISY NOT_CHECKED\n"
     )
 
 
@@ -133,7 +134,7 @@ def test_the_outlook_counts_what_is_wrong_and_trusts_what_each_trial_took(monkey
             good = Outcome("completed", latency_ms=(1.0, 2.0))
             progress.done(record_of(trial, failed if trial is fast else good), LOG)
     first, second, third, fourth = console.file.getvalue().splitlines()
-    assert first.endswith("suspect; 5 min left")  # nothing is known of the fast one yet
+    assert first.endswith("NOT_CHECKED; 5 min left")  # nothing is known of the fast one yet
     assert second.endswith("failed: E: on fire; see outputs/night/worker.log; 1 failed, "
                            "1 suspect, 2 min left")  # fmt: skip
     assert third.endswith("; 1 failed, 2 suspect, 10 s left")

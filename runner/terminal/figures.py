@@ -1,0 +1,231 @@
+"""What a table can show of trials: each column is a function of the rows; durations in ms."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from runner.contract import Level, Verdict
+from runner.records.record import Record
+from runner.records.results import Result, times_as_fast
+from runner.terminal.layout import Column
+
+Figure = Callable[[Sequence[Result]], Column | None]
+LABELS = {"std": "sd"}
+ROUNDING = 1e-9  # of a computer's numbers: nothing less is known
+
+
+def p50(rows: Sequence[Result]) -> Column:
+    """The median."""
+    return _numbers("p50 ms", [over_processes(row, "p50_ms") for row in rows])
+
+
+def half_interval(rows: Sequence[Result]) -> Column:
+    """Half of the median's 95 % interval."""
+    return _percents("+- %", [row.first.half_width() for row in rows], spare=2)
+
+
+def mean(rows: Sequence[Result], spare: int | None = 1) -> Column:
+    """The mean."""
+    return _numbers("mean ms", [over_processes(row, "mean_ms") for row in rows], spare=spare)
+
+
+def of_samples(name: str, spare: int | None = None) -> Figure:
+    """A figure of the summary by its name there, without `_ms`: `min`, `p90`, `std`."""
+
+    def column(rows: Sequence[Result]) -> Column:
+        values = [over_processes(row, f"{name}_ms") for row in rows]
+        return _numbers(f"{LABELS.get(name, name)} ms", values, spare=spare)
+
+    return column
+
+
+def over_processes(row: Result, name: str) -> float | None:
+    """A figure of the summary over a trial's processes: the least, the largest, or the middle."""
+    known = [value for one in row.counted if (value := one.summary.get(name)) is not None]
+    if not known or len(known) < len(row.counted):
+        return None
+    if name in ("min_ms", "max_ms"):
+        return float(min(known) if name == "min_ms" else max(known))
+    return math.exp(math.fsum(map(math.log, known)) / len(known)) if min(known) > 0 else known[0]
+
+
+def tail(rows: Sequence[Result]) -> Column | None:
+    """The 99th percentile, where there are samples enough: then that was what was asked for."""
+    values = [over_processes(row, "p99_ms") for row in rows]
+    return _numbers("p99 ms", values) if any(value is not None for value in values) else None
+
+
+def seconds(name: str) -> Figure:
+    """What a step before the first pass took, where trials had it: `compile_s`, `convert_s`."""
+
+    def column(rows: Sequence[Result]) -> Column | None:
+        values = [row.first.figures.get(name) for row in rows]
+        known = any(value is not None for value in values)
+        return _numbers(name.replace("_", " "), values, spare=3) if known else None
+
+    return column
+
+
+def article_mean(rows: Sequence[Result]) -> Column:
+    """The mean where it is what the article compares: never left out."""
+    return mean(rows, spare=None)
+
+
+def cold_start(rows: Sequence[Result]) -> Column:
+    """What the very first call cost beyond the median."""
+    values = [row.first.summary.get("cold_start_ms") for row in rows]
+    return _numbers("cold start ms", values, spare=1)
+
+
+def true_time(rows: Sequence[Result]) -> Column | None:
+    """What a simulated device really takes."""
+    values = [row.first.figures.get("true_ms") for row in rows]
+    return _numbers("true ms", values) if any(value is not None for value in values) else None
+
+
+def processes(rows: Sequence[Result]) -> Column:
+    """How many processes the figures are made of."""
+    done = [len(row.counted) for row in rows]
+    cells = (
+        f"{n}" if n == len(row.records) else f"{n} of {len(row.records)}"
+        for n, row in zip(done, rows, strict=True)
+    )
+    return Column("processes", tuple(cells), spare=3)
+
+
+def typical(rows: Sequence[Result]) -> Column:
+    """The typical median over processes."""
+    return _numbers("p50 ms", [row.combined.median_ms if row.combined else None for row in rows])
+
+
+def interval(rows: Sequence[Result]) -> Column:
+    """The 95 % interval of the typical median, over processes."""
+    bounds = [row.combined.ci_ms if row.combined else None for row in rows]
+    cells = ("-" if b is None else f"{number(b[0])} to {number(b[1])}" for b in bounds)
+    return Column("95 % CI", tuple(cells))
+
+
+def spread(rows: Sequence[Result]) -> Column:
+    """The standard deviation between processes."""
+    spreads = [row.combined.spread if row.combined else None for row in rows]
+    return _percents("spread %", spreads, spare=1)
+
+
+def fps(rows: Sequence[Result]) -> Column:
+    """Images per second, over processes."""
+    return _numbers("FPS", [row.images_per_second for row in rows])
+
+
+def baselines(rows: Sequence[Result]) -> list[Result | None]:
+    """For each row, the other one that runs the same network in fp32 by torch as it comes.
+
+    Records hold no secrets: rows that differ in these alone have none.
+    """
+    alike: dict[str, list[Result]] = defaultdict(list)
+    for row in rows:
+        alike[row.first.trial.key].append(row)
+    found = [alike.get(row.first.trial.plain.key, []) for row in rows]
+    return [
+        same[0] if len(same) == 1 and same[0] is not row else None
+        for row, same in zip(rows, found, strict=True)
+    ]
+
+
+def faster(rows: Sequence[Result]) -> Column | None:
+    """How many times as fast as the same in fp32 by torch as it comes, if that is beside it."""
+    cells = []
+    for row, plain in zip(rows, baselines(rows), strict=True):
+        if plain is None or not (plain.each_ms and row.each_ms):
+            cells.append("-")
+            continue
+        ratio = times_as_fast(plain, row)
+        bounds = ratio.ci and f" ({ratio.ci[0]:.2f} to {ratio.ci[1]:.2f})"
+        cells.append(f"{ratio.value:.2f}{bounds or ''}")
+    return None if set(cells) <= {"-"} else Column("x fp32", tuple(cells))
+
+
+def tflops(rows: Sequence[Result]) -> Column | None:
+    """10^12 operations a second, where models, precisions or engines are beside each other."""
+    trials = [row.first.trial for row in rows]
+    ways = {(one.model.label, one.runtime, one.engine.name) for one in trials}
+    values = [row.tflop_s for row in rows]
+    return _numbers("TFLOP/s", values, spare=1) if len(ways) > 1 and any(values) else None
+
+
+def error(rows: Sequence[Result]) -> Column | None:
+    """How far the output is from the same network in fp32, where it may be."""
+    errors = [row.first.figures.get("rel_error") for row in rows]
+    cells = tuple("-" if value is None else f"{value:.0e}" for value in errors)
+    return Column("rel err", cells, spare=1) if any(errors) else None
+
+
+def verdict(rows: Sequence[Result]) -> Column:
+    """The worst verdict of the processes, and all their reasons."""
+    cells = tuple(verdict_label(row.records) for row in rows)
+    return Column("verdict", cells, text=True, words=True)
+
+
+def _numbers(name: str, values: Sequence[float | None], spare: int | None = None) -> Column:
+    return Column(name, tuple(map(number, values)), spare=spare)
+
+
+def _percents(name: str, shares: Sequence[float | None], spare: int) -> Column:
+    cells = tuple("-" if share is None else f"{100 * share:.1f}" for share in shares)
+    return Column(name, cells, spare=spare)
+
+
+def number(value: float | None) -> str:
+    """Two decimals, three digits below 1, a dash for what is not known."""
+    value = 0.0 if value is not None and abs(value) < ROUNDING else value
+    return "-" if value is None else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
+
+
+def verdict_label(group: Sequence[Record]) -> str:
+    """The worst verdict of the processes and all their reasons, or what ended them."""
+    ended = sorted({str(record.status) for record in group if not record.completed})
+    if any(record.completed and record.verdict is None for record in group):
+        ended.append("not judged")
+    levels = {record.verdict for record in group}
+    worst = next((level for level in Verdict if level in levels), None)
+    codes = dict.fromkeys(
+        reason["code"]
+        for record in group
+        for reason in record.reasons
+        if reason["level"] != Level.NOTE
+    )
+    judged = [f"{worst}: {' '.join(codes)}" if codes else worst] if worst else []
+    return ", ".join([*ended, *judged])
+
+
+EXTRA = [of_samples(name, spare=0) for name in ("min", "p90", "max", "std")]
+STEPS = [seconds("compile_s"), seconds("convert_s")]
+OF_TRIALS: tuple[Figure, ...] = (
+    *(p50, half_interval, mean, *EXTRA[:2], tail, *EXTRA[2:], fps, tflops, faster, error),
+    *(*STEPS, verdict),
+)
+OF_PROCESSES: tuple[Figure, ...] = (
+    *(processes, typical, interval, spread, *EXTRA[:2], tail, *EXTRA[2:], fps, tflops, faster),
+    *(error, *STEPS, verdict),
+)
+# the article's, side by side; what is wrong with each is said below
+OF_METHODS: tuple[Figure, ...] = (article_mean, fps, cold_start, true_time, verdict)
+BY_NAME: dict[str, Figure] = {  # words of table.columns
+    "p50": p50,
+    "ci": lambda rows: (interval if any(row.records[1:] for row in rows) else half_interval)(rows),
+    "mean": article_mean,
+    "sd": of_samples("std"),
+    **{name: of_samples(name) for name in ("min", "p25", "p75", "p90", "p95", "p99", "max")},
+    "fps": fps,
+    "tflops": tflops,
+    "speedup": faster,
+    "error": error,
+    "build_s": seconds("build_s"),
+    "compile_s": seconds("compile_s"),
+    "convert_s": seconds("convert_s"),
+    "peak_mib": seconds("peak_mib"),
+    "processes": processes,
+    "spread": spread,
+    "verdict": verdict,
+}
