@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig
@@ -137,14 +137,26 @@ class Command:
         arguments: Sequence[str],
     ) -> None:
         """Plan the sweep and run it, or list its trials for a dry run. Raises UsageError."""
+        is_json = str(config.format) == "json"
+        out, shown = sys.stdout, sys.stderr if is_json else sys.stdout
+        with redirect_stdout(shown):  # of a network in this process, too
+            self._sweep(loader, config, params, arguments, out)
+
+    def _sweep(
+        self,
+        loader: ConfigLoader,
+        config: DictConfig,
+        params: Mapping[str, Any],
+        arguments: Sequence[str],
+        out: TextIO,
+    ) -> None:
         from rich.console import Console
 
         from runner.config.spanned import grid_of
         from runner.sweep.plan import make_plan
 
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
         plan = make_plan(grid_of(loader, config, params, arguments), Path.cwd())
-        out, shown = sys.stdout, sys.stderr if plan.settings.format == "json" else sys.stdout
-        console = Console(file=shown, highlight=False, width=None if shown.isatty() else 140)
         if plan.settings.dry_run:
             if plan.settings.format == "json":
                 print(plan.as_json(), file=out)
@@ -155,9 +167,8 @@ class Command:
         from runner.sweep.session import Session
 
         try:
-            with redirect_stdout(shown):  # of a network in this process, too
-                session = Session(plan, self._words, self._interrupt, console, out)
-                self.exit_code = session.run()
+            session = Session(plan, self._words, self._interrupt, console, out)
+            self.exit_code = session.run()
         except Exception as error:
             launcher = type(plan.launcher)
             if isinstance(error, RunnerError) or launcher.__module__.startswith("runner."):

@@ -45,7 +45,10 @@ def about_numbers(records: Sequence[Record], trials: int, sweep_dir: Path) -> It
 
 def _unfinished(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iterator[str]:
     counts = {
-        "not completed": sum(not record.completed for record in records),
+        "interrupted": sum(record.status == Status.INTERRUPTED for record in records),
+        "not completed": sum(
+            not record.completed and record.status != Status.INTERRUPTED for record in records
+        ),
         "not started": trials - len(records),
         "not judged": sum(record.completed and record.verdict is None for record in records),
     }

@@ -96,14 +96,18 @@ class SweepProgress:
         self._began_s = now_s
         self._left[record.key] -= 1
         self._counts[_counted(record)] += 1
+        interrupted = record.status == Status.INTERRUPTED
         if record.completed:
             text = f"{record.headline}: {verdict_of(record)}"
+        elif interrupted:
+            text = f"interrupted; {len(record.latency_ms)} samples kept"
         else:
             text = f"{record.cause}; see {log}"
         if record.completed or record.cause != self._cause:
             self._tell_alike()
             where = f"[{self._number}/{self._total}] {record.title}"
-            self._lines.tell(f"{where}: {text}{self._outlook()}")
+            outlook = "" if interrupted else self._outlook()
+            self._lines.tell(f"{where}: {text}{outlook}")
             for reason in record.reasons if self._verbose else ():
                 note = "note: " if reason["level"] == Level.NOTE else ""
                 self._lines.tell(f"    {note}{reason['code']}: {sentence(reason)}")
@@ -144,6 +148,7 @@ DOING = {
 }
 COUNTED = (
     Status.FAILED,
+    Status.INTERRUPTED,
     Verdict.INVALID,
     Verdict.SUSPECT,
 )  # beside those that are as they should be
@@ -157,7 +162,9 @@ def verdict_of(record: Record) -> str:
 
 
 def _counted(record: Record) -> str:
-    return record.verdict or "not judged" if record.completed else Status.FAILED
+    if record.completed:
+        return record.verdict or "not judged"
+    return record.status if record.status == Status.INTERRUPTED else Status.FAILED
 
 
 def _took_s(record: Record) -> float:

@@ -235,6 +235,7 @@ def test_ctrl_c_keeps_what_was_done_and_exits_130(tmp_path):
         json.loads(path.read_text())["status"] for path in tmp_path.glob("outputs/*/*/record.json")
     ]
     assert sorted(statuses) == ["completed", "interrupted"]
+    assert re.search(r"interrupted; \d+ samples kept$", out, re.M)
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.6, 2.0, 4.0])

@@ -338,9 +338,8 @@ def test_what_is_not_there_is_counted_by_kind(tmp_path):
     failed = replace(
         make_record(), status="interrupted", verdict=None, error={"type": "x", "message": ""}
     )
-    (told,) = [
-        line
-        for line in closing_lines([make_record(), make_record(), failed], 6, tmp_path)
-        if line.startswith("of 6 trials")
-    ]
-    assert told.startswith("of 6 trials 1 not completed, 3 not started; why: error")
+    lines = list(closing_lines([make_record(), make_record(), failed], 6, tmp_path))
+    assert "of 6 trials 1 interrupted, 3 not started" in lines
+    failed = replace(failed, status="failed")
+    lines = list(closing_lines([make_record(), make_record(), failed], 6, tmp_path))
+    assert "of 6 trials 1 not completed, 3 not started; why: error" in "\n".join(lines)
