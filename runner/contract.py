@@ -192,3 +192,10 @@ class NotTimed(RunnerError):
 
 class LauncherFailed(RunnerError):
     """A launcher of the user's own raised an error; the message says which."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, as English has them: `1 trial`, `2 batches`, `3 processes`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"

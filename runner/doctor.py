@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from runner.contract import Level, TrackingUnavailable
+from runner.contract import Level, TrackingUnavailable, counted
 from runner.host import cpu
 from runner.host.addresses import store_address
 from runner.host.devices import Devices, possible_devices
@@ -159,7 +159,7 @@ def checks_of(output_dir: Path, uri: str | None) -> Iterator[Check]:
 
 def _load() -> Check:
     load, cpus = os.getloadavg()[0], cpu.usable_cpus()
-    found = f"load average {load:.2f} on {cpus} usable CPU{'s' if cpus > 1 else ''}"
+    found = f"load average {load:.2f} on {counted(cpus, 'usable CPU')}"
     if load > BUSY * cpus:
         return Check("load", "warning", found, "something else runs here: top shows it")
     return Check("load", "ok", found)

@@ -34,6 +34,9 @@ def frame_of(
     return samples_frame(records) if samples else trials_frame(records)
 
 
+WRITTEN = (".csv", ".parquet")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the table; 0, or 2 for a sweep that is none or a file that can't be written."""
     parser = argparse.ArgumentParser(
@@ -54,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kind = options.format or (
         "parquet" if output is not None and output.suffix == ".parquet" else "csv"
     )
+    if not options.format and output is not None and output.suffix not in WRITTEN:
+        parser.error(
+            f"--output is {output}, which is neither of the files that are written: "
+            f"{' or '.join(WRITTEN)}; --format says which, whatever its name"
+        )
     if kind == "parquet" and output is None:
         parser.error("parquet is no text: give a file by --output FILE.parquet")
     try:

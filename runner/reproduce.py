@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.config.words import words_of
-from runner.contract import ExitCode, NothingThere
+from runner.contract import ExitCode, NothingThere, counted
 from runner.history.comparison import Comparison, Side, compare
 from runner.host.secrets import HIDDEN, redact
 from runner.records.record import Record
@@ -140,7 +140,7 @@ def _told(one: Comparison) -> int:
 def _side(records: Sequence[Record]) -> str:
     times = [record.typical_ms or 0.0 for record in records]
     spread = f"{min(times):.4g} to {max(times):.4g}" if len(times) > 1 else f"{times[0]:.4g}"
-    return f"{spread} ms in {len(times)} process{'es' if len(times) > 1 else ''}"
+    return f"{spread} ms in {counted(len(times), 'process')}"
 
 
 if __name__ == "__main__":

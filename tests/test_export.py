@@ -54,6 +54,12 @@ def test_bad_input_is_told_in_one_line(outputs, capsys, arguments, told):
     assert err.count("\n") == 1
 
 
+def test_a_file_of_another_kind_is_refused(outputs, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["--output", "table.xlsx"])
+    assert "table.xlsx, which is neither of the files" in capsys.readouterr().err
+
+
 def test_parquet_on_a_terminal_is_refused(outputs, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["--format", "parquet"])

@@ -28,6 +28,7 @@ from yaml import YAMLError
 from runner.config.misspelt import misspelt
 from runner.config.schema import register_schema
 from runner.contract import CONF, Problem, UsageError
+from runner.trial.near import near
 
 CONFIG = "config.yaml"
 REFUSALS = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError)
@@ -95,7 +96,9 @@ def parsed(words: Sequence[str]) -> Words:
     own = [Path(given.config_dir).absolute()] if given.config_dir else []
     if own and not own[0].is_dir():
         found = f"--config-dir is {given.config_dir}, which is no folder"
-        raise UsageError(Problem("--config-dir", found, "give one with configuration files"))
+        folders = [path.name for path in Path.cwd().iterdir() if path.is_dir()]
+        hint = f"{near(given.config_dir, folders)}expected one with configuration files"
+        raise UsageError(Problem("--config-dir", found, hint))
     # unless a file or a flag brings others, whose names are not known here
     other_config = given.config_path or given.config_name or (own and (own[0] / CONFIG).exists())
     all_files = not other_config and not any("hydra.searchpath" in w for w in given.overrides)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from runner.config.schema import (
 from runner.config.values import Values, known
 from runner.contract import Problem
 from runner.host.addresses import address_problem
+from runner.trial.near import expected
 
 LONGEST_ID, RESERVED_IDS = 128, ("mlartifacts", "mlflow.db")
 NAME = re.compile(r"\w[\w.-]*")
@@ -93,10 +93,8 @@ def _shown_problems(values: Values) -> Iterator[Problem]:
     """What is wrong with the keys that say what is shown."""
     for name in values["table"]["columns"] or []:
         if name not in COLUMNS:
-            near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}? " if near else ""
             found = f"table.columns has {name}, which is no column"
-            yield Problem("table.columns", found, f"{hint}(there are: {', '.join(COLUMNS)})")
+            yield Problem("table.columns", found, expected(name, COLUMNS))
     if values["quiet"] and values["verbose"]:
         yield Problem("quiet", "quiet and verbose are both true", "give one")
 
@@ -105,7 +103,7 @@ def _sweep_problems(values: Values) -> Iterator[Problem]:
     sweep, isolation = values["sweep"], values["isolation"]
     for key, choices in CHOICES.items():
         if values[key] not in choices:
-            yield Problem(key, f"{key} is {values[key]}", f"expected one of {', '.join(choices)}")
+            yield Problem(key, f"{key} is {values[key]}", expected(values[key], choices))
     if isolation == "none" and values["timing"]["timeout_s"] is not None:
         found = "timing.timeout_s is set, but isolation=none leaves no process to end"
         yield Problem("timing.timeout_s", found, "leave one of them out")

@@ -20,7 +20,8 @@ from runner.statistics.difference import (
     differences,
     without_common,
 )
-from runner.trial.labels import keys_of
+from runner.trial.labels import keys_of, varying_keys
+from runner.trial.near import near
 
 GROUPS = ("input", "timing", "runtime")  # of keys: --by timing means all of them
 
@@ -120,9 +121,11 @@ def _way(
         return partial(_values_of_group, group=by), lambda record: record.trial.key_without(by)
     if by in facts:
         return lambda record: str(record.environment.get(by)), lambda record: record.key
-    raise Unmatched(
-        f"there is no {by} to compare by; there are {', '.join(sorted(keys | facts | set(GROUPS)))}"
-    )
+    varied = varying_keys([record.trial for record in records])
+    there = sorted({*varied, *GROUPS}) if varied else sorted(keys | facts | set(GROUPS))
+    hint = near(by, [*varied, *sorted(keys | facts | set(GROUPS))])
+    what = "that differ" if varied else "that there are"
+    raise Unmatched(f"there is no {by} to compare by; {hint}of those {what}: {', '.join(there)}")
 
 
 def _values_of_group(record: Record, group: str) -> str:

@@ -11,7 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.contract import Problem
+from runner.contract import Problem, counted
+from runner.trial.near import near
 
 DEVICES = "auto, cpu, cuda, cuda:N, mps, xpu, xpu:N or simulated"
 NUMBERED_DEVICES = ("cuda", "xpu")
@@ -58,11 +59,13 @@ def resolve_device(device: str, devices: Devices) -> str | Problem:
         return next((kind for kind in ("cuda", "xpu", "mps") if devices.count(kind)), "cpu")
     match = re.fullmatch(r"(cpu|simulated|mps|cuda|xpu)(?::(\d+))?", device)
     if match is None or (match[2] and match[1] not in NUMBERED_DEVICES):
-        return Problem("device", f"device is {device}", f"expected {DEVICES}")
+        hint = near(device, ("auto", "cpu", "cuda", "mps", "xpu", "simulated"))
+        return Problem("device", f"device is {device}", f"{hint}expected {DEVICES}")
     kind, index = match[1], int(match[2] or 0)
     if index >= devices.count(kind):
         found = devices.count(kind)
-        sees = f"torch sees {found or 'no'} {kind} device{'s' if found > 1 else ''} here"
+        there = counted(found, f"{kind} device") if found else f"no {kind} device"
+        sees = f"torch sees {there} here"
         remedy = f"use {kind}:0 to {kind}:{found - 1}" if found else "use device=cpu or device=auto"
         return Problem("device", f"device={device} was asked for, but {sees}", remedy)
     return device

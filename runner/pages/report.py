@@ -16,7 +16,7 @@ from runner.records.record import Record
 from runner.records.results import Result, results_of
 from runner.records.store import write_text_whole
 from runner.statistics.scaling import power_law
-from runner.terminal.closing import about_numbers, device_line, faults
+from runner.terminal.closing import about_numbers, device_lines, faults
 from runner.terminal.table import columns_of, shows_methods
 from runner.trial.axes import AXES
 from runner.trial.labels import summary_of
@@ -80,7 +80,7 @@ def _facts(records: Sequence[Record]) -> Iterator[str]:
     where = machines(records)
     mixed = " - mixed machines: compare with care" if len(where) > 1 else ""
     yield f"on {'; '.join(where)}{mixed}"
-    yield device_line(max(records, key=lambda record: record.completed))
+    yield from device_lines(records)
 
 
 def _plots(records: Sequence[Record]) -> Iterator[Section]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -56,6 +57,8 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
         return _refuse(error if isinstance(error, UsageError) else _usage_error(axes, error, given))
     except RecursionError:
         return _refuse(UsageError(Problem("", "the configuration is nested too deeply", NESTING)))
+    except BrokenPipeError:  # as of `... --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, LauncherFailed) as error:
         print(f"runner: {in_short(printable(redact(_told(error))))}", file=sys.stderr)
         too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
@@ -150,12 +153,11 @@ class Command:
         arguments: Sequence[str],
         out: TextIO,
     ) -> None:
-        from rich.console import Console
-
         from runner.config.spanned import grid_of
         from runner.sweep.plan import make_plan
+        from runner.terminal.lines import Terminal
 
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+        console = Terminal(highlight=False, width=None if sys.stdout.isatty() else 140)
         plan = make_plan(grid_of(loader, config, params, arguments), Path.cwd())
         if plan.settings.dry_run:
             if plan.settings.format == "json":

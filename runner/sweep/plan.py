@@ -15,7 +15,7 @@ from runner.config.parse import Draft, Sizes, drafted, settled
 from runner.config.settings import Settings, settings_of, wide_problems
 from runner.config.spanned import Grid
 from runner.config.values import Values
-from runner.contract import Problem, UsageError, WorkerDied
+from runner.contract import Problem, UsageError, WorkerDied, counted
 from runner.host.devices import Devices, possible_devices
 from runner.host.secrets import know, redact, redacted_trial
 from runner.launchers.job import Job
@@ -88,8 +88,7 @@ class Plan:
             yield line
         if self.budget_note:
             yield self.budget_note
-        plural = "s" if len(self.trials) > 1 else ""
-        yield f"{len(self.trials)} trial{plural}; a dry run: nothing was run"
+        yield f"{counted(len(self.trials), 'trial')}; a dry run: nothing was run"
 
     def as_json(self) -> str:
         """The trials in their order, as JSON."""

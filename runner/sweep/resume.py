@@ -13,6 +13,7 @@ from runner.host.secrets import HIDDEN
 from runner.records.manifest import MANIFEST, Manifest, Planned, load_manifest
 from runner.records.record import Record
 from runner.records.store import RECORD, load_in_place
+from runner.trial.near import near
 
 NAMED = 2  # trials of a difference; of more, only their number is told
 OF_ONE_START = ("sweep.resume", "sweep.retry", "sweep.extend", "sweep.id")
@@ -37,6 +38,11 @@ def typed_again(words: Sequence[str]) -> list[str]:
     sweep_dir = output_dir / named[-1]
     if named[-1] == "latest":
         sweep_dir = _newestunfinished(output_dir, retry)
+    if not sweep_dir.is_dir():
+        there = sorted(path.parent.name for path in output_dir.glob(f"*/{MANIFEST}"))
+        hint = near(named[-1], ["latest", *there])
+        found = f"sweep.resume is {named[-1]}, but there is no such sweep below {output_dir}"
+        raise UsageError(Problem("sweep.resume", found, f"{hint}expected latest or a sweep's id"))
     try:
         manifest = load_manifest(sweep_dir)
     except Unreadable as error:

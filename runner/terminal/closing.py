@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.contract import Level, Status
+from runner.contract import Level, Status, counted
 from runner.records.record import Record, sentence
 from runner.terminal.figures import number
 from runner.terminal.table import shows_methods
@@ -15,6 +15,7 @@ from runner.trial.description import size_label
 from runner.trial.methods import METHODS
 
 LEVELS = list(Level)
+MOST_DEVICES = 4
 NAMED = 2  # trials; of more, only their number is told
 
 
@@ -23,7 +24,9 @@ def closing_lines(records: Sequence[Record], trials: int, sweep_dir: Path) -> It
     yield from about_numbers(records, trials, sweep_dir)
     if len(records) < trials or any(record.status == Status.INTERRUPTED for record in records):
         yield f"go on     python -m runner sweep.resume={sweep_dir.name}"
-    yield f"device    {device_line(max(records, key=lambda record: record.completed))}"
+    lines = device_lines(records)
+    yield f"device    {lines[0]}"
+    yield from (f"          {line}" for line in lines[1:])
     yield f"records   {sweep_dir}/"
 
 
@@ -61,7 +64,7 @@ def _unfinished(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iter
         return
     why = "; why: error and why_null in" if counts["not completed"] or counts["not judged"] else ""
     files = f" {sweep_dir}/*/record.json, output in worker.log beside it" if why else ""
-    yield f"of {trials} trial{'s' if trials > 1 else ''} {told}{why}{files}"
+    yield f"of {counted(trials, 'trial')} {told}{why}{files}"
 
 
 def _resized(records: Sequence[Record]) -> Iterator[str]:
@@ -171,8 +174,13 @@ def _span(figures: Sequence[float], unit: str) -> str:
     return " to ".join(dict.fromkeys(ends)) + (unit if shares else f" {unit}")
 
 
-def device_line(record: Record) -> str:
-    """Where the trials ran, in one line."""
+def device_lines(records: Sequence[Record]) -> list[str]:
+    """Where the trials ran that completed, in a line for each place; else where any did."""
+    completed = [record for record in records if record.completed] or records[:1]
+    return list(dict.fromkeys(map(_device_line, completed)))[:MOST_DEVICES]
+
+
+def _device_line(record: Record) -> str:
     environment, effective = record.environment, record.effective
     if record.trial.device == "simulated":
         return "simulated: a scripted clock, whose true time is known; nothing was really timed"
@@ -181,6 +189,6 @@ def device_line(record: Record) -> str:
     if record.trial.device_kind != "cpu":
         return f"{record.trial.device}, torch {environment.get('torch')}"
     number_of = effective.get("threads")
-    threads = f", {number_of} thread{'s' if number_of > 1 else ''}" if number_of else ""
+    threads = f", {counted(number_of, 'thread')}" if number_of else ""
     cpu = environment.get("cpu") or "unknown CPU"
     return f"{record.trial.device}: {cpu}{threads}, torch {environment.get('torch')}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +14,15 @@ from runner.records.printable import printable
 from runner.records.record import Record, utc_now
 
 LOG_WIDTH = 140  # characters: no terminal's
+
+
+class Terminal(Console):
+    """A console whose reader may leave, as in `... | head`: nothing more is shown, all goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Lines:

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from runner.contract import Level, Phase, Status, Verdict
+from runner.contract import Level, Phase, Status, Verdict, counted
 from runner.records.record import Record, sentence
 from runner.terminal.lines import Lines
 from runner.trial.description import Timing
@@ -119,8 +119,8 @@ class SweepProgress:
 
     def _tell_alike(self) -> None:
         if self._alike:
-            plural = "s" if self._alike > 1 else ""
-            self._lines.tell(f"{self._alike} more trial{plural} in the same way: {self._cause}")
+            more = counted(self._alike, "more trial")
+            self._lines.tell(f"{more} in the same way: {self._cause}")
         self._alike = 0
 
     def _outlook(self, this_trial_s: float = 0.0, running: int = 0) -> str:

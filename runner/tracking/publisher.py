@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from runner.contract import Held, RefusedByTracking, TrackingUnavailable
+from runner.contract import Held, RefusedByTracking, TrackingUnavailable, counted
 from runner.records.record import Record
 from runner.tracking import parent, runs
 from runner.tracking.catch_up import Target, catch_up, waiting
@@ -163,7 +163,7 @@ class Publisher:
         yield f"          {ui_link(self._store, self._sweep_id)}"
         if invalid:
             yield (
-                f"          {invalid} invalid trial{'s' if invalid > 1 else ''} left out of "
+                f"          {counted(invalid, 'invalid trial')} left out of "
                 "that ranking; take the verdict out of its filter to see all"
             )
         for axis in self._axes:

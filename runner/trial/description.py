@@ -70,7 +70,9 @@ class Model(_Group):
 
     @property
     def label(self) -> str:
-        """What a person calls it: the import path or the file of their own network, or a name."""
+        """What a person calls it: the name in a file of theirs, else its import path or file."""
+        if (self.target or self.file) and self.name != self.source_name:
+            return self.name
         own = f"{self.source}/{self.name}" if self.source else self.name
         return self.target or self.file or own
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from runner.contract import counted
 from runner.trial.description import Input, Runtime, Timing, Trial
 
 MOST_NAMED = 3  # models of a sweep; of more, only their number is told
@@ -68,10 +69,24 @@ def _argument(name: str) -> str:
 
 
 def varying(trials: Sequence[Trial]) -> tuple[str, ...]:
-    """The settings that differ between trials and that their titles do not name: `("cache",)`."""
-    all_settings = [settings(trial) for trial in trials]
-    names = dict.fromkeys(name for one in all_settings for name in one)
-    return tuple(name for name in names if len({one.get(name) for one in all_settings}) > 1)
+    """The settings that differ between trials and that their titles do not name: `("cache",)`.
+
+    What belongs to a model, its arguments and a simulated device, differs between trials of it.
+    """
+    of_models: dict[str, list[dict[str, str]]] = {}
+    for trial in trials:
+        of_models.setdefault(trial.model.label, []).append(settings(trial))
+    everything = [one for group in of_models.values() for one in group]
+    own = {_argument(name) for trial in trials for name in trial.model.kwargs}
+    real = [one for one in everything if one["device"] != "simulated"]
+
+    def differs(name: str) -> bool:
+        groups = of_models.values() if name in own else [real if name == "device" else everything]
+        return any(len({one.get(name) for one in group}) > 1 for group in groups)
+
+    return tuple(
+        name for name in dict.fromkeys(name for one in everything for name in one) if differs(name)
+    )
 
 
 def short_titles(trials: Sequence[Trial], but: Sequence[str] = ()) -> list[str]:
@@ -107,23 +122,26 @@ def summary_of(trials: Sequence[Trial], name: str | None = None) -> str:
     """
     models = list(dict.fromkeys(trial.model.label for trial in trials))
     head = ", ".join(models) if len(models) <= MOST_NAMED else f"{len(models)} models"
-    counts = {
+    nouns = {
         "size": len({trial.input.size for trial in trials}),
         "batch size": len({trial.input.batch_size for trial in trials}),
         "warm-up count": len({trial.timing.warmup for trial in trials}),
         "method": len({trial.timing.method for trial in trials}),
     }
     others = [settings(trial) for trial in trials]
-    counts |= {name: len({one.get(name) for one in others}) for name in varying(trials)}
-    counts["process"] = len({trial.repeat for trial in trials})
-    parts = [f"{count} {_plural(name)}" for name, count in counts.items() if count > 1]
+    values = {name: len({one[name] for one in others if name in one}) for name in varying(trials)}
+    processes = len({trial.repeat for trial in trials})
+    parts = [
+        *(counted(number, noun) for noun, number in nouns.items() if number > 1),
+        *(
+            f"{number} values of {name}"
+            if "_" in name or name.endswith("s")
+            else counted(number, name)
+            for name, number in values.items()
+        ),
+        *([counted(processes, "process")] if processes > 1 else []),
+    ]
     return (f"{name}: " if name else "") + " x ".join([head, *parts])
-
-
-def _plural(name: str) -> str:
-    if "_" in name:
-        return f"values of {name}"
-    return f"{name}es" if name.endswith("s") else f"{name}s"
 
 
 def full_title(trial: Trial, names: Sequence[str]) -> str:

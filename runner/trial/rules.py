@@ -10,6 +10,7 @@ from runner.contract import Problem
 from runner.trial.description import Runtime, Trial
 from runner.trial.labels import shown
 from runner.trial.methods import METHODS
+from runner.trial.near import expected
 
 TASKS = (
     "classification",
@@ -119,7 +120,7 @@ def _unknown_words(trial: Trial) -> Iterator[Problem]:
         ("engine.name", trial.engine.name, ENGINES),
     ):
         if word not in allowed:
-            yield Problem(key, f"{key} is {word}", f"expected one of {', '.join(allowed)}")
+            yield Problem(key, f"{key} is {word}", expected(word, allowed))
 
 
 def _unfit_size(trial: Trial) -> Iterator[Problem]:
@@ -264,6 +265,9 @@ def target_problem(target: str | None, folder: Path) -> Problem | None:
     """Why `model.target` can't be an import path of a callable, if so."""
     if target and all(part.isidentifier() for part in target.split(".")) and "." in target:
         return None
+    if target and target.count(":") == 1:
+        meant = f"did you mean model.target={target.replace(':', '.')}?"
+        return Problem("model.target", f"model.target is {target}", meant)
     return Problem(
         "model.target",
         f"model.target is {shown(target)}",

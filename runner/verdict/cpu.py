@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from runner.contract import CUT_OFF, Level
+from runner.contract import CUT_OFF, Level, counted
 from runner.verdict.flag import Case, Flag
 
 SUSPECT_SHARE, INVALID_SHARE = 0.01, 0.05  # of the threads' time, taken by others
@@ -86,7 +86,7 @@ def oversubscribed(case: Case) -> Iterator[Flag]:
             Level.SUSPECT,
             threads,
             "threads",
-            f"{threads} threads on {usable} usable CPU{'s' if usable > 1 else ''}: they wait for "
+            f"{threads} threads on {counted(usable, 'usable CPU')}: they wait for "
             "each other at every step",
             f"use runtime.threads={usable}",
         )

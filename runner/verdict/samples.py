@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from runner.contract import Level
+from runner.contract import Level, counted
 from runner.statistics.quantiles import half_width
 from runner.statistics.shape import FEWEST_FOR_SHAPE
 from runner.verdict.flag import Case, Flag, in_proportion
@@ -218,7 +218,7 @@ def few_samples(case: Case) -> Iterator[Flag]:
             Level.SUSPECT,
             n,
             "samples",
-            f"{n} sample{'s' if n > 1 else ''} can't show a drift or two modes",
+            f"{counted(n, 'sample')} can't show a drift or two modes",
             more_of(case, f"{FEWEST_FOR_SHAPE} or more"),
         )
 

@@ -105,7 +105,7 @@ def test_the_environment_the_model_and_whole_groups_can_be_compared_by(by, value
     ("by", "told"),
     [
         ("torch", "torch is 2.14.1 in all 2 records"),
-        ("colour", r"there is no colour to compare by; there are .*runtime\.precision"),
+        ("colour", r"there is no colour to compare by; of those that differ: .*timing"),
     ],
 )
 def test_what_can_not_be_compared_by_is_told(by, told):

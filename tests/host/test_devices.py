@@ -26,7 +26,7 @@ def test_a_device_is_taken_by_its_number():
         ("cuda", Devices(), "torch sees no cuda device here; use device=cpu"),
         ("cuda:1", ONE_GPU, "torch sees 1 cuda device here; use cuda:0 to cuda:0"),
         ("tpu", ONE_GPU, "device is tpu; expected auto, cpu, cuda"),
-        ("cpu:1", ONE_GPU, "device is cpu:1; expected auto, cpu, cuda"),
+        ("cpu:1", ONE_GPU, "device is cpu:1; did you mean cpu? expected auto, cpu, cuda"),
     ],
 )
 def test_a_device_that_is_not_there_is_refused(device, devices, sentence):

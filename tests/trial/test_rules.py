@@ -29,7 +29,10 @@ def test_other_sizes_are_refused_with_what_is_expected(value):
         ({"timing": {"warmup": -1}}, "timing.warmup is -1; expected a whole number of at least 0"),
         ({"timing": {"iterations": 0}}, "timing.iterations is 0; expected a whole number of at l"),
         ({"timing": {"max_seconds": float("nan")}}, "timing.max_seconds is nan; expected seconds"),
-        ({"timing": {"method": "evnt"}}, "timing.method is evnt; expected one of naive, wall, ev"),
+        (
+            {"timing": {"method": "evnt"}},
+            "timing.method is evnt; did you mean event? expected one of naive, wall, ev",
+        ),
         ({"timing": {"method": "event"}}, "timing.method=event needs one of the devices"),
         ({"model": {"min_size": 75}}, "input.size is 64; resnet18 takes at least 75 pixels"),
         ({"model": {"max_size": 32}}, "input.size is 64; resnet18 takes at most 32 pixels"),
