@@ -21,6 +21,7 @@ from rich.console import Console
 from runner.contract import Level, TrackingUnavailable, counted
 from runner.host import cpu
 from runner.host.addresses import store_address
+from runner.host.busy import others
 from runner.host.devices import Devices, possible_devices
 from runner.host.environment import cpu_model
 from runner.host.gpu import GpuWatch, torch_uuid
@@ -160,8 +161,10 @@ def checks_of(output_dir: Path, uri: str | None) -> Iterator[Check]:
 def _load() -> Check:
     load, cpus = os.getloadavg()[0], cpu.usable_cpus()
     found = f"load average {load:.2f} on {counted(cpus, 'usable CPU')}"
-    if load > BUSY * cpus:
-        return Check("load", "warning", found, "something else runs here: top shows it")
+    seen = others()
+    if load > BUSY * cpus or seen.busy:
+        told = f"{found}; {seen}" if seen.busy else found
+        return Check("load", "warning", told, "end it, or when_busy=wait waits for it")
     return Check("load", "ok", found)
 
 

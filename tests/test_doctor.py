@@ -14,6 +14,7 @@ from fakes.program import run_doctor
 from runner import doctor
 from runner.doctor import Check
 from runner.host import cpu
+from runner.host.busy import Others
 
 
 def test_the_doctor_looks_at_everything_and_says_so_as_json(tmp_path):
@@ -49,9 +50,12 @@ def test_a_wrong_option_exits_2(tmp_path):
 def test_a_busy_machine_is_a_warning(monkeypatch):
     monkeypatch.setattr(cpu, "usable_cpus", lambda: 2)
     monkeypatch.setattr(os, "getloadavg", lambda: (1.5, 0, 0))
+    monkeypatch.setattr(doctor, "others", lambda: Others(0.0, ()))
     assert doctor._load().level == "warning"
     monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0, 0))
     assert doctor._load().level == "ok"
+    monkeypatch.setattr(doctor, "others", lambda: Others(0.9, ("chrome (pid 7, 90% of a CPU)",)))
+    assert "chrome (pid 7, 90% of a CPU)" in doctor._load().found
 
 
 @pytest.mark.parametrize(

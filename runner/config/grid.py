@@ -19,7 +19,7 @@ from runner.host.secrets import know
 
 SWEEP_WIDE = (
     *("sweep", "nightly", "tracking", "output_dir", "isolation", "device_lock", "dry_run"),
-    *("report", "table", "format", "quiet", "verbose"),
+    *("report", "table", "when_busy", "format", "quiet", "verbose"),
 )
 REPEAT = "repeat"
 MOST_ROUNDS = 3  # times sweep.repeats, that a budget gives an uncertain trial

@@ -26,6 +26,7 @@ COLUMNS = (  # of the table at the end, in the order of their documentation
     *("tflops", "speedup", "error", "build_s", "compile_s", "convert_s", "peak_mib"),
     *("processes", "spread", "verdict"),
 )
+BUSY_ACTIONS = ("wait", "warn", "refuse")
 HISTORIES = ("disk", "mlflow")
 
 PLUGINS = str(Path(__file__).parents[1] / "_plugins")
@@ -51,6 +52,14 @@ class SweepConfig:
     resume: str | None = None
     retry: str | None = None
     extend: bool = MISSING
+
+
+@dataclass(frozen=True)
+class BusyConfig:
+    """The keys when_busy.*: what to do where others use the CPUs."""
+
+    action: str = MISSING
+    limit: str = MISSING
 
 
 @dataclass(frozen=True)
@@ -114,6 +123,7 @@ class Config:
     sweep: SweepConfig = field(default_factory=SweepConfig)
     nightly: NightlyConfig = field(default_factory=NightlyConfig)
     table: TableConfig = field(default_factory=TableConfig)
+    when_busy: BusyConfig = field(default_factory=BusyConfig)
     device: str = MISSING
     repeat: int = MISSING
     seed: int = MISSING

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.config.schema import (
+    BUSY_ACTIONS,
     COLUMNS,
     DEVICE_LOCKS,
     FORMATS,
     HISTORIES,
     ISOLATIONS,
     TRACKING_KINDS,
+    BusyConfig,
     NightlyConfig,
     TrackingConfig,
 )
@@ -47,6 +49,7 @@ class Settings:
     tracking: TrackingConfig
     repeats: int
     nightly: NightlyConfig
+    when_busy: BusyConfig
     columns: list[str] | None
     format: str
     quiet: bool
@@ -74,6 +77,7 @@ def settings_of(values: Values) -> Settings:
         tracking=TrackingConfig(**known(values["tracking"], TrackingConfig)),
         repeats=sweep["repeats"],
         nightly=NightlyConfig(**known(values["nightly"], NightlyConfig)),
+        when_busy=BusyConfig(**known(values["when_busy"], BusyConfig)),
         columns=values["table"]["columns"],
         format=values["format"],
         quiet=values["quiet"],
@@ -95,6 +99,13 @@ def _shown_problems(values: Values) -> Iterator[Problem]:
         if name not in COLUMNS:
             found = f"table.columns has {name}, which is no column"
             yield Problem("table.columns", found, expected(name, COLUMNS))
+    busy = values["when_busy"]
+    if busy["action"] not in BUSY_ACTIONS:
+        remedy = expected(busy["action"], BUSY_ACTIONS)
+        yield Problem("when_busy.action", f"when_busy.action is {busy['action']}", remedy)
+    if seconds_of(busy["limit"]) is None:
+        found = f"when_busy.limit is {busy['limit']}"
+        yield Problem("when_busy.limit", found, "expected a duration, as in 30m or 2h")
     if values["quiet"] and values["verbose"]:
         yield Problem("quiet", "quiet and verbose are both true", "give one")
 

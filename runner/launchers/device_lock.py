@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from runner.contract import Held, NoLock, Problem, UsageError
 from runner.records.locks import locked, shared_folder
@@ -11,14 +12,19 @@ from runner.records.locks import locked, shared_folder
 
 @contextmanager
 def held(
-    devices: Iterable[str], what: str, device_lock: str, tell: Callable[[str], object]
+    devices: Iterable[str],
+    what: str,
+    device_lock: str,
+    tell: Callable[[str], object],
+    folder: Path | None = None,
 ) -> Iterator[Callable[[], object]]:
     """Keep others from `devices`, which are named as all processes of this machine do.
 
     Gives what gives them back before the end.
 
-    `what` is told to those who wait; `device_lock` is the setting of that name, by which this
-    waits, after it has told so, or raises UsageError, or holds nothing.
+    `what` is told to those who wait, and how far the sweep in `folder` is; `device_lock` is the
+    setting of that name, by which this waits, after it has told so, or raises UsageError, or holds
+    nothing.
     """
     with ExitStack() as locks:
         for device in sorted(devices) if device_lock != "off" else ():
@@ -31,7 +37,8 @@ def held(
                 )
 
             try:
-                locks.enter_context(locked(path, what, None if device_lock == "refuse" else waits))
+                asks = None if device_lock == "refuse" else waits
+                locks.enter_context(locked(path, what, asks, folder))
             except Held as holder:
                 found = f"{holder} is timing on {device}"
                 remedy = "wait for it, or by device_lock=wait let this sweep do so"

@@ -8,12 +8,14 @@ import os
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
-from runner.contract import Held, NoLock, Unreadable
+from runner.contract import Held, NoLock, Unreadable, counted, duration
 from runner.records.reading import checked, read_values
 from runner.records.record import utc_now
 
@@ -41,20 +43,48 @@ def shared_folder() -> Path:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock: for what, from which process, and since when (UTC)."""
+    """Who holds a lock: for what, from which process, and since when (UTC).
+
+    `folder` is that of the sweep for which it is held, if for one.
+    """
 
     what: str
     host: str
     pid: int
     since: str
+    folder: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.what} (pid {self.pid} on {self.host}, since {self.since})"
+        who = f"pid {self.pid} on {self.host}, since {self.since}"
+        return f"{self.what} ({who}{self._progress()})"
+
+    def _progress(self) -> str:
+        """How far its sweep is, and how long the rest may take; nothing where that is not known."""
+        from runner.records.manifest import load_manifest  # which is read with what is here
+
+        if self.folder is None:
+            return ""
+        try:
+            trials = len(load_manifest(Path(self.folder)).trials)
+            began_s = datetime.fromisoformat(self.since).timestamp()
+            written_s = [file.stat().st_mtime for file in Path(self.folder).glob("*/record.json")]
+        except (Unreadable, ValueError, OSError):
+            return ""
+        now, new = time.time(), sum(at_s >= began_s for at_s in written_s)
+        told = f"; {len(written_s)} of {counted(trials, 'trial')} done"
+        if new and (left := trials - len(written_s)) > 0:
+            told += f", about {duration((now - began_s) / new * left)} left"
+        return told
 
 
 @contextmanager
-def locked(path: Path, what: str, waits: Callable[[str], object] | None = None) -> Iterator[None]:
-    """Hold the lock at `path` for `what`.
+def locked(
+    path: Path,
+    what: str,
+    waits: Callable[[str], object] | None = None,
+    folder: Path | None = None,
+) -> Iterator[None]:
+    """Hold the lock at `path` for `what`, the sweep in `folder` if for one.
 
     While another process does, wait after telling `waits` who it is; without `waits` raise Held.
     Raises NoLock where there can be no such file, or there is something else in its place.
@@ -69,7 +99,7 @@ def locked(path: Path, what: str, waits: Callable[[str], object] | None = None) 
                 raise Held(holder) from None
             waits(holder)
             fcntl.flock(file, fcntl.LOCK_EX)
-        _write_down(path, what)
+        _write_down(path, what, folder)
         yield
     finally:
         os.close(file)  # lets go; the file stays, as its removal could let two in
@@ -108,9 +138,10 @@ def holder_of(path: Path) -> str | None:
     return None
 
 
-def _write_down(path: Path, what: str) -> None:
+def _write_down(path: Path, what: str, folder: Path | None) -> None:
     """Say who holds the lock, where that can be written."""
-    holder = Holder(what, socket.gethostname(), os.getpid(), utc_now())
+    where = None if folder is None else str(folder.absolute())
+    holder = Holder(what, socket.gethostname(), os.getpid(), utc_now(), where)
     try:
         path.write_text(json.dumps(asdict(holder)), encoding="utf-8")
     except OSError:  # another user's file, or a full disk: the lock holds all the same

@@ -61,7 +61,13 @@ def held_folder(settings: Settings) -> Iterator[None]:
     with ExitStack() as lock:
         try:
             settings.sweep_dir.mkdir(parents=True, exist_ok=True)
-            lock.enter_context(locked(settings.sweep_dir / LOCK, f"sweep {settings.sweep_id}"))
+            lock.enter_context(
+                locked(
+                    settings.sweep_dir / LOCK,
+                    f"sweep {settings.sweep_id}",
+                    folder=settings.sweep_dir,
+                )
+            )
         except Held as holder:
             found = f"sweep.id is {settings.sweep_id}, but that is being run by {holder}"
             remedy = "wait for it, or give another sweep.id"

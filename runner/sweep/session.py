@@ -14,6 +14,7 @@ from runner.contract import ExitCode, Phase
 from runner.launchers.device_lock import held
 from runner.launchers.job import Job, Lost, Result, recovered
 from runner.records.record import Record
+from runner.sweep.busy import Contention, wait_until_idle
 from runner.sweep.ending import end
 from runner.sweep.folder import held_folder, started, with_free_id
 from runner.sweep.interrupt import Interrupt
@@ -35,6 +36,7 @@ class Session:
         out: TextIO,
     ) -> None:
         self._out = out
+        self._contention: Contention | None = None
         self._plan, self._command, self._interrupt = plan, tuple(command), interrupt
         quiet, columns = plan.settings.quiet, plan.settings.columns
         self._lines = Lines(console, quiet=quiet, columns=columns)
@@ -57,11 +59,18 @@ class Session:
             }
             keys = [job.planned.key for job in jobs.values()]
             left = [job.trial for job in jobs.values()]
-            claimed, what = plan.launcher.claims(left, plan.devices), f"sweep {settings.sweep_id}"
+            claimed = plan.launcher.claims(left, plan.devices)
             with held(
-                claimed if left else (), what, settings.device_lock, self._lines.tell
+                claimed if left else (),
+                f"sweep {settings.sweep_id}",
+                settings.device_lock,
+                self._lines.tell,
+                settings.sweep_dir,
             ) as give_back:
+                if claimed and left:  # not on another machine
+                    wait_until_idle(settings, self._lines.tell)
                 heard = Listeners(plan, start, keys, self._lines)
+                self._contention = Contention(self._lines.tell) if claimed else None
                 self._progress, code = heard.progress, ExitCode.FAILED
                 try:
                     self._hear(jobs, heard, give_back)
@@ -112,7 +121,10 @@ class Session:
         if job is None:
             self._lines.tell(f"warning: the launcher returned an unexpected result: {trial.title}")
         else:
-            heard.ended(recovered(job, result) if isinstance(result, Lost) else result)
+            record = recovered(job, result) if isinstance(result, Lost) else result
+            heard.ended(record)
+            if self._contention is not None:
+                self._contention.seen_by(record)
 
     def begins(self, title: str, timing: Timing) -> None:
         """A trial begins in this process."""

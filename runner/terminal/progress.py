@@ -17,7 +17,7 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from runner.contract import Level, Phase, Status, Verdict, counted
+from runner.contract import Level, Phase, Status, Verdict, counted, duration
 from runner.records.record import Record, sentence
 from runner.terminal.lines import Lines
 from runner.trial.description import Timing
@@ -170,10 +170,3 @@ def _counted(record: Record) -> str:
 def _took_s(record: Record) -> float:
     began, ended = map(datetime.fromisoformat, (record.started_at, record.ended_at))
     return (ended - began).total_seconds()
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: `8 s`, `3 min`, `2.5 h`."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

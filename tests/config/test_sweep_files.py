@@ -75,6 +75,7 @@ GIVEN: dict[str, Any] = {  # a value for every key, none of them the default
     "dry_run": True,
     "report": False,
     "table": {"columns": ["p50", "p99"]},
+    "when_busy": {"action": "refuse", "limit": "5m"},
     "format": "json",
     "quiet": False,
     "verbose": True,

@@ -99,7 +99,7 @@ def test_and_of_four(fake_gpus, tmp_path):
 
 def test_from_the_doctor_to_the_second_night(on_fake_gpus, fake_gpus, tmp_path):
     sizes = ("model=resnet18,mobilenet_v2", "input.size=64", "input.batch_size=1", "device=cuda")
-    night = (*sizes, "sweep.repeats=2", *SHORT)
+    night = (*sizes, "sweep.repeats=2", "when_busy=warn", *SHORT)
 
     def run(door, *words, script=SLOW):
         ran = run_in(tmp_path, *words, door=door, **fake_gpus(script))

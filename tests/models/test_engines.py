@@ -67,8 +67,8 @@ def test_the_sweep_of_engines_says_which_is_fastest_and_whether_it_is_right(prog
     assert "rel err" in head
     for name in ("onnxruntime", "openvino"):
         line = next(line for line in ran.out.splitlines() if line.startswith(name))
-        bounds = r" \(\d+\.\d\d to \d+\.\d\d\)" if " of 2 " not in line else ""
-        assert re.search(rf"\d\.\d\d{bounds}", line), line
+        # between processes that count: on a busy machine some are invalid, and leave no interval
+        assert re.search(r" \d+\.\d\d( \(\d+\.\d\d to \d+\.\d\d\))? ", line), line
     figures = [record.figures for record in ran.records()]
     assert {one["parameters"] for one in figures} == {269}
     assert len({one["gflop"] for one in figures}) == 1
@@ -81,7 +81,7 @@ def test_a_setting_that_the_network_changes_makes_the_number_invalid(program):
     ran = program(*words, "runtime.threads=2", "tracking=off")
     (record,) = ran.records()
     assert record.verdict == "invalid"
-    assert "invalid: NOT_IN_FORCE" in ran.out
+    assert "NOT_IN_FORCE" in [reason["code"] for reason in record.reasons]
     assert "runtime.threads=2 ran as 1" in ran.out
 
 

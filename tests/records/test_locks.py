@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from fakes.program import ROOT
+from fakes.trials import make_trial, timed, write_sweep
 
 from runner.contract import Held, NoLock
 from runner.records.locks import LOCK_DIR, holder_of, locked, shared_folder
@@ -126,3 +128,15 @@ def test_another_users_lock_holds_and_says_who_has_it():
                 check=False,
             )
     assert "sweep of root" in told.stdout, told.stderr
+
+
+def test_who_waits_is_told_how_far_the_other_sweep_is(tmp_path):
+    records = [timed(make_trial(input={"size": (size, size)})) for size in (32, 64)]
+    planned = [make_trial(input={"size": (size, size)}) for size in (96, 128)]
+    folder = write_sweep(tmp_path, "night", records, planned)
+    with locked(tmp_path / "lock", "sweep night", folder=folder):
+        assert "; 2 of 4 trials done)" in holder_of(tmp_path / "lock")  # before it began
+        for file in folder.glob("*/record.json"):
+            os.utime(file)
+        told = holder_of(tmp_path / "lock")
+    assert re.search(r"; 2 of 4 trials done, about 1 s left\)$", told), told

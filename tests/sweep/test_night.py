@@ -23,7 +23,7 @@ SMALL = (
         "model.target=networks.Brief,networks.Steady,torchvision.models.squeezenet1_1",
     ),
     *("input.size=32", "input.batch_size=1", "timing.warmup=5", "timing.iterations=40"),
-    *("sweep.repeats=3", "runtime.threads=1"),
+    *("sweep.repeats=3", "runtime.threads=1", "when_busy=warn"),
 )
 
 
@@ -98,6 +98,7 @@ def in_mlflow(folder):
 LONG = (
     *("model=custom", "model.target=networks.Sleep", "input.size=8,16,24", "timing.warmup=1"),
     *("input.batch_size=1", "timing.iterations=20", "sweep.repeats=1", "tracking=off"),
+    "when_busy=warn",
 )
 
 
