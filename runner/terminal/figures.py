@@ -57,13 +57,13 @@ def tail(rows: Sequence[Result]) -> Column | None:
     return _numbers("p99 ms", values) if any(value is not None for value in values) else None
 
 
-def seconds(name: str) -> Figure:
+def seconds(name: str, spare: int = 1) -> Figure:
     """What a step before the first pass took, where trials had it: `compile_s`, `convert_s`."""
 
     def column(rows: Sequence[Result]) -> Column | None:
         values = [row.first.figures.get(name) for row in rows]
         known = any(value is not None for value in values)
-        return _numbers(name.replace("_", " "), values, spare=3) if known else None
+        return _numbers(name.replace("_", " "), values, spare=spare) if known else None
 
     return column
 
@@ -158,7 +158,7 @@ def error(rows: Sequence[Result]) -> Column | None:
     """How far the output is from the same network in fp32, where it may be."""
     errors = [row.first.figures.get("rel_error") for row in rows]
     cells = tuple("-" if value is None else f"{value:.0e}" for value in errors)
-    return Column("rel err", cells, spare=1) if any(errors) else None
+    return Column("rel err", cells, spare=2) if any(errors) else None
 
 
 def verdict(rows: Sequence[Result]) -> Column:
@@ -200,7 +200,7 @@ def verdict_label(group: Sequence[Record]) -> str:
 
 
 EXTRA = [of_samples(name, spare=0) for name in ("min", "p90", "max", "std")]
-STEPS = [seconds("compile_s"), seconds("convert_s")]
+STEPS = [seconds("compile_s", spare=2), seconds("convert_s")]
 OF_TRIALS: tuple[Figure, ...] = (
     *(p50, half_interval, mean, *EXTRA[:2], tail, *EXTRA[2:], fps, tflops, faster, error),
     *(*STEPS, verdict),
