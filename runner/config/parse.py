@@ -23,6 +23,7 @@ Sizes = Mapping[str, tuple[int, int]]
 """(height, width) of models that only their sources know, by the models' labels."""
 DEEPEST = 40  # levels of model.kwargs
 LEVELS = (list, ValuesView)
+OF_SOURCES = {"onnx": "onnxruntime", "engine": "tensorrt"}  # engine=auto, where torch can't run it
 ONLY_ON = {"quantized": "cpu", "simulated": "simulated"}  # int8 kernels are the CPU's
 
 
@@ -53,7 +54,7 @@ def drafted(values: Values, folder: Path) -> Draft:
     problem = [size] if isinstance(size, Problem) else []
     engine = known(values["engine"], Engine)
     if engine["name"] == "auto":
-        engine["name"] = "onnxruntime" if model.source == "onnx" else "eager"
+        engine["name"] = OF_SOURCES.get(model.source or "", "eager")
     trial = Trial(
         model=model,
         input=Input(**known(values["input"], Input) | {"size": None if problem else size}),
@@ -91,7 +92,7 @@ def settled(
         found.append(device)
         device = trial.device
     kind = device.partition(":")[0]
-    clock = kind if trial.engine.name == "eager" else "cpu"
+    clock = kind if trial.engine.name in ("eager", "tensorrt") else "cpu"
     method = resolve_method(trial.timing.method, clock)
     if (size, method, device) != (trial.input.size, trial.timing.method, trial.device):
         trial = replace(

@@ -16,7 +16,15 @@ from runner.contract import ModelError, Problem
 from runner.models.cost import cost_of
 from runner.models.eager import CAST, as_reference, evaluated
 from runner.models.onnx import DTYPES, OnnxFile
-from runner.models.workload import Workload, converted, dtypes_of, innermost, named, shapes
+from runner.models.workload import (
+    Workload,
+    converted,
+    dtypes_of,
+    innermost,
+    named,
+    on_stream,
+    shapes,
+)
 from runner.trial.description import Trial
 from runner.trial.rules import PROVIDERS, missing_package
 
@@ -174,9 +182,9 @@ def _on_gpu(
     results = [one.name for one in session.get_outputs()]
     index, kept = device.index or 0, dict[str, torch.Tensor]()
     binding = session.io_binding()
-    run: Callable[[], object] = partial(session.run_with_iobinding, binding)
+    run: Callable[..., object] = partial(session.run_with_iobinding, binding)
     if stream is not None:
-        run = _queued(run, stream, device)
+        run = on_stream(partial(run, _without_waiting()), stream, device)
 
     def place(tensor: torch.Tensor) -> tuple[Any, ...]:
         return "cuda", index, ELEMENTS[tensor.dtype], list(tensor.shape), tensor.data_ptr()
@@ -202,25 +210,10 @@ def _on_gpu(
     return call
 
 
-def _queued(
-    run: Callable[..., object], stream: torch.cuda.Stream, device: torch.device
-) -> Callable[[], object]:
-    """`run` on `stream`, behind the work of torch's current stream and before what follows there.
-
-    It returns when its work is launched.
-    """
+def _without_waiting() -> Any:
+    """Options by which a run returns when its work is launched."""
     import onnxruntime
 
     options = onnxruntime.RunOptions()
     options.add_run_config_entry("disable_synchronize_execution_providers", "1")
-    before, after = torch.cuda.Event(), torch.cuda.Event()  # type: ignore[no-untyped-call]
-
-    def queued() -> None:
-        current = torch.cuda.current_stream(device)
-        before.record(current)
-        stream.wait_event(before)
-        run(options)
-        after.record(stream)
-        current.wait_event(after)
-
-    return queued
+    return options

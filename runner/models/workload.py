@@ -123,6 +123,27 @@ def named(names: Sequence[str], inputs: tuple[Any, ...]) -> list[tuple[str, torc
     return list(zip(names, tensors, strict=True))
 
 
+def on_stream(
+    run: Callable[..., object], stream: torch.cuda.Stream, device: torch.device
+) -> Callable[..., object]:
+    """`run`, which launches its work on `stream`, as a part of torch's current stream.
+
+    Behind the work of that stream and before what follows there; it returns when it is launched.
+    """
+    before, after = torch.cuda.Event(), torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+    def queued(*inputs: object) -> object:
+        current = torch.cuda.current_stream(device)
+        before.record(current)
+        stream.wait_event(before)
+        output = run(*inputs)
+        after.record(stream)
+        current.wait_event(after)
+        return output
+
+    return queued
+
+
 def shapes(inputs: object) -> list[list[int]]:
     """Shape of every tensor, however nested."""
     return [list(tensor.shape) for tensor in tensors_of(inputs)]

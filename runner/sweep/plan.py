@@ -102,7 +102,7 @@ class Plan:
         """
         alike: dict[str, list[Trial]] = {}
         for trial in self.trials:
-            if trial.model.task != "simulated" and trial.model.source != "onnx":
+            if trial.model.task != "simulated" and trial.model.source not in ("onnx", "engine"):
                 alike.setdefault(
                     repr((trial.model, trial.input, trial.runtime.precision)), []
                 ).append(trial)

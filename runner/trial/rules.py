@@ -28,8 +28,9 @@ SOURCES = (
     "torchscript",
     "exported",
     "onnx",
+    "engine",
 )  # each is a module of runner/models/
-ENGINES = ("eager", "onnxruntime", "openvino")
+ENGINES = ("eager", "onnxruntime", "openvino", "tensorrt")
 PROVIDERS = {  # word of engine.providers -> ONNX Runtime's name
     "CPU": "CPUExecutionProvider",
     "CUDA": "CUDAExecutionProvider",
@@ -45,6 +46,7 @@ MOST_THREADS, MOST_SEED = 1024, 2**63 - 1
 MOST_PIXELS, MOST_IMAGES = 10**6, 10**9  # no device's memory holds nearly as many
 
 
+ON_STREAM = ["event", "queued", "pipelined"]  # methods for work that is queued like torch's own
 PLAIN = Runtime(threads=None, cudnn_benchmark=False)
 SIMULATED_HAS_NO = ("precision", "channels_last", "compile", "deterministic")
 
@@ -209,7 +211,7 @@ def _unfit_engine(trial: Trial) -> Iterator[Problem]:
             yield Problem("engine.providers", found, "they are those of engine=onnxruntime")
         return
     asked = f"engine={engine.name}"
-    if engine.name == "openvino" and engine.providers:
+    if engine.name != "onnxruntime" and engine.providers:
         found = f"engine.providers is {engine.providers}, but {asked}"
         yield Problem("engine.providers", found, "they are those of engine=onnxruntime")
     for name in ("compile", "channels_last", "cudnn_benchmark"):
@@ -223,9 +225,14 @@ def _unfit_engine(trial: Trial) -> Iterator[Problem]:
     if trial.model.task == "quantized":
         found = f"{asked} does not take torchvision's int8 models"
         yield Problem("engine", found, "use engine=eager")
+    if engine.name == "tensorrt" and trial.device_kind != "cuda":
+        found = f"{asked} needs an NVIDIA GPU, but the device is {trial.device}"
+        yield Problem("engine", found, "use device=cuda, or engine=onnxruntime")
     method, allowed = METHODS.get(trial.timing.method), ["wall", "naive"]
     if engine.name == "onnxruntime" and (engine.providers or ["CUDA"])[0] == "CUDA":
-        allowed += ["event", "queued", "pipelined"] if trial.device_kind == "cuda" else []
+        allowed += ON_STREAM if trial.device_kind == "cuda" else []
+    elif engine.name == "tensorrt":
+        allowed += ON_STREAM
     if method is not None and trial.timing.method not in allowed:
         found = f"timing.method={trial.timing.method} needs torch's stream, but {asked}"
         yield Problem("timing.method", found, f"use timing.method={' or '.join(allowed)}")

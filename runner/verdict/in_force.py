@@ -75,6 +75,9 @@ def settings(case: Case) -> Iterator[Setting]:
         yield Setting("runtime.deterministic", True, effective.get("deterministic"))
     if runtime.cudnn_benchmark:
         yield Setting("runtime.cudnn_benchmark", True, effective.get("cudnn_benchmark"))
+    parts = effective.get("engine_parts")
+    if parts is not None and not parts["tensorrt"]:
+        yield Setting("engine", case.trial.engine.name, "eager")
     used = effective.get("providers") or []
     for word in (case.trial.engine.providers or []) if used else []:
         if PROVIDERS.get(word, word) not in used:

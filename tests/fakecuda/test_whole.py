@@ -11,6 +11,7 @@ import sys
 import pytest
 from fakecuda.conftest import codes
 from fakes.program import NO_LINES, ROOT, run_in
+from fakes.tensorrt_twin import TENSORRT, TORCH_TENSORRT
 
 pytestmark = pytest.mark.slow
 SLOW = "cost kernel 400\ncost conv 400\n"  # few passes in the phases that last for a time
@@ -158,3 +159,24 @@ def test_the_benchmarks_for_a_real_gpu(fake_gpus, tmp_path):
     assert " NO |" not in text
     assert text.count("| naive |") == 2
     assert "NVIDIA Fake H100" in text
+
+
+def test_tensorrt_by_the_twins_of_its_packages(on_fake_gpus, tmp_path):
+    (tmp_path / "tensorrt.py").write_text(TENSORRT)
+    (tmp_path / "torch_tensorrt.py").write_text(TORCH_TENSORRT)
+    lines = "engine\nleft INPUT FLOAT 1x3x32x32\nout OUTPUT FLOAT 1x10\n"
+    (tmp_path / "net.engine").write_text(lines)
+    words = ("device=cuda", "engine=tensorrt", "tracking=off", "input.size=32", *SHORT)
+    ran = on_fake_gpus("model=resnet18", "sweep.id=net", *words, script=SLOW)
+    assert ran.code == 0, ran.out + ran.err
+    ran = on_fake_gpus(
+        "model=engine", "model.file=net.engine", "sweep.id=file", *words, script=SLOW
+    )
+    assert ran.code == 0, ran.out + ran.err
+    found = {record.sweep_id: record for record in ran.records()}
+    assert found["net"].effective["engine"] == "torch_tensorrt 2.11.0"
+    assert found["net"].effective["engine_parts"] == {"tensorrt": 1, "torch": 0}
+    assert found["net"].trial.timing.method == "event"
+    assert found["file"].effective["engine"] == "tensorrt 10.9.0"
+    assert found["file"].effective["input_shapes"] == [[1, 3, 32, 32]]
+    assert found["file"].title.startswith("net.engine 32px")

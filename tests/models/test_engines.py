@@ -14,6 +14,7 @@ from fakes.trials import make_trial
 from onnxruntime import OrtValue
 
 from runner.models import onnxruntime, openvino, sources
+from runner.models.workload import on_stream
 from runner.trial.description import Engine, Model
 from runner.trial.rules import problems
 
@@ -255,14 +256,9 @@ def test_a_run_is_queued_between_what_is_before_and_after_it(monkeypatch):
     current, own = Stream(said), Stream(said, "own")
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current)
-    options = []
-    run = onnxruntime._queued(
-        lambda given: (said.append("runs"), options.append(given)), own, torch.device("cuda", 0)
-    )
-    run()
+    run = on_stream(lambda word: said.append(word), own, torch.device("cuda", 0))
+    run("runs")
     assert said == [("own", "waits for", "current"), "runs", ("current", "waits for", "own")]
-    name = "disable_synchronize_execution_providers"
-    assert options[0].get_run_config_entry(name) == "1"
 
 
 @pytest.mark.parametrize(
@@ -274,6 +270,7 @@ def test_a_run_is_queued_between_what_is_before_and_after_it(monkeypatch):
         (Engine("onnxruntime", ["TensorRT", "CUDA"]), "cuda", "event", "wall or naive"),
         (Engine("onnxruntime"), "cpu", "event", "wall or naive"),
         (Engine("openvino"), "cpu", "queued", "wall or naive"),
+        (Engine("tensorrt"), "cuda", "pipelined", None),
     ],
 )
 def test_events_go_with_an_engine_on_a_stream_of_torch(engine, device, method, refused):
