@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fakes.trials import make_record, make_trial, record_of
+from fakes.trials import make_record, make_trial, record_of, timed
 from rich.console import Console
 
 from runner.contract import Phase
@@ -332,6 +332,16 @@ def test_networks_that_scale_their_input_are_named_when_sizes_were_swept(tmp_pat
     assert "ssd300_vgg16" in told[0]
     assert "(300)" in told[0]
     assert not any("scales" in line for line in closing_lines(records[:1], 1, tmp_path))
+
+
+def test_each_device_has_a_line_of_its_own(tmp_path):
+    records = [
+        timed(make_trial(), host={"cpu": "a CPU"}),
+        timed(make_trial(model={"task": "simulated", "name": "s"}, device="simulated")),
+    ]
+    lines = list(closing_lines(records, 2, tmp_path))
+    first = next(place for place, line in enumerate(lines) if line.startswith("device    cpu: "))
+    assert lines[first + 1].startswith("          simulated: a scripted clock")
 
 
 def test_what_is_not_there_is_counted_by_kind(tmp_path):

@@ -31,6 +31,23 @@ def test_an_argument_that_a_model_does_not_have_is_a_dash():
     assert settings(wide)["width"] == "7"
 
 
+def test_of_different_models_only_what_differs_between_trials_of_one_is_named():
+    costs = {"kernel_ms": 46.0, "launches": 3, "cold_ms": 1500.0}
+    simulated = [
+        make_trial(
+            model={"name": "simulated", "task": "simulated", "kwargs": costs | {"launches": n}},
+            device="simulated",
+        )
+        for n in (3, 5)
+    ]
+    real = make_trial()
+    assert varying([simulated[0], real]) == ()
+    assert varying([*simulated, real]) == ("launches",)
+    assert summary_of([simulated[0], real]) == "simulated, resnet18"
+    assert summary_of([*simulated, real]) == "simulated, resnet18 x 2 values of launches"
+    assert varying([real, make_trial(device="cuda")]) == ("device",)
+
+
 def test_short_titles_hold_what_differs_only():
     small = make_trial(input={"size": (64, 64)})
     fast = make_trial(input={"size": (96, 96)}, runtime={"precision": "bf16"})
