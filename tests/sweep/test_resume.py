@@ -163,7 +163,7 @@ def test_words_are_replayed_with_what_was_typed_now(night, tmp_path, monkeypatch
     ("words", "found"),
     [
         (["sweep.resume=latest"], "of 0 sweeps below outputs none has anything left to run"),
-        (["sweep.resume=night"], "outputs/night/sweep.json can't be read"),
+        (["sweep.resume=night"], "sweep.resume is night, but there is no such sweep below outputs"),
         (["sweep.resume=latest", "output_dir=other"], "of 0 sweeps below other"),
     ],
 )
