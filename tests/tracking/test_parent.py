@@ -102,9 +102,9 @@ def test_the_link_to_the_lines_opens_their_view_or_filters_them(store, tmp_path)
 
 
 def test_names_and_params_longer_than_a_database_holds_are_cut(store, tmp_path):
+    model = {"name": "custom", "target": "a." * 200, "kwargs": {"x": "y" * 7000}}
     long = [
-        timed(make_trial(model={"name": "custom", "target": "a." * 200, "kwargs": {"x": "y" * 7000}}, seed=seed,
-                         input={"size": (size, size)}))
+        timed(make_trial(model=model, seed=seed, input={"size": (size, size)}))
         for seed in (0, 1) for size in (64, 128)
     ]  # fmt: skip
     run, axes = described(store, tmp_path / "long", long)
