@@ -108,7 +108,7 @@ CASES = [
     ("timing.iterations=nan", "timing.iterations is nan; expected a whole number"),
     ("timing.max_seconds=nan", "timing.max_seconds is nan; expected seconds above 0"),
     ("timing.max_seconds=-1", "timing.max_seconds is -1.0; expected seconds above 0"),
-    ("timing.method=evnt", "timing.method is evnt; expected one of naive, wall, event"),
+    ("timing.method=evnt", "timing.method is evnt; did you mean event? expected one of"),
     ("timing.method=event device=cpu", "needs one of the devices cuda, xpu, simulated"),
     ("device=cuda:77", "device=cuda:77 was asked for, but torch sees"),
     ("device=tpu", ALONE + "device is tpu; expected auto, cpu, cuda, cuda:N"),
