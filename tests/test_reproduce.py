@@ -113,3 +113,20 @@ def test_a_dry_run_prints_the_command_only(tmp_path, monkeypatch, capsys):
     assert reproduce.main(["then", "--dry-run"]) == 0
     assert "'input.size=[64,64]'" in capsys.readouterr().out
     assert not list(tmp_path.glob("outputs/reproduce*"))
+
+
+@pytest.mark.slow
+def test_a_users_own_network_is_run_again_with_its_arguments(program):
+    words = ("model=custom", "model.target=networks.Says", "model.kwargs={word: 'a b'}")
+    ran = program(*words, "input.size=8", "timing=quick", "tracking=off", "sweep.id=then")
+    assert ran.code == 0, ran.out + ran.err
+    (path,) = ran.folder.glob("outputs/then/*/record.json")
+    done = subprocess.run(
+        [sys.executable, "-m", "runner.reproduce", str(path), "--processes", "2"],
+        cwd=ran.folder, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "networks.Says" in done.stdout
+    assert re.search("agree|can't be told|can't be compared", done.stdout), done.stderr
+    keys = {path.parent.name[:12] for path in ran.folder.glob("outputs/*/*/record.json")}
+    assert len(keys) == 1

@@ -90,8 +90,11 @@ class Prints(torch.nn.Module):
 
 class Says(torch.nn.Module):
     """Says a word in each pass."""
+    def __init__(self, word="hello"):
+        super().__init__()
+        self.word = word
     def forward(self, x):
-        print("hello")
+        print(self.word)
         return x
 
 class Silences(torch.nn.Module):
