@@ -64,7 +64,7 @@ def explain(error: Exception, override: str, folders: Sequence[Path] = ()) -> Pr
     """
     name, _, value = override.lstrip("+~").partition("=")
     if override[:1] == "+" and any(sign in str(error) for sign in THERE_ALREADY):
-        found = f"{override} adds what is there already"
+        found = f"{override} adds a key that already exists"
         return Problem(name, found, f"did you mean {override.lstrip('+')}?")
     chosen = (folder / name / f"{value}.yaml" for folder in folders)
     if (path := next(filter(os.path.isfile, chosen), None)) is not None:

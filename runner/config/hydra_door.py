@@ -34,7 +34,7 @@ CONFIG = "config.yaml"
 REFUSALS = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError)
 """What Hydra raises for words and files of a user's."""
 UNUSED_FLAGS = {
-    "experimental_rerun": "sweep.resume=latest goes on with a sweep",
+    "experimental_rerun": "sweep.resume=latest resumes a sweep",
     "package": "leave it out: keys stand where conf/config.yaml has them",
 }
 COMPLETIONS = ("install=", "uninstall=", "query=")

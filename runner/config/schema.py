@@ -21,7 +21,7 @@ ISOLATIONS = ("process", "none")
 TRACKING_KINDS = ("sqlite", "server", "off")
 DEVICE_LOCKS = ("wait", "refuse", "off")
 FORMATS = ("table", "json")
-COLUMNS = (  # of the table at the end, in the order of their documentation
+COLUMNS = (  # of the table at the end; runner/terminal/figures.py makes each
     *("p50", "ci", "mean", "sd", "min", "p25", "p75", "p90", "p95", "p99", "max", "fps"),
     *("tflops", "speedup", "error", "build_s", "compile_s", "convert_s", "peak_mib"),
     *("processes", "spread", "verdict"),

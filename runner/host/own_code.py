@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 OURS = Path(__file__).parents[1]
 LIBRARIES = {"site-packages", "dist-packages"}
 MOST_BYTES = 64 * 2**20  # of all files together: code is smaller
-MOST_NAMED = 20  # files; of more, only their number is told
+MOST_NAMED = 20  # files; beyond that only their number is recorded
 
 
 def is_own(file: Path, folder: Path) -> bool:
@@ -38,9 +39,12 @@ def own_code(folder: Path) -> dict[str, Any]:
 
 
 def _own_modules(folder: Path) -> Iterator[Path]:
+    below = f"{folder}{os.sep}"  # as texts: there are thousands of modules, in every trial
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None)
-        if isinstance(name, str) and is_own(file := Path(name).absolute(), folder):
+        if not isinstance(name, str) or (os.path.isabs(name) and not name.startswith(below)):
+            continue
+        if is_own(file := Path(name).absolute(), folder):
             yield file
 
 

@@ -22,9 +22,8 @@ def held(
 
     Gives what gives them back before the end.
 
-    `what` is told to those who wait, and how far the sweep in `folder` is; `device_lock` is the
-    setting of that name, by which this waits, after it has told so, or raises UsageError, or holds
-    nothing.
+    Those who wait are shown `what`, and the progress of the sweep in `folder`. `device_lock` is the
+    setting of that name: this waits, after saying so, or raises UsageError, or locks nothing.
     """
     with ExitStack() as locks:
         for device in sorted(devices) if device_lock != "off" else ():

@@ -44,9 +44,10 @@ def prepare(
     setup_s = {"convert_s": time.perf_counter() - started}
     request = compiled.create_infer_request()
     places = _places(compiled)
+    names = list(places)
 
     def call(*inputs: Any) -> object:
-        arrays = {places[name]: tensor.numpy() for name, tensor in named([*places], inputs)}
+        arrays = {places[name]: tensor.numpy() for name, tensor in named(names, inputs)}
         found = request.infer(arrays, share_inputs=True, share_outputs=True)
         return [found[output] for output in compiled.outputs]
 

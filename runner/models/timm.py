@@ -76,7 +76,7 @@ def _unfit_size(trial: Trial) -> Problem | None:
 def _tried(trial: Trial, kwargs: dict[str, Any]) -> str | None:
     """Why a model built with these does not take the input, found without memory; None if it does.
 
-    What else the meta device can't do is no fault of the size.
+    None too where the meta device lacks an operator, which is no fault of the size.
     """
     import timm
 
@@ -84,7 +84,7 @@ def _tried(trial: Trial, kwargs: dict[str, Any]) -> str | None:
         with torch.device("meta"), torch.no_grad():
             network = timm.create_model(trial.model.name, **kwargs).eval()
             network(torch.randn(1, 3, *trial.input.pixels))
-    except NotImplementedError:
+    except NotImplementedError:  # of the meta device: then the trial itself will tell
         return None
     except Exception as error:  # each architecture raises its own
         return words_of(error)

@@ -113,9 +113,10 @@ def named(names: Sequence[str], inputs: tuple[Any, ...]) -> list[tuple[str, torc
 
     Raises ModelError for keywords that it does not have, or another number of tensors.
     """
-    keywords, tensors = inputs[0] if isinstance(inputs[0], dict) else {}, tensors_of(inputs)
+    keywords = inputs[0] if isinstance(inputs[0], dict) else {}
     if keywords and set(keywords) == set(names):
         return list(keywords.items())
+    tensors = tensors_of(inputs)
     plain = all(isinstance(value, torch.Tensor) for value in keywords.values())
     if len(tensors) != len(names) or (keywords and plain):
         given = ", ".join(keywords) or f"{len(tensors)} tensors"

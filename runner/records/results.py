@@ -31,8 +31,7 @@ class Result:
     @property
     def usable(self) -> bool:
         """Whether its figures may be ranked: there is one, and it is not invalid."""
-        judged = any(one.verdict in (Verdict.VALID, Verdict.SUSPECT) for one in self.counted)
-        return judged and self.typical is not None
+        return self.verdict in (Verdict.VALID, Verdict.SUSPECT) and self.typical is not None
 
     @property
     def verdict(self) -> Verdict | None:

@@ -18,7 +18,7 @@ def wait_until_idle(settings: Settings, tell: Callable[[str], object]) -> None:
     """Before the first trial: do as `when_busy` says. Raises UsageError where it refuses."""
     action = settings.when_busy.action
     if action == "warn":
-        return  # by what the first trial has seen
+        return  # Contention warns, after the first trial that was disturbed
     found, until = others(), time.monotonic() + (seconds_of(settings.when_busy.limit) or 0.0)
     if found.busy and action == "refuse":
         remedy = "wait for them, or when_busy=warn"

@@ -17,7 +17,7 @@ LOG_WIDTH = 140  # characters: no terminal's
 
 
 class Terminal(Console):
-    """A console whose reader may leave, as in `... | head`: nothing more is shown, all goes on."""
+    """A console whose reader may exit, as in `... | head`: output stops, the sweep continues."""
 
     def on_broken_pipe(self) -> None:
         """Called by rich."""

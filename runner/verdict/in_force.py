@@ -35,8 +35,8 @@ def not_in_force(case: Case) -> Iterator[Flag]:
             None,
             "",
             f"what was asked for is not what was timed: {said}",
-            f"ask for what is there, or find what changes {keys}: the network, its library, a "
-            "variable of the environment",
+            f"request a supported value, or find what changes {keys}: the network, a library, or "
+            "an environment variable",
         )
 
 

@@ -48,7 +48,7 @@ class Settings:
 
 @pytest.fixture
 def seen(monkeypatch):
-    """What each look at the machine finds, and the lines that are told."""
+    """Runs wait_until_idle with scripted looks; the lines reported, and the seconds waited."""
 
     def run(action, looks, limit="10s"):
         left, clock, told = list(looks), [0.0], []
