@@ -75,7 +75,7 @@ def test_an_interrupt_leaves_what_was_measured_and_the_rest_is_gone_on_with(tmp_
     before = len([one for one in records(tmp_path) if one["status"] == "completed"])
     assert 2 <= before < 5
     cut = [one for one in records(tmp_path) if one["status"] == "interrupted"]
-    counts = {"not completed": len(cut), "not started": 5 - before - len(cut)}
+    counts = {"interrupted": len(cut), "not started": 5 - before - len(cut)}
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     assert f"of 5 trials {told}" in out
     ran = run_in(tmp_path, *words)
