@@ -12,6 +12,8 @@ import pytest
 import yaml
 from fakes.program import ROOT
 
+import runner
+
 README = (ROOT / "README.md").read_text()
 
 
@@ -59,8 +61,24 @@ def test_the_installed_wheel_and_its_console_script_work_from_any_directory(whee
 
 
 def test_ci_runs_the_test_line_of_the_readme():
-    assert re.search(r"^python3 -m venv .*\[test\].* -m pytest -n 2$", README, re.MULTILINE)
-    assert "README.md" in (ROOT / ".ci" / "run").read_text()
+    script = (ROOT / ".ci" / "run").read_text()
+    (found,) = re.findall(r"^line=.*$", script, re.MULTILINE)
+    shown = subprocess.run(
+        ["bash", "-euc", f'{found}; echo "$line"'], cwd=ROOT, capture_output=True, text=True
+    )
+    assert shown.stdout.strip() in README.splitlines()
+    assert shown.stdout.strip().endswith(".venv/bin/python -m pytest -n 2")
+    assert 'bash -euo pipefail -c "$line"' in script
+    stages = re.findall(r"-m pytest(?: -n 2)? -m (\S.*?)(?: >|$)", script, re.MULTILINE)
+    assert stages == ['"slurm or postgres"', "slow", "alone"]
+    hosted = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    assert any(".ci/run" in step.get("run", "") for step in hosted["jobs"]["test"]["steps"])
+
+
+def test_the_wheel_has_its_licence_types_and_version(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert "runner/py.typed" in names
+    assert f"runner-{runner.__version__}.dist-info/licenses/LICENSE" in names
 
 
 def test_the_readme_names_every_key():

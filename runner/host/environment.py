@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from runner import __version__
 from runner.host.cpu import usable_cpus
 from runner.host.gpu import identity, torch_uuid
 from runner.host.own_code import own_code
@@ -30,7 +31,7 @@ def host_environment(folder: Path) -> dict[str, Any]:
         "torch": _version("torch"),
         **{name: _version(name) for name in ("torchvision", "timm", "onnxruntime", "openvino")},
         "mlflow": _version("mlflow"),
-        "runner": _version("runner"),
+        "runner": __version__,
         "cpu": cpu_model(),
         "cpus": os.cpu_count(),
         "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig
 
+from runner import __version__
 from runner.config import grid
 from runner.config.grid import NESTING
 from runner.config.hydra_door import REFUSALS, Words, flags_last, help_text, parsed, run_hydra
@@ -30,7 +31,8 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
     given = Words((), (), asks_help=False, asks_config=False, all_files=False)
     try:
         if "--version" in words:
-            return _version()
+            print(f"runner {__version__}")
+            return ExitCode.OK
         if any("sweep.resume" in word for word in words):
             from runner.sweep.resume import typed_again
 
@@ -80,13 +82,6 @@ def _axes(given: Words) -> grid.Axes:
             found = f"{key} is swept over, but holds for a whole sweep"
             raise UsageError(Problem(key, found, "give one"))
     return axes
-
-
-def _version() -> int:
-    from importlib.metadata import version
-
-    print(f"runner {version('runner')}")
-    return ExitCode.OK
 
 
 def _usage_error(axes: grid.Axes, error: Exception, given: Words) -> UsageError:
