@@ -203,6 +203,15 @@ CASES = [
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("arguments", "sentence"), CASES[::18])
+def test_bad_input_is_refused_by_an_interpreter_of_its_own(program, arguments, sentence):
+    ran = program(*arguments.split(" "), PYTHONUNBUFFERED="1")
+    assert ran.code == 2, ran.out + ran.err
+    assert sentence in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "sentence"), CASES, ids=[case[0] for case in CASES])
 def test_bad_input_is_refused_in_one_message(program, arguments, sentence):
     ran = program(*arguments.split(" "))
