@@ -19,7 +19,9 @@ def main() -> None:
         sys.exit(import_module(f"runner.{sys.argv[1]}").main(sys.argv[2:]))
     code = _run(sys.argv[1:])
     for late in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(late, signal.SIG_IGN)  # all is done: nothing is left to interrupt
+        signal.signal(
+            late, signal.SIG_IGN
+        )  # everything is done, so there is nothing left to interrupt
     sys.exit(code)
 
 
@@ -29,7 +31,7 @@ def run(words: list[str]) -> int:
 
     try:
         return _run(words)
-    except SystemExit as end:  # of a flag that is not known
+    except SystemExit as end:  # an unknown flag
         return int(end.code or 0)
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -20,13 +20,13 @@ from runner.records.store import write_text_whole
 from runner.statistics.difference import SUITE_SHIFT, THRESHOLD
 from runner.tracking.fetch import find, result_options
 
-EXIT_CODES = """exit codes: 0 compared, 2 there is nothing of that name. With --fail-on-regression
-also 3 a trial (or the whole suite) is slower, 4 the later side lacks a trial or it failed,
-5 more trials are inconclusive than --allow-inconclusive, 6 there is no trial in common."""
+EXIT_CODES = """exit codes: 0 compared, 2 no such result. With --fail-on-regression also 3 a trial
+(or the whole suite) is slower, 4 the later side lacks a trial or it failed, 5 more trials
+are inconclusive than --allow-inconclusive, 6 no trial in common."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare, print or write the page, and judge if that is asked for."""
+    """Compare, print or write the page, and judge it if asked to."""
     options = _parsed(arguments)
     output_dir, uri = options.output_dir, options.tracking_uri
     try:
@@ -61,8 +61,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--by", metavar="KEY",
-        help="compare trials that differ in this only, within all results named (default: latest):"
-        " a key (runtime.precision, model) or a fact of where it ran (torch, host)",
+        help="compare trials that differ only in KEY, within the named results (default: latest):"
+        " a key (runtime.precision, model) or a fact of the environment (torch, host)",
     )  # fmt: skip
     parser.add_argument(
         "--threshold", type=float, default=THRESHOLD, metavar="SHARE",
@@ -71,15 +71,17 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     form = parser.add_mutually_exclusive_group()
     for name in ("json", "markdown", "html"):
         form.add_argument(f"--{name}", action="store_const", const=name, dest="form")
-    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="instead of the terminal")
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="FILE", help="write to FILE instead of the terminal"
+    )
     parser.add_argument("--fail-on-regression", action="store_true", help="see the exit codes")
     parser.add_argument(
         "--allow-inconclusive", type=float, default=0.2, metavar="SHARE",
-        help="of all trials compared (0.2)",
+        help="largest share of inconclusive trials that still passes (0.2)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.form == "html" and options.output is None:
-        parser.error("a page is no text: give a file by --output FILE.html")
+        parser.error("HTML is written to a file: give one with --output FILE.html")
     if not 0 < options.threshold < 1:
         parser.error(f"--threshold is {options.threshold}; expected a share, as 0.02")
     return options
@@ -106,7 +108,7 @@ def _compared(found: Sequence[Selection], by: str | None, threshold: float) -> l
 
 
 def _written(comparisons: Sequence[Comparison], options: argparse.Namespace) -> bool:
-    """Show the comparison as it was asked for; whether that could be done."""
+    """Print or write the comparison in the requested form; whether that worked."""
     if options.form is None and options.output is None:
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
         to_text(page_of(comparisons), console)
@@ -143,7 +145,7 @@ def _judged(one: Comparison, allowed: float) -> ExitCode:
 
 
 def _urgency(code: ExitCode) -> int:
-    """Of several comparisons the gravest counts."""
+    """Rank exit codes by severity; the worst of several comparisons counts."""
     gravest_first = (ExitCode.REGRESSION, ExitCode.INCOMPLETE, ExitCode.NO_BASELINE)
     return -[*gravest_first, ExitCode.UNDECIDED, ExitCode.OK].index(code)
 

@@ -1,4 +1,4 @@
-"""What others may rely on: closed sets of words, the exit codes of all doors, and all errors.
+"""Shared by all packages: enumerations, the exit codes of all commands, and all errors.
 
 Each error has the exit code of a command that it ends:
 
@@ -31,7 +31,7 @@ _packaged = Path(__file__).parent / "conf"
 CONF = _packaged if _packaged.is_dir() else Path(__file__).parents[1] / "conf"
 """The configuration files, absolute: inside the wheel, or beside the package in a checkout."""
 
-CUT_OFF = "all samples taken, but then"  # begins why nothing was looked at after them
+CUT_OFF = "all samples taken, but then"  # prefix of the reason why later checks are missing
 
 
 class Status(StrEnum):
@@ -82,11 +82,11 @@ class Phase(StrEnum):
 
 
 class ExitCode(IntEnum):
-    """What a command says to the shell, a scheduler or CI; never a count."""
+    """The exit code of a command, for shells, schedulers and CI; never a count."""
 
     OK = 0
-    FAILED = 1  # at least one trial failed, or a fault of the program
-    USAGE = 2  # bad command or configuration, nothing of that name: nothing was run
+    FAILED = 1  # at least one trial failed, or an error of the program
+    USAGE = 2  # bad command or configuration, or no such result: nothing was run
     REGRESSION = 3  # slower: a night, a comparison; a result that does not reproduce
     INCOMPLETE = 4  # trials of a night or a comparison failed or are missing
     UNDECIDED = 5  # too much is inconclusive
@@ -97,9 +97,9 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """Why something that was asked for can't be done: the key it is about, what was found there.
+    """Why a request can't be carried out: the key it is about, and what was found there.
 
-    `remedy` says what was expected or what to do; empty where what was found says it all.
+    `remedy` says what was expected or what to do; it may be empty.
     """
 
     key: str
@@ -111,13 +111,13 @@ class Problem:
 
 
 class RunnerError(Exception):
-    """Any of them; the message says what was found and what to do."""
+    """Base of all errors; the message says what was found and what to do."""
 
     exit_code = ExitCode.FAILED
 
 
 class UsageError(RunnerError):
-    """What the user asked for can't be done; carries every problem once."""
+    """A command that can't be carried out; holds every problem once."""
 
     exit_code = ExitCode.USAGE
 
@@ -127,13 +127,13 @@ class UsageError(RunnerError):
 
 
 class NothingThere(RunnerError):
-    """No such record; the message says what was looked for and what to do."""
+    """No such record; the message says what was searched for and what to do."""
 
     exit_code = ExitCode.USAGE
 
 
 class Unmatched(RunnerError):
-    """There is nothing to compare by; the message says what was asked for and what there is."""
+    """Two results have nothing to be compared by; the message says what exists."""
 
     exit_code = ExitCode.USAGE
 
@@ -151,7 +151,7 @@ class Held(RunnerError):
 
 
 class NoLock(RunnerError):
-    """A file that can't be locked: it is no file, or can't be opened; the message says why."""
+    """A file that can't be locked; the message says why."""
 
     exit_code = ExitCode.USAGE
 
@@ -195,14 +195,14 @@ class LauncherFailed(RunnerError):
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things, as English has them: `1 trial`, `2 batches`, `3 processes`."""
+    """A number with its noun: `1 trial`, `2 batches`, `3 processes`."""
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `8 s`, `3 min`, `2.5 h`."""
+    """Seconds in readable units: `8 s`, `3 min`, `2.5 h`."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""What this machine can measure, and what will spoil it: `python -m runner.doctor`."""
+"""What this machine can measure, and what would disturb it: `python -m runner.doctor`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GPU_PROBE_SECONDS = 1.0  # power capping shows only after a while
 LEAST_ROOM, LITTLE_ROOM = 100 * 2**20, 2**30  # bytes
 BUSY = 0.25  # of the CPUs, by the load average
 SLOW_CLOCK_US = 1.0
-ANSWER_S = 30.0  # within which a GPU answers that works; making its context may take ten
+ANSWER_S = 30.0  # a working GPU answers within this; creating its context may take ten
 BROKEN_GPU = "nvidia-smi and the kernel log (Xid errors) show what is wrong with it"
 T = TypeVar("T")
 
@@ -57,10 +57,11 @@ class Check:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Look at everything; 0 when nothing makes measuring impossible or wrong, else 1."""
+    """Run all checks; 0 when nothing makes measuring impossible or wrong, else 1."""
     parser = argparse.ArgumentParser(
         prog="python -m runner.doctor",
-        description="Says what this machine can measure and what will spoil it. Exit code 1 when "
+        description="Reports what this machine can measure and what would disturb it. Exit code "
+        "1 when "
         "there is a problem, 0 otherwise.",
     )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interference() -> Check:
-    """Whether parallel timing can be trusted on this host."""
+    """Whether parallel timing is reliable on this host."""
     from runner.contract import NotTimed
     from runner.launchers.interference import devices_here, measure
 
@@ -106,27 +107,29 @@ def _interference() -> Check:
     kind = "cuda" if devices.cuda else "cpu"
     count = devices.cuda or min(2, cpu.usable_cpus())
     if count < 2:
-        found = f"there is one {'GPU' if devices.cuda else 'CPU'} only: nothing runs beside it"
+        found = f"there is only one {'GPU' if devices.cuda else 'CPU'}: nothing can run in parallel"
         return Check("parallel", "ok", found)
     try:
         found_ = measure(count, kind, devices, partial(print, file=sys.stderr))
     except NotTimed as error:
-        return Check("parallel", "problem", f"the reference can't be timed: {error}", "look above")
+        return Check(
+            "parallel", "problem", f"the reference trial failed: {error}", "see the error above"
+        )
     ratio, ci = found_.ratio.value, found_.ratio.ci
     bounds = f" ({ci[0]:.3f} to {ci[1]:.3f})" if ci else ""
-    times = f"resnet18 takes {ratio:.3f} times as long{bounds} on {count} {kind} places at once"
+    times = f"resnet18 takes {ratio:.3f} times as long{bounds} on {count} {kind}s in parallel"
     if found_.trusted:
-        return Check("parallel", "ok", f"{times} as alone: parallel timing can be trusted here")
+        return Check("parallel", "ok", f"{times} as alone: parallel timing is reliable here")
     if found_.trusted is None:
         remedy = "time one trial at a time, or measure again on a quieter machine"
-        return Check("parallel", "warning", f"{times} as alone: that can't be told", remedy)
+        return Check("parallel", "warning", f"{times} as alone: undecided", remedy)
     remedy = "time one trial at a time here: no hydra/launcher=gpus"
     return Check("parallel", "problem", f"{times} as alone", remedy)
 
 
 def checks_of(output_dir: Path, uri: str | None) -> Iterator[Check]:
     """All checks, the quick ones first; takes some seconds, two of them at full load."""
-    yield _load()  # before this program makes any
+    yield _load()  # before this program causes load itself
     yield from _cpu()
     yield from _virtual()
     yield _frequency()
@@ -179,10 +182,10 @@ def _cpu() -> Iterator[Check]:
             "quota",
             "warning",
             f"the cgroup allows {quota:g} CPUs' worth of time",
-            "threads are stopped when it is used up: pin whole CPUs instead (a cpuset)",
+            "threads are stopped once it is used up; pin whole CPUs instead (a cpuset)",
         )
     else:
-        yield Check("quota", "ok", "no CPU quota below the affinity")
+        yield Check("quota", "ok", "no CPU quota")
 
 
 def _virtual() -> Iterator[Check]:
@@ -196,8 +199,8 @@ def _frequency() -> Check:
         return Check(
             "frequency",
             "warning",
-            "governor and turbo unknown (no cpufreq below /sys, as in a virtual machine)",
-            "look on the host",
+            "governor and turbo unknown (no cpufreq in /sys, as in a virtual machine)",
+            "check on the host",
         )
     words = {True: "on", False: "off", None: "unknown"}[turbo]
     found = f"governor {governor or 'unknown'}, turbo {words}"
@@ -205,7 +208,7 @@ def _frequency() -> Check:
         return Check("frequency", "warning", found, "sudo cpupower frequency-set -g performance")
     if turbo is not False:
         return Check(
-            "frequency", "warning", found, "clocks fall as the CPU heats: switch turbo off (BIOS)"
+            "frequency", "warning", found, "clocks fall as the CPU heats up; disable turbo (BIOS)"
         )
     return Check("frequency", "ok", found)
 
@@ -218,7 +221,7 @@ def _clock() -> Check:
     cost_us = (time.perf_counter_ns() - began) / calls / 1000
     found = f"reading the host clock takes {cost_us:.2f} us"
     if cost_us > SLOW_CLOCK_US:
-        return Check("clock", "warning", found, "choose the tsc clock source of the kernel")
+        return Check("clock", "warning", found, "switch the kernel to the tsc clock source")
     return Check("clock", "ok", found)
 
 
@@ -236,7 +239,7 @@ def _room(output_dir: Path) -> Check:
         return Check("disk", "problem", found, "give another output_dir")
     if free < LITTLE_ROOM:
         level = "problem" if free < LEAST_ROOM else "warning"
-        return Check("disk", level, found, "make room, or give another output_dir")
+        return Check("disk", level, found, "free some space, or give another output_dir")
     return Check("disk", "ok", found)
 
 
@@ -244,7 +247,7 @@ def _locks() -> Check:
     folder = shared_folder()
     if not os.access(folder, os.W_OK):
         return Check("locks", "problem", f"{folder} can't be written", f"set {LOCK_DIR}")
-    return Check("locks", "ok", f"sweeps of all users wait for each other's devices by {folder}")
+    return Check("locks", "ok", f"device locks of all users are in {folder}")
 
 
 def _existing(path: Path) -> Path:
@@ -273,14 +276,14 @@ def _devices() -> Check:
         return Check(
             "device",
             "problem",
-            "there are device files of a GPU driver, but torch can use no GPU",
-            "see nvidia-smi, and whether torch was built for this driver",
+            "a GPU driver is installed, but torch can't use a GPU",
+            "run nvidia-smi, and check that torch was built for this driver",
         )
-    return Check("device", "ok", f"no GPU here: cpu can be timed ({methods})")
+    return Check("device", "ok", f"no GPU found; cpu is available ({methods})")
 
 
 def _answered(ask: Callable[[], T]) -> T | None:
-    """What is asked of a GPU; None where it hangs, as a broken one does in any call."""
+    """What `ask` returns; None if the GPU hangs, as a broken one does in any call."""
     try:
         return answer_of(ask, ANSWER_S)
     except TimeoutError:
@@ -288,14 +291,14 @@ def _answered(ask: Callable[[], T]) -> T | None:
 
 
 def _gpu_checks(index: int) -> list[Check]:
-    """Those of a GPU that answers; one problem if its memory is taken or a launch fails."""
+    """Checks of a GPU that answers; one problem if its memory is full or a launch fails."""
     import torch
 
     try:
         return list(_gpu(index))
     except Exception as error:
         first_line = redact(str(error)).partition("\n")[0]
-        found = f"it can't be used now ({type(error).__name__}: {first_line})"
+        found = f"unusable ({type(error).__name__}: {first_line})"
         full = isinstance(error, torch.OutOfMemoryError)
         remedy = "nvidia-smi shows who uses it" if full else BROKEN_GPU
         return [Check(f"cuda:{index}", "problem", found, remedy)]
@@ -333,16 +336,16 @@ def _threads() -> Check:
     import torch
 
     threads, cpus = torch.get_num_threads(), cpu.usable_cpus()
-    found = f"torch would take {threads} on {cpus} usable CPUs"
+    found = f"torch would use {threads} threads on {cpus} usable CPUs"
     if threads > cpus:
         return Check(
-            "threads", "warning", found, f"trials take {cpus} unless runtime.threads is given"
+            "threads", "warning", found, f"trials use {cpus} unless runtime.threads is set"
         )
     return Check("threads", "ok", found)
 
 
 def _probe() -> Iterator[Check]:
-    """Compute on all usable CPUs for two seconds, and see what others take of it."""
+    """Compute on all usable CPUs for two seconds, and measure what others take."""
     import torch
 
     threads = cpu.usable_cpus()
@@ -371,7 +374,7 @@ def _percent(share: float | None) -> str:
 def _store(output_dir: Path, uri: str | None) -> Check:
     where = redact(uri) if uri else f"{output_dir / 'mlflow.db'}"
     if uri is None and not (output_dir / "mlflow.db").exists():
-        return Check("MLflow", "ok", f"{where} will be made by the first run")
+        return Check("MLflow", "ok", f"{where} will be created by the first run")
     try:
         store.check_writable(store.open_store(uri, "runner", output_dir))
     except TrackingUnavailable as reason:
@@ -379,9 +382,9 @@ def _store(output_dir: Path, uri: str | None) -> Check:
             "MLflow",
             "problem",
             f"{where}: {reason}",
-            "start the server or mend the store; tracking=off measures without it",
+            "start the server or repair the store; tracking=off measures without it",
         )
-    return Check("MLflow", "ok", f"{where} can be written")
+    return Check("MLflow", "ok", f"{where} is writable")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def frame_of(
     words: Sequence[str], samples: bool, output_dir: str | Path, tracking_uri: str | None
 ) -> DataFrame:
-    """The table of the records that `words` name, as runner.load gives it. Raises LookupError."""
+    """The table of the named records, as runner.load returns it. Raises LookupError."""
     try:
         found = [find(word, Path(output_dir), tracking_uri) for word in words]
     except NothingThere as error:
@@ -38,20 +38,25 @@ WRITTEN = (".csv", ".parquet")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the table; 0, or 2 for a sweep that is none or a file that can't be written."""
+    """Write the table; 0, or 2 if there is no such sweep or the file can't be written."""
     parser = argparse.ArgumentParser(
         prog="python -m runner.export",
         parents=[result_options()],
-        description="Writes the results of sweeps as one table: a row a trial's process, or a row "
-        "a sample. Exit code 0, or 2 for a sweep that is none or a file that can't be written.",
+        description="Writes the results of sweeps as one table with a row for each process of a "
+        "trial, or for each sample. Exit code 0, or 2 if there is no such sweep or the file "
+        "can't be written.",
     )
     parser.add_argument(
         "sweeps", nargs="*", default=["latest"], metavar="SWEEP",
         help="id, latest (default), latest~1, folder, record.json, or MLflow run id",
     )  # fmt: skip
-    parser.add_argument("--format", choices=("csv", "parquet"), help="by the file's name, or csv")
-    parser.add_argument("--samples", action="store_true", help="a row a sample, warm-up included")
-    parser.add_argument("--output", "-o", type=Path, help="file (csv goes to the terminal)")
+    parser.add_argument(
+        "--format", choices=("csv", "parquet"), help="by the file's extension, else csv"
+    )
+    parser.add_argument(
+        "--samples", action="store_true", help="one row for each sample, warm-up included"
+    )
+    parser.add_argument("--output", "-o", type=Path, help="file (default: csv to the terminal)")
     options = parser.parse_args(arguments)
     output: Path | None = options.output
     kind = options.format or (
@@ -59,11 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if not options.format and output is not None and output.suffix not in WRITTEN:
         parser.error(
-            f"--output is {output}, which is neither of the files that are written: "
-            f"{' or '.join(WRITTEN)}; --format says which, whatever its name"
+            f"--output is {output}, which is not a supported file: expected "
+            f"{' or '.join(WRITTEN)}, or any name with --format"
         )
     if kind == "parquet" and output is None:
-        parser.error("parquet is no text: give a file by --output FILE.parquet")
+        parser.error("parquet is binary: give a file with --output FILE.parquet")
     try:
         frame = frame_of(options.sweeps, options.samples, options.output_dir, options.tracking_uri)
         if output is None:
@@ -72,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with whole(output) as file:
                 write = frame.to_parquet if kind == "parquet" else frame.to_csv
                 write(file, index=False)
-    except BrokenPipeError:  # as of `... | head`
+    except BrokenPipeError:  # for example `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except LookupError as error:
         print(f"runner.export: {error.args[0]}", file=sys.stderr)

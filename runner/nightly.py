@@ -1,4 +1,4 @@
-"""A night: its sweep, judged by the nights before it. `python -m runner.nightly`.
+"""A nightly sweep, judged by the nights before: `python -m runner.nightly`.
 
 Imports little at the top: worker processes import this module too.
 """
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from runner.pages.nightly import Report
     from runner.tracking.store import Store
 
-EXIT_CODES = """exit codes: 0 passed, 1 a crash, 2 bad command or configuration, 3 a regression,
-4 trials failed or are missing, 5 more are undecided than nightly.allow_inconclusive or all trials
-together have moved, 6 there is no night to compare with, 7 another night is still running,
-130 interrupted: the next start goes on."""
+EXIT_CODES = """exit codes: 0 passed, 1 an error of the program, 2 bad command or configuration,
+3 a regression, 4 trials failed or are missing, 5 more are undecided than
+nightly.allow_inconclusive or the whole suite changed, 6 no earlier night to compare
+with, 7 another night is still running, 130 interrupted: the next start resumes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,27 +53,35 @@ def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[s
     parser = argparse.ArgumentParser(
         prog="python -m runner.nightly",
         usage="python -m runner.nightly [KEY=VALUE ...] [options]",
-        description="Runs tonight's sweep (conf/sweep/nightly.yaml, or sweep=NAME), goes on with "
-        "one that was cut off, and judges it by the nights before. The keys are those of python "
-        "-m runner; nightly.* say how it is judged.",
+        description="Runs tonight's sweep (conf/sweep/nightly.yaml, or sweep=NAME), resumes one "
+        "that was interrupted, and judges it by the nights before. The keys are those of python "
+        "-m runner; nightly.* configure the judgement.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--night", metavar="DATE", help="that it goes by: 2026-11-26 (today)")
     parser.add_argument(
-        "--judge", action="store_true", help="judge it, or the last one; run nothing"
+        "--night", metavar="DATE", help="the date that names the night, as in 2026-11-26 (today)"
     )
-    decisions = parser.add_argument_group("decisions, added to nightly.accept with a --reason")
+    parser.add_argument(
+        "--judge", action="store_true", help="judge the night, by default the last one; run nothing"
+    )
+    decisions = parser.add_argument_group("decisions, appended to the file nightly.accept")
     group = decisions.add_mutually_exclusive_group()
-    group.add_argument("--accept", metavar="TRIAL", help="its change is agreed; * for all")
-    group.add_argument("--retire", metavar="TRIAL", help="it is no longer timed")
-    group.add_argument("--alias", metavar="TRIAL", help="it is --of another, renamed")
-    group.add_argument("--flag", metavar="NIGHT", help="nothing is judged by it")
-    group.add_argument("--baseline", metavar="NIGHT", help="creep is seen against it")
-    decisions.add_argument("--since", metavar="NIGHT", help="of --accept (the last night)")
-    decisions.add_argument("--of", metavar="TRIAL", help="of --alias: its old name or key")
-    decisions.add_argument("--reason", help="who reads it in a year wants to know")
+    group.add_argument("--accept", metavar="TRIAL", help="accept its change; * for all trials")
+    group.add_argument("--retire", metavar="TRIAL", help="the trial is no longer timed")
+    group.add_argument(
+        "--alias", metavar="TRIAL", help="the trial was renamed; --of gives its old name"
+    )
+    group.add_argument("--flag", metavar="NIGHT", help="no later night is judged by this one")
+    group.add_argument(
+        "--baseline", metavar="NIGHT", help="the night against which creep is measured"
+    )
+    decisions.add_argument(
+        "--since", metavar="NIGHT", help="with --accept: first night of the change (the last night)"
+    )
+    decisions.add_argument("--of", metavar="TRIAL", help="with --alias: the old name or key")
+    decisions.add_argument("--reason", help="why (required)")
     options, words = parser.parse_known_args(arguments)
     if not any(word.lstrip("+").startswith("sweep=") for word in words):
         words.insert(0, "sweep=nightly")
@@ -100,7 +108,7 @@ def _decide(kind: str, options: argparse.Namespace, settings: Settings) -> int:
     if kind == "alias":
         entry["of"] = options.of or ""
     entry["reason"] = options.reason or ""
-    if entry["reason"]:  # else that is what is said
+    if entry["reason"]:  # otherwise the error is about the missing reason
         check_names(settings, {key: value for key, value in entry.items() if value})
     try:
         decisions.append(path, entry)
@@ -111,7 +119,7 @@ def _decide(kind: str, options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _night(options: argparse.Namespace, words: Sequence[str], settings: Settings) -> int:
-    """Run and judge the night, unless another one still runs."""
+    """Run and judge the night, unless another one is still running."""
     import socket
     from datetime import datetime
 
@@ -122,9 +130,9 @@ def _night(options: argparse.Namespace, words: Sequence[str], settings: Settings
     from runner.sweep import night
 
     now = datetime.now()
-    decisions = read(Path(settings.nightly.accept))  # before hours are spent
+    decisions = read(Path(settings.nightly.accept))  # fails before hours are spent
     sweep_id = _sweep_id(options, words, settings, now)
-    words = [f"sweep.id={sweep_id}", *words]  # behind a flag no override may stand
+    words = [f"sweep.id={sweep_id}", *words]  # overrides must precede flags
     if settings.dry_run:
         return run(words)
     print(f"{now:%Y-%m-%d %H:%M:%S} {sweep_id} on {socket.gethostname()}", flush=True)
@@ -151,7 +159,7 @@ def _sweep_id(
 
     given = next((word for word in words if word.lstrip("+").startswith("sweep.id=")), None)
     if given:
-        raise NothingThere(f"{given} is given, but a night is named by its date: --night")
+        raise NothingThere(f"{given} is given, but a night is identified by its date: use --night")
     if options.night:
         return f"{night.name_of(settings)}-{_date(options.night)}"
     return night.newest(settings) if options.judge else night.tonight(settings, now)
@@ -170,7 +178,7 @@ def _date(text: str) -> str:
 
 
 def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
-    """Judge the night and show, write, publish and post what came of it; the exit code."""
+    """Judge the night and show, write, publish and post the result; the exit code."""
     from rich.console import Console
 
     from runner.pages.nightly import headline, page_of, values_of
@@ -187,7 +195,7 @@ def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
     if settings.nightly.webhook is not None:
         problem = post(settings.nightly.webhook, {"text": values["headline"], **values})
         if problem is not None:
-            print(f"warning: nothing was posted to nightly.webhook: {problem}")
+            print(f"warning: nightly.webhook was not reached: {problem}")
     print(f"exit code {code}: {headline(report.judgement)}", flush=True)
     return code
 
@@ -195,7 +203,7 @@ def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
 def _keep(
     report: Report, store: Store | None, settings: Settings, values: Mapping[str, Any]
 ) -> None:
-    """Write the report, and put it into MLflow; what can't be done is a warning."""
+    """Write the report and publish it to MLflow; a failure is a warning."""
     from runner.contract import TrackingUnavailable
     from runner.sweep import night
 
@@ -209,7 +217,7 @@ def _keep(
         if store is not None:
             print(f"MLflow    {night.publish(report, store, settings, values, files)}")
     except TrackingUnavailable as reason:
-        print(f"warning: MLflow can't be used ({reason}); --judge publishes it later")
+        print(f"warning: MLflow is unavailable ({reason}); --judge publishes it later")
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ from runner.tracking.store import Store, open_store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Publish the sweeps named, or all; 0 when all is there, 1 if not, 2 for what can't be."""
+    """Publish the named sweeps, or all; the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m runner.publish",
-        description="Brings the records of sweeps to MLflow that are not there yet, each once. "
-        "Exit code 0 when all are there, 1 when some are not, 2 for a sweep that is none.",
+        description="Publishes the records of sweeps that are not in MLflow yet, each once. "
+        "Exit code 0 when all are published, 1 when some are not, 2 if there is no such sweep.",
     )
     parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help="ids (all below --output-dir)")
     parser.add_argument(
@@ -33,11 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--tracking-uri",
         type=store_address,
-        help="another store than that of the sweep (or MLFLOW_TRACKING_URI)",
+        help="instead of the sweep's own store (or MLFLOW_TRACKING_URI)",
     )
-    parser.add_argument("--experiment", help="another experiment than that of the sweep")
+    parser.add_argument("--experiment", help="instead of the sweep's own experiment")
     parser.add_argument(
-        "--again", action="store_true", help="also records whose runs were deleted in MLflow"
+        "--again",
+        action="store_true",
+        help="publish also records whose runs were deleted in MLflow",
     )
     options = parser.parse_args(arguments)
     output_dir: Path = options.output_dir
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     none = [path for path in named if not _has_records(path)]
     for path in none:
         shown = in_short(printable(str(path)))
-        print(f"{shown} holds no record of a trial; expected the id of a sweep", file=sys.stderr)
+        print(f"{shown} has no record of a trial; expected the id of a sweep", file=sys.stderr)
     if none:
         return ExitCode.USAGE
     stores: dict[Target, tuple[Store, Overview]] = {}
@@ -57,14 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path in sweeps
     ]
     if not sweeps:
-        print(f"there is no sweep below {output_dir}")
+        print(f"there is no sweep in {output_dir}")
     return ExitCode.OK if all(results) else ExitCode.FAILED
 
 
 def _has_records(path: Path) -> bool:
     try:
         return any(path.glob(f"*/{RECORD}"))
-    except OSError:  # no folder can have such a name
+    except OSError:  # not a possible file name
         return False
 
 
@@ -76,12 +78,12 @@ def _publish(
     named: bool,
     again: bool,
 ) -> bool:
-    """Bring one sweep up to date and say so in a line; whether all of it is there."""
+    """Publish one sweep and report it in one line; whether all of it is in MLflow."""
     try:
         target = _target(sweep_dir, uri, experiment)
         if target is None:
             if named:
-                print(f"{sweep_dir.name}: its tracking is off; --tracking-uri brings it there")
+                print(f"{sweep_dir.name}: skipped: tracking=off; --tracking-uri URI publishes it")
             return not named
         if target not in stores:
             store = open_store(target.uri, target.experiment, target.output_dir)
@@ -89,25 +91,25 @@ def _publish(
         store, seen = stores[target]
         found = catch_up(store, sweep_dir, seen, again=again)
     except (TrackingUnavailable, Unreadable) as reason:
-        print(f"{sweep_dir.name}: not brought to MLflow: {redact(str(reason))}")
+        print(f"{sweep_dir.name}: not published: {redact(str(reason))}")
         return False
     except Held as holder:
-        print(f"{sweep_dir.name}: left alone, as it is in use by {holder}")
+        print(f"{sweep_dir.name}: skipped: in use by {holder}")
         return False
-    line = f"{sweep_dir.name}: {found.brought} brought to MLflow, {found.there} were there"
+    line = f"{sweep_dir.name}: {found.brought} published to MLflow, {found.there} already there"
     if found.deleted:
-        line += f", {found.deleted} were deleted there (--again brings them again)"
+        line += f", {found.deleted} deleted there (--again publishes them again)"
     if found.missing:
-        line += f", {found.missing} are not: {redact(found.why_not)}"
-    print(line + ("; the run of the sweep was open and is closed" if found.closed else ""))
+        line += f", {found.missing} failed: {redact(found.why_not)}"
+    print(line + ("; closed the sweep's run, which was still open" if found.closed else ""))
     return not found.missing
 
 
 def _target(sweep_dir: Path, uri: str | None, experiment: str | None) -> Target | None:
-    """Where a sweep goes: what was given, else where it was to go. Raises Unreadable."""
+    """The target of a sweep: as given, else its own. Raises Unreadable."""
     if (sweep_dir / MANIFEST).exists():
         planned = target_of(sweep_dir)
-    else:  # as sweeps once were
+    else:  # a sweep from before manifests
         planned = Target(None, "runner", sweep_dir.parent)
     if planned is None and uri is None:
         return None
@@ -116,8 +118,8 @@ def _target(sweep_dir: Path, uri: str | None, experiment: str | None) -> Target 
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         if uri is None:
             raise Unreadable(
-                f"the store {own} needs a secret, which was not written down; give --tracking-uri "
-                "or the variable MLFLOW_TRACKING_URI"
+                f"the store {own} needs a password, which is never stored; give --tracking-uri "
+                "or the environment variable MLFLOW_TRACKING_URI"
             )
     return Target(uri or own, experiment or own_experiment, sweep_dir.parent)
 

@@ -18,11 +18,11 @@ from runner.tracking.fetch import find, result_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the pages; 0, or 2 for a sweep that is none or a file that can't be written."""
+    """Write the pages; 0, or 2 if there is no such sweep or the file can't be written."""
     parser = argparse.ArgumentParser(
         prog="python -m runner.report",
         parents=[result_options()],
-        description="Writes what a sweep, or several together, have found out: report.html (one "
+        description="Writes the report of one sweep, or of several together: report.html (one "
         "file, plots included), report.md and summary.csv. Exit code 0, or 2 for a sweep that is "
         "none or a file that can't be written.",
     )

@@ -19,13 +19,13 @@ from runner.statistics.difference import THRESHOLD
 from runner.tracking.fetch import find, result_options
 
 OUTPUTS = Path("outputs")
-SHARP = 0.1  # a comparison that would have seen such a change, and saw none, is an agreement
-EXIT_CODES = """exit codes: 0 the result agrees, 1 it could not be timed, 2 there is nothing of
-that name, 3 it does not agree, 5 that can't be told; 130 interrupted."""
+SHARP = 0.1  # a comparison that would have detected such a change, but did not, agrees
+EXIT_CODES = """exit codes: 0 the result agrees, 1 it could not be timed, 2 no such result,
+3 it does not agree, 5 undecided; 130 interrupted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the trial again and say whether it agrees."""
+    """Run the trial again and report whether it agrees."""
     options = _parsed(arguments)
     output_dir: Path = options.output_dir
     sweep_id = f"reproduce-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -54,16 +54,18 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m runner.reproduce",
         parents=[result_options()],
-        description="Runs the trial of a record or an MLflow run again, here, in some fresh "
-        "processes, and says whether the result agrees and what differs if not.",
+        description="Runs the trial of a record or an MLflow run again on this machine, in fresh "
+        "processes, and reports whether the result agrees and what differs if not.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", metavar="RUN", help="MLflow run id, record.json or its folder")
-    parser.add_argument("--processes", type=int, default=5, metavar="N", help="fresh ones (5)")
+    parser.add_argument(
+        "--processes", type=int, default=5, metavar="N", help="fresh processes to time it in (5)"
+    )
     parser.add_argument(
         "--threshold", type=float, default=THRESHOLD, metavar="SHARE",
-        help=f"a change that matters ({THRESHOLD})",
+        help=f"the smallest change that matters ({THRESHOLD})",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="print the command, run nothing")
     options = parser.parse_args(arguments)
@@ -73,26 +75,26 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _words(then: Side, sweep_id: str, options: argparse.Namespace) -> list[str]:
-    """The command that runs the trial again. Raises NothingThere where that needs a secret."""
+    """The command that runs the trial again. Raises NothingThere if that needs a secret."""
     words = words_of(then.records[0].trial)
     if HIDDEN in " ".join(words):
-        raise NothingThere(f"{then.name} holds a secret, which was not written down")
+        raise NothingThere(f"{then.name} needs a secret, which is never stored")
     words += [f"sweep.id={sweep_id}", f"sweep.repeats={options.processes}"]
     return words + ([f"output_dir={options.output_dir}"] if options.output_dir != OUTPUTS else [])
 
 
 def _reference(word: str, output_dir: Path, uri: str | None) -> Side:
-    """The record that is named, and beside it all processes of its trial in the same sweep.
+    """The named record, and all processes of its trial in the same sweep.
 
     Raises NothingThere.
     """
     found = find(word, output_dir, uri)
     keys = {record.key for record in found.records}
     if len(keys) > 1:
-        raise NothingThere(f"{word} holds {len(keys)} trials; give the record or run id of one")
+        raise NothingThere(f"{word} has {len(keys)} trials; give the record or run id of one")
     first = found.records[0]
     if not first.completed:
-        raise NothingThere(f"{first.title} has no result to agree with: {first.cause}")
+        raise NothingThere(f"{first.title} has no result to compare with: {first.cause}")
     records = list(found.records)
     try:
         beside = select(first.sweep_id, output_dir).records
@@ -104,10 +106,10 @@ def _reference(word: str, output_dir: Path, uri: str | None) -> Side:
 
 
 def _told(one: Comparison) -> int:
-    """Say whether the result agrees; the exit code."""
+    """Report whether the result agrees; the exit code."""
     if not one.pairs:
         why = "; ".join(f"{record.title}: {reason}" for record, reason in one.unusable)
-        print(f"it can't be compared: {why or 'the trial run is another one'}")
+        print(f"not comparable: {why or 'the trial that ran is another one'}")
         return ExitCode.FAILED if one.missing else ExitCode.UNDECIDED
     (pair,) = one.pairs
     found = pair.difference
@@ -115,25 +117,25 @@ def _told(one: Comparison) -> int:
     bounds = f" ({found.ci[0]:.3f} to {found.ci[1]:.3f})" if found.ci else ""
     figures = f"{then} then, {now} now, ratio {found.ratio:.3f}{bounds}"
     if found.verdict == "same":
-        print(f"it agrees: {figures}")
+        print(f"agrees: {figures}")
         return ExitCode.OK
     if found.verdict == "inconclusive":
         seen, ends = found.detectable, found.ci or (0.0, 0.0)
         if seen is not None and seen <= SHARP and ends[0] <= 1 <= ends[1]:
-            print(f"it agrees: {figures}; a change of {seen:.1%} would have been seen")
+            print(f"agrees: {figures}; a change of {seen:.1%} would have been detected")
             return ExitCode.OK
-        more = "--processes 5 would give an interval"
+        more = "use --processes 5 for an interval"
         if seen is not None:
-            more = f"a change below {seen:.1%} would hardly be seen, --processes tells more"
-        print(f"it can't be told whether it agrees: {figures}; {more}")
+            more = f"a change below {seen:.1%} would hardly be detected; use more --processes"
+        print(f"undecided: {figures}; {more}")
         code = ExitCode.UNDECIDED
     else:
-        print(f"it does not agree, it is {found.verdict} now: {figures}")
-        code = ExitCode.REGRESSION  # or faster: it does not agree
+        print(f"does not agree, {found.verdict} now: {figures}")
+        code = ExitCode.REGRESSION  # or faster; either way it does not agree
     if one.changed:
-        print("what could explain a difference:", *one.changed, sep="\n  ")
+        print("what differs between then and now:", *one.changed, sep="\n  ")
     else:
-        print("nothing recorded of the environment differs: the state of the machine is left")
+        print("the recorded environment is the same: the machine's state may differ")
     return code
 
 

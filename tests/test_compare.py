@@ -75,7 +75,7 @@ def test_one_process_each_is_called_indicative(folder, capsys):
     night(folder, "a", processes=1)
     night(folder, "b", 1.3, processes=1)
     assert main(["a", "b", CI]) == 5
-    assert "one process each: only indicative; sweep.repeats=5" in capsys.readouterr().out
+    assert "one process each: only indicative; use sweep.repeats=5" in capsys.readouterr().out
 
 
 def test_programs_get_json(folder, capsys):
@@ -99,11 +99,11 @@ def test_pages_are_written_by_the_name_of_their_file(folder, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["old", "nope"], "nope is neither a sweep below outputs nor a folder or file"),
+        (["old", "nope"], "nope is neither a sweep in outputs nor a folder or file"),
         (["old", "old"], "old and old are the same records"),
         (["old"], "1 results named; expected two, or --by KEY"),
-        (["old", "--by", "colour"], "there is no colour to compare by"),
-        (["latest~1", "latest"], "latest~1 asked for, but outputs holds 1 sweeps"),
+        (["old", "--by", "colour"], "no colour to compare by"),
+        (["latest~1", "latest"], "latest~1 was requested, but outputs has 1 sweeps"),
     ],
 )
 def test_bad_input_is_told_in_a_line(folder, capsys, words, told):

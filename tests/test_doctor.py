@@ -63,8 +63,8 @@ def test_a_busy_machine_is_a_warning(monkeypatch):
     [
         ("performance", False, "ok", ""),
         ("powersave", False, "warning", "frequency-set -g performance"),
-        ("performance", True, "warning", "switch turbo off"),
-        (None, None, "warning", "look on the host"),
+        ("performance", True, "warning", "disable turbo"),
+        (None, None, "warning", "check on the host"),
     ],
 )
 def test_clocks_that_move(monkeypatch, governor, turbo, level, words):
@@ -99,7 +99,7 @@ def test_contention_is_a_problem_and_its_remedy_stands_apart(monkeypatch):
     (found,) = doctor._probe()
     assert found.level == "problem"
     assert found.found.startswith("CPU_CONTENDED: 30.0% of the threads' time")
-    assert found.remedy.startswith("stop what else runs")
+    assert found.remedy.startswith("stop other programs")
 
 
 @pytest.mark.parametrize(

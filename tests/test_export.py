@@ -42,9 +42,9 @@ def test_a_notebook_gets_the_same_in_one_line(outputs):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nope"], "nope is neither a sweep below outputs nor a folder or file"),
+        (["nope"], "nope is neither a sweep in outputs nor a folder or file"),
         (["-o", "nowhere/table.csv"], "nowhere/table.csv can't be written"),
-        (["f" * 32], "is not to be had from MLflow: there is no MLflow store outputs/mlflow.db"),
+        (["f" * 32], "can't be read from MLflow: no MLflow store outputs/mlflow.db"),
     ],
 )
 def test_bad_input_is_told_in_one_line(outputs, capsys, arguments, told):
@@ -57,10 +57,10 @@ def test_bad_input_is_told_in_one_line(outputs, capsys, arguments, told):
 def test_a_file_of_another_kind_is_refused(outputs, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["--output", "table.xlsx"])
-    assert "table.xlsx, which is neither of the files" in capsys.readouterr().err
+    assert "table.xlsx, which is not a supported file" in capsys.readouterr().err
 
 
 def test_parquet_on_a_terminal_is_refused(outputs, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["--format", "parquet"])
-    assert "give a file by --output FILE.parquet" in capsys.readouterr().err
+    assert "give a file with --output FILE.parquet" in capsys.readouterr().err

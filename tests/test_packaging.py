@@ -81,25 +81,6 @@ def test_the_wheel_has_its_licence_types_and_version(wheel):
     assert f"runner-{runner.__version__}.dist-info/licenses/LICENSE" in names
 
 
-def test_the_readme_names_every_key():
-    given = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())
-    groups = {
-        name: yaml.safe_load((ROOT / "conf" / name / f"{file}.yaml").read_text())
-        for name, file in (
-            ("model", "custom"),
-            ("timing", "default"),
-            ("runtime", "default"),
-            ("engine", "eager"),
-            ("tracking", "sqlite"),
-        )
-    }
-    del given["defaults"], given["hydra"]
-    for name, values in (given | groups).items():
-        keys = [f"{name}.{inner}" for inner in values] if isinstance(values, dict) else [name]
-        for key in keys:
-            assert f"`{key}`" in README, f"{key} is not in the README's table of keys"
-
-
 def test_files_and_sweeps_that_the_readme_names_exist():
     for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
         assert (ROOT / path).exists(), path

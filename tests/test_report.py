@@ -43,7 +43,7 @@ def test_several_sweeps_make_one_page(outputs, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["nope"], "nope is neither a sweep below outputs"),
+        (["nope"], "nope is neither a sweep in outputs"),
         (["night", "-o", "nowhere/x.md"], "nowhere/x.md can't be written"),
     ],
 )

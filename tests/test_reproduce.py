@@ -36,7 +36,7 @@ def test_a_simulated_trial_is_run_again_from_its_record_and_its_mlflow_run(progr
         )  # fmt: skip
         assert done.stdout.startswith("python -m runner model=simulated ")
         # of a trial without warm-up the number is invalid, and nothing to compare by
-        assert re.search("it agrees: 46.05 ms|it can't be compared: .*NO_WARMUP", done.stdout)
+        assert re.search("agrees: 46.05 ms|it can't be compared: .*NO_WARMUP", done.stdout)
 
 
 @pytest.fixture
@@ -64,33 +64,33 @@ def again(tmp_path, monkeypatch):
 
 def test_what_takes_as_long_agrees(again, capsys):
     assert again(10.0, 10.01, 9.99, 10.02, 9.98) == 0
-    assert "it agrees: 9.999 ms in 1 process then, 9.9" in capsys.readouterr().out
+    assert "agrees: 9.999 ms in 1 process then, 9.9" in capsys.readouterr().out
 
 
 def test_what_is_slower_does_not_and_what_could_explain_it_is_named(again, capsys):
     assert again(12.0, 12.01, 11.99, 12.02, 11.98, host={"torch": "2.15.0"}) == 3
     out = capsys.readouterr().out
-    assert "it does not agree, it is slower now: 9.999 ms in 1 process then" in out
+    assert "does not agree, slower now: 9.999 ms in 1 process then" in out
     assert "torch: 2.14.1 -> 2.15.0" in out
 
 
 def test_what_varies_too_much_can_not_be_told(again, capsys):
     assert again(10.0, 14.0, 8.0) == 5
-    assert "it can't be told whether it agrees" in capsys.readouterr().out
+    assert "undecided: " in capsys.readouterr().out
 
 
 def test_one_process_then_and_one_now_have_no_interval(again, capsys):
     assert again(10.0) == 5
-    assert "--processes 5 would give an interval" in capsys.readouterr().out
+    assert "use --processes 5 for an interval" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("nope", "nope is neither a sweep below outputs"),
-        ("many", "many holds 2 trials; give the record or run id of one"),
-        ("failed", "has no result to agree with: failed: ValueError: no"),
-        ("secret", "secret holds a secret, which was not written down"),
+        ("nope", "nope is neither a sweep in outputs"),
+        ("many", "many has 2 trials; give the record or run id of one"),
+        ("failed", "has no result to compare with: failed: ValueError: no"),
+        ("secret", "secret needs a secret, which is never stored"),
     ],
 )
 def test_what_can_not_be_reproduced_is_told_in_a_line(tmp_path, monkeypatch, capsys, word, told):

@@ -1,4 +1,4 @@
-"""All that is wrong with a grid that can't be composed: Hydra stops at its first error."""
+"""Finds all problems of a grid that can't be composed; Hydra itself stops at the first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def problems_of(axes: Axes, folders: Sequence[Path]) -> list[Problem]:
     """
     found: list[Problem] = []
     first = [words[0] for words in axes.values()]
-    GlobalHydra.instance().clear()  # the main one has no further use
+    GlobalHydra.instance().clear()  # the main one is not needed any more
     with composer(folders) as compose:
         points = Points(compose, folders)
         good = {key: list(words) for key, words in axes.items()}
@@ -59,11 +59,11 @@ def problems_of(axes: Axes, folders: Sequence[Path]) -> list[Problem]:
 
 
 def _refusal(points: Points, words: Sequence[str]) -> Exception | None:
-    """What Hydra has against these overrides; None where it can compose them."""
+    """Hydra's error for these overrides; None if it can compose them."""
     try:
         points.values(tuple(words))
     except REFUSALS as error:
         return error
     except UsageError:
-        return None  # of the trial, not of the words
+        return None  # a problem of the trial, not of the overrides
     return None

@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf have against a command line, in sentences a user can act on."""
+"""Errors of Hydra and OmegaConf as sentences that a user can act on."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ THERE_ALREADY = ("An item is already at", "Multiple values for")
 
 
 def unknown_key(key: str, prefix: str, allowed: list[str]) -> Problem:
-    """A key that is not there, with those that it may have meant."""
+    """An unknown key, with those that were probably meant."""
     leaf = key.rpartition(".")[2]
-    near = keys_named(leaf)  # in whatever group, before what only looks like it
+    near = keys_named(leaf)  # in any group; preferred over keys that only look similar
     near = near or ([OTHERS_SAY[leaf]] if leaf in OTHERS_SAY else [])
     near = near or [f"{prefix}{name}" for name in difflib.get_close_matches(leaf, allowed, n=1)]
     near = near or keys_named(leaf, nearly=True)
@@ -48,7 +48,7 @@ def unknown_key(key: str, prefix: str, allowed: list[str]) -> Problem:
 
 
 def keys_named(leaf: str, *, nearly: bool = False) -> list[str]:
-    """Dotted keys, of any group, whose last word is `leaf`, or nearly so."""
+    """Dotted keys of any group whose last part is `leaf`, or similar to it."""
     keys = {name: [name] for name, hint in types_of(Config).items() if not is_dataclass(hint)}
     for group, hint in types_of(Config).items():
         for part in fields(hint) if is_dataclass(hint) else ():
@@ -58,7 +58,7 @@ def keys_named(leaf: str, *, nearly: bool = False) -> list[str]:
 
 
 def explain(error: Exception, override: str, folders: Sequence[Path] = ()) -> Problem:
-    """What Hydra or OmegaConf has against `override`.
+    """The problem that Hydra or OmegaConf reports for `override`.
 
     `folders` hold the files that it may have chosen.
     """
@@ -74,10 +74,10 @@ def explain(error: Exception, override: str, folders: Sequence[Path] = ()) -> Pr
         return _unreadable(error, override)
     if isinstance(error, MissingConfigException) and error.options is not None:
         ours = {path.stem for folder in folders for path in (folder / name).glob("*.yaml")}
-        # of Hydra's launchers none can be used
+        # none of Hydra's launchers can be used
         options = sorted(ours) if name == "hydra/launcher" else error.options
         return no_such_file(name, value, options)
-    if str(error).startswith("In '"):  # the fault lies inside the file that was chosen
+    if str(error).startswith("In '"):  # the error is in the chosen file
         return Problem(name, f"{override} can't be used: {' '.join(str(error).split())}")
     chain = _chain(error)
     unknown = any(isinstance(link, (ConfigAttributeError, ConfigKeyError)) for link in chain)
@@ -90,9 +90,13 @@ def explain(error: Exception, override: str, folders: Sequence[Path] = ()) -> Pr
 
 
 def _unreadable(error: Exception, override: str) -> Problem:
-    """An override that is not written as one."""
+    """A word that is not an override."""
     if os.path.isfile(CONF / "model" / f"{override}.yaml"):
-        return Problem(override, f"{override!r} is no key=value", f"did you mean model={override}?")
+        return Problem(
+            override,
+            f"{override!r} is not of the form key=value",
+            f"did you mean model={override}?",
+        )
     reason = str(error).partition("\nSee ")[0].strip().splitlines()[-1]
     return Problem(
         override,
@@ -102,13 +106,13 @@ def _unreadable(error: Exception, override: str) -> Problem:
 
 
 def no_such_file(name: str, value: str, options: Sequence[str]) -> Problem:
-    """A group's file that is not there, with those that are."""
+    """A missing file of a group, with those that exist."""
     near = difflib.get_close_matches(value, options, n=5, cutoff=0.5)
     all_of_them = ", ".join(sorted(options))
     if len(options) > 20:
         all_of_them = f"{len(options)} names, listed by --help"
-    those, found = f"(there are: {all_of_them})", f"{name}={value} does not exist"
-    hints = [f"near it: {', '.join(near)} {those}"] if near else []
+    those, found = f"(available: {all_of_them})", f"{name}={value} does not exist"
+    hints = [f"similar: {', '.join(near)} {those}"] if near else []
     if name == "model":
         hints.append("your own network: model=custom model.target=...")
     return Problem(name, found if near else f"{found} {those}", "; ".join(hints))
@@ -118,19 +122,20 @@ def _fault(error: Exception, group: str, path: Path) -> Problem:
     """What is wrong with a configuration file, with its name."""
     if isinstance(error, MarkedYAMLError):
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        return Problem(group, f"{path} is no YAML ({error.problem}, line {line})")
+        return Problem(group, f"{path} is not YAML ({error.problem}, line {line})")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as damage:
-        found = f"{path} is no UTF-8 ({damage.reason} at byte {damage.start})"
+        found = f"{path} is not UTF-8 ({damage.reason} at byte {damage.start})"
         return Problem(group, found, "save it as UTF-8")
     if text.startswith("\ufeff"):
-        found = f"{path} begins with a byte-order mark, so that its first line is not understood"
+        found = f"{path} begins with a byte-order mark, so its first line can't be parsed"
         return Problem(group, found, "save it as UTF-8 without one")
     if group == "sweep" and GLOBAL not in text:
         return Problem(
             group,
-            f"{path} needs the first line {GLOBAL!r}, or its keys are taken for those of sweep",
+            f"{path} needs the first line {GLOBAL!r}; without it its keys are read as keys of "
+            "sweep",
         )
     for link in _chain(error):
         if isinstance(link, OmegaConfBaseException) and link.full_key:
@@ -140,7 +145,7 @@ def _fault(error: Exception, group: str, path: Path) -> Problem:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The error and what it was raised for, the first cause last."""
+    """The error and its causes, the original one last."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)
@@ -148,7 +153,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _of_key(error: OmegaConfBaseException, key: str) -> Problem:
-    """What OmegaConf has against the value of a key, or against the key."""
+    """The problem that OmegaConf reports for a key or its value."""
     if isinstance(error, (ConfigAttributeError, ConfigKeyError)):
         parent = key.rpartition(".")[0]
         schema = types_of(Config).get(parent, Config)

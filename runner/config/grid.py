@@ -1,4 +1,4 @@
-"""The grid that a sweep's overrides span, and what is wrong with it when it can't be composed."""
+"""The grid that the overrides of a sweep span."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SWEEP_WIDE = (
     *("report", "table", "when_busy", "format", "quiet", "verbose"),
 )
 REPEAT = "repeat"
-MOST_ROUNDS = 3  # times sweep.repeats, that a budget gives an uncertain trial
-LONGEST_NAME = 255  # characters of a file
+MOST_ROUNDS = 3  # a budget gives an uncertain trial at most so many times sweep.repeats
+LONGEST_NAME = 255  # characters of a file name
 MOST_TRIALS = 20_000  # the grid is checked as a whole before the first one
-NESTING = "expected at most some dozens of brackets in each other"
-OWN = {  # of Hydra's keys, that decide what is run and where it is kept
+NESTING = "expected at most a few dozen nested brackets"
+OWN = {  # keys of Hydra that runner decides itself
     "hydra.sweep": "records are in output_dir/<sweep.id>: give these",
     "hydra.run": "records are in output_dir/<sweep.id>: give these",
     "hydra/sweeper": "runner's own plans the sweep: leave it out",
@@ -45,7 +45,7 @@ def axes(
     `repeat` comes first, whatever its place: repeats are rounds over the whole sweep. `folders`
     hold the files that a group's glob(...) is matched with. A key that stands twice among the
     arguments is refused: Hydra would take the last, or merge the two.
-    Raises UsageError, with all that can't be read or spans no grid.
+    Raises UsageError, with all that can't be read or is not a valid range.
     """
     found: dict[str, list[str]] = {}
     problems = []
@@ -73,7 +73,7 @@ def axes(
             if key in given:
                 what = f"{given[key]} and {text} give {key} twice"
                 problems.append(Problem(key, what, "give one, or both values with a comma"))
-            if number >= len(of_file):  # what a file says, the command line may say otherwise
+            if number >= len(of_file):  # the command line may override the file
                 given[key] = text
     if problems:
         raise UsageError(*problems)
@@ -83,7 +83,7 @@ def axes(
 def _values(override: Override, folders: Sequence[Path]) -> list[str]:
     key, line, group = override.get_key_element(), str(override.input_line), override.key_or_group
     if group == REPEAT:
-        key = REPEAT  # however it was added: repeats are rounds
+        key = REPEAT  # with or without `+`
     if problem := _unusable(override, folders):
         raise UsageError(problem)
     value = override.value()
@@ -97,64 +97,65 @@ def _values(override: Override, folders: Sequence[Path]) -> list[str]:
         return [f"{key}={override.get_value_element_as_str()}"]
     if isinstance(value, RangeSweep) and not _count(value) <= MOST_TRIALS:
         remedy = f"expected at most {MOST_TRIALS}: give fewer, or a step"
-        raise UsageError(Problem(group, f"{line} spans too many values", remedy))
+        raise UsageError(Problem(group, f"{line} expands to too many values", remedy))
     try:
         values = [f"{key}={value}" for value in override.sweep_string_iterator()]
     except ValueError as error:  # a range with a step of 0
-        raise UsageError(Problem(group, f"{line} spans no grid ({error})")) from error
+        raise UsageError(Problem(group, f"{line} is not a valid range ({error})")) from error
     if not values:
         raise UsageError(Problem(group, f"{line} is empty", "give at least one value"))
     return values
 
 
 def _count(span: RangeSweep) -> float:
-    """How many values a range has, without making them."""
+    """The number of values of a range, without creating them."""
     start, stop, step = float(span.start or 0), float(span.stop or 0), float(span.step)
     return abs(stop - start) / abs(step) if step else 0.0  # Hydra says what is wrong with 0
 
 
 def _unusable(override: Override, folders: Sequence[Path]) -> Problem | None:
-    """Why an override that can be read is none for a sweep."""
+    """Why a valid override can't be used in a sweep."""
     line, group = str(override.input_line), override.key_or_group
     if not group:
-        return Problem(line, f"{line!r} names no key", "expected key=value")
+        return Problem(line, f"{line!r} has no key", "expected key=value")
     if len(group) > LONGEST_NAME:
-        return Problem(group, f"{group} is no key", "expected one of those of --cfg job")
+        return Problem(group, f"{group} is not a key", "expected one of those that --cfg job lists")
     for own, remedy in OWN.items():
         if group == own or group.startswith(f"{own}."):
             return Problem(group, f"{line} can't be set", remedy)
     if override.is_delete():
-        return Problem(group, f"{line} takes a key away, but every key is needed")
+        return Problem(group, f"{line} removes a key, but every key is required")
     chooses = is_group(group, folders)
     if chooses and "${" in line:
         return Problem(
             group,
-            f"{line} names a file by a variable, but files are chosen before variables are known",
-            f"let the shell put it in, as in {group}=$NAME",
+            f"{line} chooses a file through a variable, but files are chosen before variables "
+            "are resolved",
+            f"let the shell expand it, as in {group}=$NAME",
         )
     if chooses and isinstance(value := override.value(), list):
         names = ",".join(map(str, value))
-        found = f"{line} would merge these files, and the last would win"
-        return Problem(group, found, f"for a trial with each: {group}={names}")
+        found = f"{line} would merge these files, the last one winning"
+        return Problem(group, found, f"to time each, use {group}={names}")
     if chooses and override.value() is None:
-        return Problem(group, f"{line} names nothing", "expected one of its files' names")
+        return Problem(group, f"{line} chooses nothing", "expected one of its files' names")
     is_sweep = override.is_sweep_override() and not isinstance(override.value(), Glob)
     if is_sweep and not override.is_discrete_sweep():
         return Problem(
             group,
-            f"{line} spans no finite grid",
+            f"{line} is not a finite list of values",
             "expected values with commas, range(start,stop,step) or choice(a,b)",
         )
     return None
 
 
 def is_group(key: str, folders: Sequence[Path]) -> bool:
-    """Whether a key chooses one of the files in a folder of that name."""
+    """Whether a key chooses a file from a folder of that name (a Hydra group)."""
     return len(key) <= LONGEST_NAME and any((folder / key).is_dir() for folder in folders)
 
 
 def without_unknown_files(axes: Axes, folders: Sequence[Path]) -> tuple[Axes, list[Problem]]:
-    """The axes less the words that choose a file which is in none of the folders; why, for each."""
+    """The axes without choices of files that don't exist, and a problem for each of those."""
     left: dict[str, list[str]] = {}
     problems = []
     for key, words in axes.items():
@@ -175,7 +176,7 @@ def without_unknown_files(axes: Axes, folders: Sequence[Path]) -> tuple[Axes, li
 
 
 def is_sweep_wide(override: str) -> bool:
-    """Whether a key, or an override of it, holds for the sweep and not for each of its trials."""
+    """Whether a key applies to the whole sweep and not to each trial."""
     return override.lstrip("+").partition("=")[0].partition(".")[0] in SWEEP_WIDE
 
 
@@ -183,15 +184,15 @@ def points(axes: Axes) -> list[Point]:
     """All combinations, the last axis varying fastest. Raises UsageError for too many."""
     if (count := math.prod(map(len, axes.values()))) > MOST_TRIALS:
         remedy = f"expected at most {MOST_TRIALS}: split it, or give fewer values"
-        raise UsageError(Problem("sweep", f"this sweep spans {count} trials", remedy))
+        raise UsageError(Problem("sweep", f"this sweep has {count} trials", remedy))
     return list(itertools.product(*axes.values()))
 
 
 def with_repeats(axes: Axes, repeats: int, budget: str | None = None) -> Axes:
-    """The axes with one more for `repeats` processes per trial, the first and slowest.
+    """The axes with `repeat`, the slowest, in front: `repeats` processes for each trial.
 
-    With a budget there are more, of which it takes what fits.
-    Raises UsageError when the processes are also named one by one.
+    With a budget there are more, and the budget selects those that fit.
+    Raises UsageError when `repeat` is given as well.
     """
     key, found = "sweep.repeats", f"sweep.repeats is {repeats}"
     if budget is not None:
@@ -209,7 +210,7 @@ def with_repeats(axes: Axes, repeats: int, budget: str | None = None) -> Axes:
 def in_rounds(points: Sequence[Point], rounds: int, seed: int) -> list[Point]:
     """The points, round after round, each in an order of its own that `seed` decides.
 
-    A drift of the machine then falls on all trials alike, and no trial always follows
+    A drift of the machine then affects all trials alike, and no trial always follows
     the same neighbour.
     """
     size = len(points) // rounds

@@ -1,8 +1,8 @@
-"""Hydra's door: all that is private or global about how Hydra is called, in one place.
+"""The one place that calls Hydra through private or global interfaces.
 
-Private is `get_args_parser`, as nothing public splits a command line into flags and overrides the
-way Hydra will. Global are sys.argv, from which `hydra.main` takes its words, and HYDRA_FULL_ERROR,
-without which it prints errors and exits instead of raising them; both are put back. Read in
+`get_args_parser` is private: nothing public splits a command line into flags and overrides the
+way Hydra does. sys.argv, which `hydra.main` reads, and HYDRA_FULL_ERROR are global:
+without the latter it prints errors and exits instead of raising them. Both are restored. Read in
 hydra-core 1.3.8.
 """
 
@@ -32,7 +32,7 @@ from runner.trial.near import near
 
 CONFIG = "config.yaml"
 REFUSALS = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError)
-"""What Hydra raises for words and files of a user's."""
+"""Exceptions that Hydra raises for overrides and files of a user."""
 UNUSED_FLAGS = {
     "experimental_rerun": "sweep.resume=latest resumes a sweep",
     "package": "leave it out: keys stand where conf/config.yaml has them",
@@ -42,9 +42,9 @@ COMPLETIONS = ("install=", "uninstall=", "query=")
 
 @dataclass(frozen=True)
 class Words:
-    """A command line: its overrides, the folders with configuration files, the flags that count.
+    """A parsed command line: its overrides, configuration folders and relevant flags.
 
-    `all_files` says that no other folder holds any.
+    `all_files`: no other folder has configuration files.
     """
 
     overrides: tuple[str, ...]
@@ -55,9 +55,9 @@ class Words:
 
 
 def flags_last(words: Sequence[str]) -> list[str]:
-    """The same words with all overrides before all flags, as else Hydra takes none behind a flag.
+    """The words with all overrides before all flags; Hydra ignores overrides after a flag.
 
-    Raises UsageError for flags that are not known, and lists with blanks in them. A flag without
+    Raises UsageError for unknown flags and for lists with blanks. A flag without
     its value ends the program with code 2.
     """
     parser = get_args_parser()
@@ -71,10 +71,10 @@ def flags_last(words: Sequence[str]) -> list[str]:
 
 
 def parsed(words: Sequence[str]) -> Words:
-    """What a command line says. Raises UsageError; an unknown flag ends the program with code 2."""
+    """Parse a command line. Raises UsageError; an unknown flag exits with code 2."""
     for word in words:
         if not word.isprintable():
-            found = f"{word!a} holds control characters, or bytes that are no UTF-8"
+            found = f"{word!a} contains control characters or invalid UTF-8"
             raise UsageError(Problem("words", found, "expected printable text"))
     # everything is a sweep: -m changes nothing and may stand anywhere
     parser = get_args_parser()
@@ -85,7 +85,9 @@ def parsed(words: Sequence[str]) -> Words:
         flags = " and ".join(f"--{name.replace('_', '-')}" for name in actions)
         raise UsageError(Problem("flags", f"{flags} are given together", "give one of them"))
     if given.resolve and not (given.cfg or given.help):
-        raise UsageError(Problem("--resolve", "--resolve is given alone", "it goes with --cfg"))
+        raise UsageError(
+            Problem("--resolve", "--resolve is given alone", "it is only valid with --cfg")
+        )
     for flag, remedy in UNUSED_FLAGS.items():
         if getattr(given, flag):
             found = f"--{flag.replace('_', '-')} does nothing here"
@@ -95,18 +97,18 @@ def parsed(words: Sequence[str]) -> Words:
         raise UsageError(Problem("flags", found, "give install=bash, say, or uninstall=bash"))
     own = [Path(given.config_dir).absolute()] if given.config_dir else []
     if own and not own[0].is_dir():
-        found = f"--config-dir is {given.config_dir}, which is no folder"
+        found = f"--config-dir is {given.config_dir}, which is not a folder"
         folders = [path.name for path in Path.cwd().iterdir() if path.is_dir()]
         hint = f"{near(given.config_dir, folders)}expected one with configuration files"
         raise UsageError(Problem("--config-dir", found, hint))
-    # unless a file or a flag brings others, whose names are not known here
+    # unless a file or flag adds folders that are not known here
     other_config = given.config_path or given.config_name or (own and (own[0] / CONFIG).exists())
     all_files = not other_config and not any("hydra.searchpath" in w for w in given.overrides)
     return Words(tuple(given.overrides), (CONF, *own), given.help, bool(given.cfg), all_files)
 
 
 def run_hydra(words: Sequence[str], task: Callable[[DictConfig], None]) -> None:
-    """Hand a command line to Hydra, which hands it on to the sweeper."""
+    """Run Hydra, which passes the command line to the sweeper."""
     register_schema()
     argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = ["runner", *(word for word in words if word not in ("-m", "--multirun"))]
@@ -146,7 +148,7 @@ def help_text(words: Words, overrides: Sequence[str]) -> str:
 
 
 def _defaults(main: DictConfig) -> DictConfig:
-    """All keys as conf/ gives them, without Hydra's own: to compose those takes as long again."""
+    """All keys with their defaults, without Hydra's own, which would double the time."""
     keys = ConfigStore.instance().load("schema.yaml").node
     for chosen in main.defaults:
         if isinstance(chosen, str):
@@ -161,7 +163,7 @@ def _defaults(main: DictConfig) -> DictConfig:
 
 
 def _groups(folders: Sequence[Path]) -> Iterator[str]:
-    """A line for each group with its options, as files lie in the folders."""
+    """A line for each group with its options, read from the folders."""
     names = {path.name for folder in folders for path in folder.iterdir() if path.is_dir()}
     for name in sorted(names - {"hydra"}):
         options = {path.stem for folder in folders for path in (folder / name).glob("*.yaml")}

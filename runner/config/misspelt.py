@@ -1,4 +1,4 @@
-"""Command lines as other tools take them: what they mean here."""
+"""Command lines in the style of other tools, translated for the error message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runner.contract import Problem
 
 
 def misspelt(words: Sequence[str], flags: Collection[str]) -> Iterator[Problem]:
-    """What is no word of Hydra's, with the words that were meant; `flags` are those it knows."""
+    """Problems of words that Hydra can't take, with what was probably meant."""
     taken = -1
     for place, word in enumerate(words):
         if place <= taken:
@@ -26,18 +26,18 @@ def misspelt(words: Sequence[str], flags: Collection[str]) -> Iterator[Problem]:
 
 
 def _end_of_list(words: Sequence[str], place: int) -> int:
-    """The place of the last word of a list that was typed with blanks."""
+    """The index of the last word of a list that was typed with blanks."""
     while place + 1 < len(words) and words[place].endswith(",") and "=" not in words[place + 1]:
         place += 1
     return place
 
 
 def _flag(word: str, following: Sequence[str]) -> Problem:
-    """A flag that is none; most tools have flags where here is a key."""
+    """An unknown flag; most tools have flags where runner has keys."""
     name, has_value, value = word.lstrip("-").partition("=")
     key = name.replace("-", "_")
     meant = _meant(key)
-    found = f"{word} is no flag"
+    found = f"{word} is not a flag"
     if not meant:
         return Problem(word, found, "keys are given as key=value; --help lists them")
     if not has_value and _is_switch(meant):
@@ -49,7 +49,7 @@ def _flag(word: str, following: Sequence[str]) -> Problem:
 
 
 def _meant(key: str) -> str | None:
-    """The key of the command line that a flag's name stands for."""
+    """The key that corresponds to a flag's name."""
     types = types_of(Config)
     if key in types:
         return key

@@ -23,15 +23,15 @@ Sizes = Mapping[str, tuple[int, int]]
 """(height, width) of models that only their sources know, by the models' labels."""
 DEEPEST = 40  # levels of model.kwargs
 LEVELS = (list, ValuesView)
-OF_SOURCES = {"onnx": "onnxruntime", "engine": "tensorrt"}  # engine=auto, where torch can't run it
+OF_SOURCES = {"onnx": "onnxruntime", "engine": "tensorrt"}  # what engine=auto means for them
 ONLY_ON = {"quantized": "cpu", "simulated": "simulated"}  # int8 kernels are the CPU's
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A trial as it was written, and what is wrong with it anywhere.
+    """A trial as it was given, with the problems it has on any device.
 
-    Device and method may be `auto`, the size None where only the model's source knows it.
+    Device and method may be `auto`, and the size None if only the model's source knows it.
     """
 
     trial: Trial
@@ -47,7 +47,7 @@ def trial_of(values: Values, devices: Devices, folder: Path) -> Trial:
 
 
 def drafted(values: Values, folder: Path) -> Draft:
-    """What the values of a point say; a user's own modules are looked for in `folder`."""
+    """Parse the values of a point; `folder` is searched for the user's own modules."""
     model = Model(**known(values["model"], Model))
     given, device = values["input"]["size"], str(values["device"])
     size = None if given is None and model.default_size is None else size_of(given)
@@ -76,9 +76,9 @@ def drafted(values: Values, folder: Path) -> Draft:
 def settled(
     draft: Draft, devices: Devices, sizes: Sizes | None = None
 ) -> tuple[Trial, list[Problem]]:
-    """The trial on one of these devices, and all that is wrong with it there.
+    """The trial on one of these devices, and all its problems there.
 
-    As long as the sources of models have not been asked for their `sizes`, one stays unknown.
+    A size stays unknown until the sources of the models were asked for their `sizes`.
     """
     trial, found = draft.trial, list(draft.problems)
     size = trial.input.size
@@ -108,14 +108,16 @@ def settled(
 
 def _model_problems(model: Values, folder: Path) -> Iterator[Problem]:
     if model["source"] is not None:
-        return  # it knows its own keys
+        return  # the source itself checks its keys
     name, target, weights = model["name"], model["target"], model["weights"]
     named = name != "custom" and name in _own_models()
     if named and target is not None:
-        yield Problem("model.target", f"model.target goes with model=custom, but model is {name}")
+        yield Problem(
+            "model.target", f"model.target is only valid with model=custom, but model is {name}"
+        )
     elif not named and target is None and name != "custom":
-        found = f"model.name is {name}, which is no model"
-        yield Problem("model.name", found, "choose one by model=NAME")
+        found = f"model.name is {name}, which is not a model"
+        yield Problem("model.name", found, "choose one with model=NAME")
     elif not named and (problem := target_problem(target, folder)):
         yield problem
     kwargs = model["kwargs"]
@@ -130,8 +132,8 @@ def _model_problems(model: Values, folder: Path) -> Iterator[Problem]:
     if model["task"] == "simulated":
         yield from _unsimulated(kwargs, weights)
     if not named and weights is not None:
-        found = "model.weights goes with torchvision's models"
-        yield Problem("model.weights", found, "load yours in model.target")
+        found = "model.weights is only valid with torchvision's models"
+        yield Problem("model.weights", found, "load your own weights in model.target")
 
 
 def _depth(values: object) -> int:
@@ -150,7 +152,7 @@ def _unsimulated(kwargs: Values, weights: str | None) -> Iterator[Problem]:
         Costs(**kwargs)
     except (TypeError, ValueError) as error:
         costs = ", ".join(part.name for part in fields(Costs))
-        found = f"model.kwargs describe no simulated device ({error})"
+        found = f"model.kwargs do not describe a simulated device ({error})"
         yield Problem("model.kwargs", found, f"it takes {costs}")
     if weights is not None:
         found = "model.weights is set, but a simulated device has none"

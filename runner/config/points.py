@@ -1,7 +1,7 @@
-"""The points of a sweep in their order, as plain values: Hydra composes each choice of files once.
+"""The points of a sweep in their order, as plain values.
 
-Between two points that choose the same files only plain values differ, and these are set in what
-Hydra has composed. What a plain value can't stand for goes Hydra's way as well.
+Hydra composes each choice of files once. Points that choose the same files differ in plain values
+only, which are set in a copy of that composition; anything else is composed by Hydra.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from runner.config.grid import Point
 from runner.config.values import Values, plain, values_of
 
 Compose = Callable[[Sequence[str]], DictConfig]
-SETTLED = re.compile(r"\$\{(now|oc\.env):[^$]*\}")  # refers to no other key
+SETTLED = re.compile(r"\$\{(now|oc\.env):[^$]*\}")  # does not refer to another key
 MOST_COMPOSED = 500  # configurations kept, of some 100 KiB each
 
 
 class Points:
-    """Gives the values of points. `compose` is Hydra's, `folders` hold the files it composes."""
+    """Computes the values of points; `compose` is Hydra's, `folders` have the files it reads."""
 
     def __init__(self, compose: Compose, folders: Sequence[Path]) -> None:
         self._compose, self._folders = compose, folders
         self._parser = OverridesParser.create()
-        self._given = cache(self._read)  # the same few overrides stand in many points
+        self._given = cache(self._read)  # the same few overrides occur in many points
         self._composed: dict[tuple[str, ...], _Composed] = {}
 
     def values(self, point: Point) -> Values:
@@ -43,7 +43,7 @@ class Points:
         without a value.
         """
         given = [self._given(word) for word in point]
-        # of points that set other keys, none may see what another has set
+        # points that set different keys must not see each other's values
         alike = tuple(one.key if one.is_plain else one.word for one in given)
         if alike not in self._composed:
             if len(self._composed) == MOST_COMPOSED:
@@ -52,7 +52,7 @@ class Points:
         try:
             return self._composed[alike].values([one for one in given if one.is_plain])
         except (OmegaConfBaseException, KeyError, TypeError):
-            # Hydra says what is wrong, or copes with keys that hold dots or sometimes a dictionary
+            # Hydra reports the error, or handles keys with dots or dictionaries
             return values_of(self._compose(point))
 
     def _read(self, word: str) -> _Given:
@@ -72,7 +72,7 @@ class Points:
 
 @dataclass(frozen=True)
 class _Given:
-    """An override; a plain one sets a key that is there to what needs no resolving."""
+    """An override; a plain one sets an existing key to a value without interpolation."""
 
     word: str
     key: str
@@ -81,7 +81,7 @@ class _Given:
 
 
 class _Composed:
-    """One composition, in which the values of a point after the other are set."""
+    """One composition, in which the values of one point after another are set."""
 
     def __init__(self, config: DictConfig) -> None:
         self._config, self._values = config, values_of(config)
@@ -106,7 +106,7 @@ class _Composed:
 
 
 def _references(raw: Any, prefix: str = "") -> Iterator[str]:
-    """The keys whose values refer to others, which may be among those that differ."""
+    """The keys whose values refer to other keys."""
     for name, value in raw.items():
         key = f"{prefix}{name}"
         if key == "hydra":

@@ -1,7 +1,7 @@
-"""Files chosen on the command line win over what a sweep's file says of the same keys.
+"""Presets chosen on the command line win over the values in a sweep's file.
 
-Hydra puts the sweep's file over all others, whoever has chosen them. So the keys that both files
-have are given once more, as words of the command line.
+Hydra applies the sweep's file last, whoever has chosen the others. So the keys that both files
+have are given once more, as overrides.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SWEEP = "sweep"
 
 
 def won_back(words: Sequence[str], typed: Axes, folders: Sequence[Path]) -> list[str]:
-    """The words to add to `words` so that files win that were `typed`, and not the sweep's.
+    """The overrides to add so that the files that were `typed` win over the sweep's.
 
     A key that was typed itself needs none.
     """
@@ -39,7 +39,7 @@ def won_back(words: Sequence[str], typed: Axes, folders: Sequence[Path]) -> list
 
 
 def _read(group: str, name: str, folders: Sequence[Path]) -> Mapping[str, Any]:
-    """What a file says; nothing where there is none that can be read, which Hydra reports."""
+    """The content of a file; empty if it can't be read, which Hydra reports."""
     for folder in folders:
         if name and (file := folder / group / f"{name}.yaml").is_file():
             try:
@@ -51,7 +51,7 @@ def _read(group: str, name: str, folders: Sequence[Path]) -> Mapping[str, Any]:
 
 
 def _common(own: Mapping[str, Any], preset: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The dotted keys that both have, with what the preset says of them."""
+    """The dotted keys that both have, with the preset's values."""
     for key in own.keys() & preset.keys():
         value = preset[key]
         if isinstance(value, dict) and isinstance(own[key], dict):

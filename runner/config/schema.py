@@ -43,7 +43,7 @@ class TrackingConfig:
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """The keys sweep.*: its name, its processes per trial and their order, and going on with it."""
+    """The keys sweep.*: its name, processes for each trial, their order, and resuming it."""
 
     id: str = MISSING
     name: str | None = None
@@ -83,24 +83,24 @@ class NightlyConfig:
 
 @cache
 def types_of(schema: type) -> dict[str, Any]:
-    """The type of each key; to read the annotations for each point would take milliseconds."""
+    """The type of each key, cached: reading the annotations takes milliseconds."""
     return get_type_hints(schema)
 
 
 def _keys_of(part: type, **types: Any) -> Any:
-    """A part of the trial as a group of keys: what has no default has no value yet.
+    """A part of the trial as a group of keys; fields without a default are MISSING.
 
-    `types` are those of fields that a configuration spells otherwise.
+    `types` replace the types of fields that a configuration writes differently.
     """
     hints = types_of(part) | types
-    # of a field without a default, both are the same mark
+    # for a field without a default, both are MISSING
     names = [one.name for one in fields(part) if one.default is one.default_factory]
     return make_dataclass(
         f"{part.__name__}Keys",
         [(name, hints[name], field(default=MISSING)) for name in names],
         bases=(part,),
         frozen=True,
-        namespace={"__module__": __name__},  # where pickle finds it
+        namespace={"__module__": __name__},  # for pickle
     )
 
 
@@ -139,16 +139,16 @@ class Config:
 
 @dataclass(frozen=True)
 class SweeperConfig:
-    """What Hydra makes the sweeper from; conf/sweep/*.yaml fill `params`, key: "value,value"."""
+    """The sweeper's configuration; conf/sweep/*.yaml fill `params`, as key: "value,value"."""
 
     _target_: str = "hydra_plugins.runner_sweeper.RunnerSweeper"
     params: dict[str, str] = field(default_factory=dict)
 
 
 def register_schema() -> None:
-    """Make both schemas known to Hydra by the names in conf/config.yaml, and where the sweeper is.
+    """Register both schemas with Hydra, and the folder of the sweeper.
 
-    To be called before anything is composed: Hydra looks for its plugins once.
+    Call it before anything is composed: Hydra searches for plugins once.
     """
     if PLUGINS not in sys.path:
         sys.path.append(PLUGINS)
@@ -158,12 +158,12 @@ def register_schema() -> None:
 
 
 def _writable(schema: type) -> DictConfig:
-    """Frozen dataclasses come read-only, which would refuse the first YAML merged into them."""
+    """A writable copy: nodes of frozen dataclasses are read-only and can't be merged into."""
     config: DictConfig = OmegaConf.structured(schema)
     for node in (config, *dict(config.items_ex(resolve=False)).values()):
         if isinstance(node, DictConfig):
             OmegaConf.set_readonly(node, None)
             for _, inner in node.items_ex(resolve=False):
                 if isinstance(inner, DictConfig) and not is_dataclass(OmegaConf.get_type(inner)):
-                    OmegaConf.set_struct(inner, False)  # a dictionary takes any key
+                    OmegaConf.set_struct(inner, False)  # a dictionary accepts any key
     return config

@@ -1,4 +1,4 @@
-"""The settings of a whole sweep: what they are, and what can be wrong with them."""
+"""The settings of a whole sweep and their validation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from runner.trial.near import expected
 
 LONGEST_ID, RESERVED_IDS = 128, ("mlartifacts", "mlflow.db")
 NAME = re.compile(r"\w[\w.-]*")
-OTHERS = re.compile(r"latest|[0-9a-f]{32}|.*\.(html|db)")  # a word, an MLflow run, pages, stores
+OTHERS = re.compile(r"latest|[0-9a-f]{32}|.*\.(html|db)")  # reserved: an MLflow run, pages, stores
 LONGEST_EXPERIMENT = 500  # MLflow's limit
 TRACKING_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 
@@ -35,7 +35,7 @@ CHOICES = {"isolation": ISOLATIONS, "device_lock": DEVICE_LOCKS, "format": FORMA
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for a whole sweep; `name` is that of its file, if it has one."""
+    """The settings of a whole sweep; `name` is that of its file, if it has one."""
 
     sweep_id: str
     name: str | None
@@ -86,7 +86,7 @@ def settings_of(values: Values) -> Settings:
 
 
 def wide_problems(values: Values) -> Iterator[Problem]:
-    """What is wrong with the keys that hold for a whole sweep."""
+    """Problems of the keys that apply to the whole sweep."""
     yield from _tracking_problems(values["tracking"])
     yield from _sweep_problems(values)
     yield from _nightly_problems(values["nightly"])
@@ -94,10 +94,10 @@ def wide_problems(values: Values) -> Iterator[Problem]:
 
 
 def _shown_problems(values: Values) -> Iterator[Problem]:
-    """What is wrong with the keys that say what is shown."""
+    """Problems of the keys that control the output."""
     for name in values["table"]["columns"] or []:
         if name not in COLUMNS:
-            found = f"table.columns has {name}, which is no column"
+            found = f"table.columns has {name}, which is not a column"
             yield Problem("table.columns", found, expected(name, COLUMNS))
     busy = values["when_busy"]
     if busy["action"] not in BUSY_ACTIONS:
@@ -131,10 +131,12 @@ def _sweep_problems(values: Values) -> Iterator[Problem]:
             "folder",
         )
     if name in RESERVED_IDS:
-        found = f"sweep.id is {name}, which is MLflow's own below output_dir"
+        found = f"sweep.id is {name}, which MLflow itself uses below output_dir"
         yield Problem("sweep.id", found, "give another")
     elif OTHERS.fullmatch(name):
-        found = f"sweep.id is {name}, which means something else wherever a sweep can be named"
+        found = (
+            f"sweep.id is {name}, which is reserved: where a sweep is named it means something else"
+        )
         yield Problem("sweep.id", found, "give another")
     own = sweep["name"]
     if own is not None and (not NAME.fullmatch(own) or len(own) > LONGEST_ID):
@@ -142,8 +144,12 @@ def _sweep_problems(values: Values) -> Iterator[Problem]:
         yield Problem("sweep.name", f"sweep.name is {own!r}", remedy)
     if sweep["retry"] not in (None, "failed"):
         yield Problem("sweep.retry", f"sweep.retry is {sweep['retry']}", "expected failed")
-    if sweep["resume"] is not None:  # what was typed has been carried out, and is not here
-        yield Problem("sweep.resume", "sweep.resume stands in a file", "give it when you go on")
+    if sweep["resume"] is not None:  # the command line's own was expanded before
+        yield Problem(
+            "sweep.resume",
+            "sweep.resume is set in a file",
+            "it may only be given on the command line",
+        )
     if repeats < 1:
         remedy = "expected a whole number of at least 1"
         yield Problem("sweep.repeats", f"sweep.repeats is {repeats}", remedy)
@@ -175,7 +181,7 @@ def _nightly_problems(nightly: Values) -> Iterator[Problem]:
     if (webhook := nightly["webhook"]) is not None and (
         not re.match(r"https?://", webhook) or address_problem(webhook)
     ):
-        found = "nightly.webhook is no http or https address"
+        found = "nightly.webhook is not an http or https address"
         yield Problem("nightly.webhook", found, "expected one, as in https://host/hook")
 
 
@@ -188,7 +194,7 @@ def _tracking_problems(tracking: Values) -> Iterator[Problem]:
         yield Problem(
             "tracking.uri",
             "tracking=server needs tracking.uri, as in tracking.uri=http://127.0.0.1:5000 "
-            "(or the variable MLFLOW_TRACKING_URI)",
+            "(or the environment variable MLFLOW_TRACKING_URI)",
         )
     scheme = str(uri or "").partition(":")[0].partition("+")[0]
     if uri and scheme not in TRACKING_SCHEMES:
@@ -198,7 +204,7 @@ def _tracking_problems(tracking: Values) -> Iterator[Problem]:
             f"expected one of {', '.join(f'{name}:' for name in TRACKING_SCHEMES)}",
         )
     elif uri and (why := address_problem(uri)):
-        yield Problem("tracking.uri", f"tracking.uri is no address ({why})")
+        yield Problem("tracking.uri", f"tracking.uri is not an address ({why})")
     if len(tracking["experiment"]) > LONGEST_EXPERIMENT:
         found = f"tracking.experiment has {len(tracking['experiment'])} characters"
         remedy = f"expected at most {LONGEST_EXPERIMENT}"

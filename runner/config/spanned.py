@@ -1,4 +1,4 @@
-"""The grid of a sweep, from what Hydra hands over: its points in their order, as plain values."""
+"""The grid of a sweep as Hydra passes it: its points in their order, as plain values."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from runner.contract import Problem, UsageError
 
 @dataclass(frozen=True)
 class Grid:
-    """All that a sweep spans: its points in their order, which `order_seed` decided if in rounds.
+    """The grid of a sweep: its points in their order, shuffled by `order_seed` if in rounds.
 
-    To iterate over the points raises UsageError with all that is wrong with them. `launcher` are
-    the settings of where the trials run, `launchers` the names there are.
+    Iterating over the points raises UsageError with all their problems. `launcher` has
+    the settings of the launcher, `launchers` the names that exist.
     """
 
     points: Iterable[Values]
@@ -47,10 +47,10 @@ def grid_of(
     axes = grid.axes(params, arguments, folders)
     try:
         if any(map(grid.is_sweep_wide, params)):
-            # of the keys that hold for the whole sweep, Hydra knows only the command line's
+            # Hydra itself takes keys of the whole sweep from the command line only
             wide = [words[0] for key, words in axes.items() if grid.is_sweep_wide(key)]
             master = loader.load_sweep_config(master, wide)
-        # to read it settles the time in it, before the points copy it
+        # reading it resolves the time in it before the points copy it
         if str(master.hydra.sweep.dir) != f"{master.output_dir}/{master.sweep.id}":
             key = "hydra.sweep.dir"
             raise UsageError(Problem(key, f"{key} is set in a file", grid.OWN["hydra.sweep"]))

@@ -1,4 +1,4 @@
-"""The settings of a whole sweep from the words of a command line, before anything is planned."""
+"""The settings of a whole sweep from its overrides, before anything is planned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runner.contract import UsageError
 
 
 def settings_for(words: Sequence[str]) -> Settings:
-    """What holds for the sweep of these words, the axes' first values taken.
+    """The settings of the sweep, computed at the first value of each axis.
 
     Raises UsageError, with all that is wrong with them.
     """

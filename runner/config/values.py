@@ -1,4 +1,4 @@
-"""From the nodes of a configuration to plain values; OmegaConf goes no further than this."""
+"""From the nodes of a configuration to plain values; nothing below uses OmegaConf."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Values = dict[str, Any]
 def values_of(cfg: DictConfig) -> Values:
     """All keys of a composed configuration but Hydra's own, as plain values.
 
-    Raises UsageError for keys that are missing or refer to what is not there.
+    Raises UsageError for keys that are missing or refer to something undefined.
     """
     if missing := list(_missing_keys(cfg)) or list(_unresolved(cfg)):
         raise UsageError(*missing)
@@ -40,7 +40,7 @@ def known(values: Values, schema: type) -> Values:
 
 
 def _unresolved(cfg: DictConfig, prefix: str = "") -> Iterator[Problem]:
-    """Values that refer to what is not there, as a variable that is not set."""
+    """Problems of values that refer to something undefined, such as an unset variable."""
     for key, given in cfg.items_ex(resolve=False):
         if key == "hydra" and not prefix:
             continue
@@ -56,14 +56,14 @@ def _unresolved(cfg: DictConfig, prefix: str = "") -> Iterator[Problem]:
 
 
 def _missing_keys(cfg: DictConfig) -> Iterator[Problem]:
-    deleted = "was deleted from the configuration"
+    deleted = "was removed from the configuration"
     for part in fields(Config):
         if part.name not in cfg:
             yield Problem(part.name, f"{part.name} {deleted}", "leave it in")
         elif is_dataclass(hint := types_of(Config)[part.name]):
             for name in (inner.name for inner in fields(hint)):
                 key = f"{part.name}.{name}"
-                if OmegaConf.is_missing(cfg[part.name], name):  # which `in` takes for not there
+                if OmegaConf.is_missing(cfg[part.name], name):  # `in` treats these as absent
                     yield Problem(key, f"{key} has no value", f"give one, as in {key}=VALUE")
                 elif name not in cfg[part.name]:
                     yield Problem(key, f"{key} {deleted}", "leave it in")

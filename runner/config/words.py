@@ -1,4 +1,4 @@
-"""A trial as the words of a command line that runs it again."""
+"""A trial as the command line that runs it again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from runner.trial.description import Trial
 
-MEANINGS = ("null", "true", "false", "nan", "inf")  # words that are no text for Hydra
+MEANINGS = ("null", "true", "false", "nan", "inf")  # Hydra does not read these as text
 
 
 def words_of(trial: Trial) -> list[str]:
-    """The words for `python -m runner` that make this trial, whatever the defaults are."""
+    """The overrides for `python -m runner` that give this trial, whatever the defaults are."""
     return list(_words(trial))
 
 
@@ -23,7 +23,7 @@ def _words(trial: Trial) -> Iterator[str]:
     if model.task == "simulated":
         group = "simulated"
     yield f"model={spelled(group)}"
-    # what torchvision's file says is not said again, but for what can be changed
+    # of a torchvision model only what can be changed is given
     by_name = group == model.name and not (model.source or model.target)
     for part in fields(model):
         if not by_name or part.name in ("weights", "kwargs", "inputs"):
@@ -37,9 +37,9 @@ def _words(trial: Trial) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    """A text as it stands between quotes: no interpolation for OmegaConf, and no end for Hydra.
+    """A text escaped to stand between quotes: no interpolation for OmegaConf, no end for Hydra.
 
-    In both a backslash is one by itself, but for those before what it escapes.
+    In both a backslash is literal except before a character that it escapes.
     """
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
     text = re.sub(r"(\\*)'", r"\1\1\\'", text)
@@ -47,7 +47,7 @@ def _escaped(text: str) -> str:
 
 
 def spelled(value: Any) -> str:
-    """A value in Hydra's grammar: text in quotes, so that no word of it means anything."""
+    """A value in Hydra's grammar; text is quoted so that it is taken literally."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,1 +1,1 @@
-"""Results beside each other: which trials belong together, what differs between where they ran."""
+"""Comparing results: which trials belong together, and how their environments differ."""

@@ -1,4 +1,4 @@
-"""Since when, and what had changed then: the night a slowdown began and the facts around it."""
+"""When a slowdown began, and what changed in the environment at that night."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from runner.statistics.onset import onset
 
 @dataclass(frozen=True)
 class Onset:
-    """The night on which a slowdown began, or the first and last on which it may have.
+    """The night on which a slowdown began, or the range of nights in which it may have.
 
-    `before` is the last night without it, `changed` what differs between there and the last.
+    `before` is the last good night, `changed` what differs from there to the last of the range.
     """
 
     first: str
@@ -38,7 +38,7 @@ class Onset:
 
 @dataclass(frozen=True)
 class Step:
-    """What a change of the driver, CUDA or cuDNN has done, from one segment to the next.
+    """The effect of a change of driver, CUDA or cuDNN, from one segment to the next.
 
     `titles` are those of the trials that were judged, in the order of `found`.
     """
@@ -50,7 +50,7 @@ class Step:
 
 
 class Attribution:
-    """Answers for each trial of a judged night."""
+    """Onsets and causes for the trials of a judged night."""
 
     def __init__(self, judgement: Judgement) -> None:
         self._nights = [
@@ -60,7 +60,7 @@ class Attribution:
 
     @cached_property
     def _values(self) -> dict[str, np.ndarray]:
-        """As `_plain`; of many trials, less what a night did to all of them."""
+        """As `_plain`; with many trials, less what each night did to all of them."""
         values = np.array(list(self._plain.values()))
         if len(values) >= MANY:
             common = median(values - median(values, axis=1)[:, None], axis=0)
@@ -68,7 +68,7 @@ class Attribution:
         return dict(zip(self._plain, values, strict=True))
 
     def onset(self, identity: str) -> Onset | None:
-        """Since when a trial is slower; None where that can't be told."""
+        """Since when a trial is slower; None if that is unknown."""
         wanted = _facts(self._nights[-1].by_trial.get(identity, []))
         there = [
             at
@@ -83,11 +83,11 @@ class Attribution:
         return Onset(first.sweep_id, last.sweep_id, before.sweep_id, tuple(changes))
 
     def since_last_night(self) -> list[Changed]:
-        """What differs between where tonight and the night before it ran."""
+        """How tonight's environment differs from that of the night before."""
         return changed_between(self._nights[-2], self._nights[-1]) if self._nights[1:] else []
 
     def steps(self) -> Iterator[Step]:
-        """What each change of driver, CUDA or cuDNN has done to all trials."""
+        """The effect of each change of driver, CUDA or cuDNN on all trials."""
         facts = [_drivers(night) for night in self._nights]
         places = [at for at in range(1, len(facts)) if facts[at] != facts[at - 1]]
         for number, at in enumerate(places):
@@ -140,7 +140,7 @@ def _drivers(night: Night) -> tuple[str | None, ...]:
 
 
 def changed_between(before: Night, after: Night, identity: str | None = None) -> list[Changed]:
-    """The facts in which two nights differ, or two of a trial's."""
+    """The facts in which two nights differ, of all trials or of one."""
     sides = [
         [dict(one.facts) for one in night.processes if identity in (None, one.identity)]
         for night in (before, after)

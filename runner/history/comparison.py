@@ -1,4 +1,4 @@
-"""Two sets of records, before and after: matched trial by trial, judged, and what else differs."""
+"""Two sets of records, before and after, compared trial by trial."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GROUPS = ("input", "timing", "runtime")  # of keys: --by timing means all of the
 
 @dataclass(frozen=True)
 class Side:
-    """One set of records and what it is called."""
+    """One set of records and its name."""
 
     name: str
     records: tuple[Record, ...]
@@ -36,9 +36,9 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """A trial that both sides have, by the records of its processes that can be compared.
+    """A trial that both sides have, with the records that can be compared.
 
-    Left out are those that did not complete and, however many are left, the invalid ones.
+    Records that did not complete and invalid ones are excluded.
     """
 
     before: tuple[Record, ...]
@@ -53,11 +53,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """After against before. `pairs` has what changed most on top.
+    """After against before; `pairs` has the largest changes first.
 
-    `unusable` are trials of both sides of which one has no number to compare by (invalid, or no
-    process completed), each with the side and the reason; `changed` is what differs between
-    where and how the two were run, `by` the key by which they differ, where that was asked for.
+    `unusable` are trials of both sides of which one has no usable number (invalid, or no
+    process completed), each with the side and the reason; `changed` is how the environments
+    of the two sides differ, `by` the key in which they differ, if one was given.
     """
 
     before: Side
@@ -73,12 +73,12 @@ class Comparison:
 
     @property
     def fewest(self) -> int:
-        """Processes of the trial and side that have the fewest."""
+        """The smallest number of processes of any trial and side."""
         return min((min(len(one.before), len(one.after)) for one in self.pairs), default=0)
 
     @property
     def missing(self) -> int:
-        """Trials that the later side does not have, or has not completed."""
+        """Trials that are missing or incomplete on the later side."""
         return len(self.only_before) + sum(
             not any(one.completed for one in self.after.records if one.key == record.key)
             for record, _ in self.unusable
@@ -91,7 +91,7 @@ def compare(before: Side, after: Side, threshold: float) -> Comparison:
 
 
 def compare_by(records: Sequence[Record], by: str, threshold: float) -> list[Comparison]:
-    """Compare trials that differ in `by` only: each of its values against the first.
+    """Compare trials that differ only in `by`: each of its values against the first.
 
     `by` is a key of the command line (runtime.precision), a group of them (model), or a fact of
     the environment (torch, host, git_commit). Raises Unmatched.
@@ -109,7 +109,7 @@ def compare_by(records: Sequence[Record], by: str, threshold: float) -> list[Com
 def _way(
     records: Sequence[Record], by: str
 ) -> tuple[Callable[[Record], str], Callable[[Record], Hashable]]:
-    """How to tell a record's value of `by`, and what trials that differ in it have in common."""
+    """Functions for a record's value of `by`, and for what its counterparts share."""
     keys = {name for record in records for name in keys_of(record.trial)}
     facts = {name for record in records for name in record.environment} - {"command", "pid"}
     if by in keys:
@@ -124,8 +124,10 @@ def _way(
     varied = varying_keys([record.trial for record in records])
     there = sorted({*varied, *GROUPS}) if varied else sorted(keys | facts | set(GROUPS))
     hint = near(by, [*varied, *sorted(keys | facts | set(GROUPS))])
-    what = "that differ" if varied else "that there are"
-    raise Unmatched(f"there is no {by} to compare by; {hint}of those {what}: {', '.join(there)}")
+    what = "that differ" if varied else "that exist"
+    raise Unmatched(
+        f"no {by} to compare by; {hint}expected one of those {what}: {', '.join(there)}"
+    )
 
 
 def _values_of_group(record: Record, group: str) -> str:

@@ -1,21 +1,21 @@
-"""What people have decided about trials and nights: a file that is reviewed like code.
+"""Decisions of people about trials and nights: a file that is reviewed like code.
 
-A list in YAML, to whose end `python -m runner.nightly --accept` and the like add:
+A YAML list, to which `python -m runner.nightly --accept` and the like append:
 
-    - accept: resnet50 640px b1 w20 event   # trial, or "*"; its level is a new one
+    - accept: resnet50 640px b1 w20 event   # a trial, or "*": its baseline starts anew
       since: nightly-2026-11-25
       reason: larger head, agreed in review 123
-    - flag: nightly-2026-11-20              # night that nothing is judged by
+    - flag: nightly-2026-11-20              # a night that is not used as a baseline
       reason: the air conditioning was off
-    - retire: vgg11 640px b1 w20 event      # trial that is no longer timed
+    - retire: vgg11 640px b1 w20 event      # a trial that is no longer timed
       reason: nobody ships it
-    - alias: net2 640px b1 w20 event        # trial, in its new form
+    - alias: net2 640px b1 w20 event        # a trial, by its new name
       of: net1 640px b1 w20 event
       reason: renamed
-    - baseline: nightly-2026-10-01          # night, with those before it, to see creep against
+    - baseline: nightly-2026-10-01          # a night: creep is measured against it and earlier ones
       reason: release 1.2
 
-Trials are named by their title or key.
+Trials are named by title or key.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from runner.records.nights import Fingerprint, Night
 from runner.records.printable import printable, shortened
 from runner.records.reading import read_bytes
 
-NEEDS = {  # kind of a decision -> the keys that stand beside it
+NEEDS = {  # kind of a decision -> its required keys
     "accept": ("since", "reason"),
     "flag": ("reason",),
     "retire": ("reason",),
@@ -42,7 +42,7 @@ NEEDS = {  # kind of a decision -> the keys that stand beside it
 }
 MORE = ("by", "at")
 ALL = "*"
-LONGEST = 200  # characters of what is wrong that are shown
+LONGEST = 200  # characters of a wrong entry that are shown
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Decisions:
 
     @property
     def flagged(self) -> dict[str, str]:
-        """Nights that nothing is judged by, and why."""
+        """Nights that are not used as a baseline, and why."""
         return {entry["flag"]: entry["reason"] for entry in self.of("flag")}
 
     @property
@@ -73,7 +73,7 @@ class Decisions:
         return [entry for entry in self.of(kind) if entry[kind] in names]
 
     def renamed(self, night: Night, titles: Mapping[str, str]) -> dict[str, str]:
-        """The identities in a night that go by another now; `titles` are those of tonight."""
+        """Old identities in a night with their new ones; `titles` are those of tonight."""
         now = {name: identity for identity, title in titles.items() for name in (identity, title)}
         then = {n: identity for identity, title in night.planned.items() for n in (identity, title)}
         return {
@@ -97,7 +97,7 @@ def read(path: Path) -> Decisions:
     except RecursionError as error:
         raise Undecided(f"{path} can't be read: it is nested too deeply") from error
     if not isinstance(entries, list):
-        raise Undecided(f"{path} holds no list; expected entries as in docs/nightly.md")
+        raise Undecided(f"{path} is not a list; expected entries as in docs/nightly.md")
     return Decisions(
         tuple(_checked(entry, number, path) for number, entry in enumerate(entries, 1)), text
     )
@@ -117,7 +117,7 @@ def _checked(entry: object, number: int, path: Path) -> Mapping[str, str]:
     if missing := [key for key in needed if not entry.get(key)]:
         raise Undecided(f"{where} lacks {', '.join(missing)}")
     if unknown := set(entry) - {kinds[0], *needed, *MORE}:
-        raise Undecided(f"{where} has {', '.join(map(str, unknown))}, which says nothing there")
+        raise Undecided(f"{where} has {', '.join(map(str, unknown))}, which is not a key of it")
     return {str(key): printable(str(value)) for key, value in entry.items()}
 
 
@@ -130,12 +130,12 @@ def append(path: Path, entry: Mapping[str, str]) -> None:
 
 
 def fingerprint(text: str) -> Fingerprint:
-    """By which a later night sees whether what stood there still does."""
+    """A fingerprint by which a later night detects edits of old entries."""
     data = text.encode()
     return Fingerprint(len(data), hashlib.sha256(data).hexdigest())
 
 
 def still_holds(text: str, then: Fingerprint) -> bool:
-    """Whether the file begins with what an earlier night has read: entries are only added."""
+    """Whether the file still begins with what an earlier night has read."""
     data = text.encode()[: then.bytes]
     return fingerprint(data.decode(errors="replace")) == then

@@ -1,4 +1,4 @@
-"""Tonight's trials, judged by the nights before: which nights count for which trial, and why."""
+"""Judges tonight's trials by earlier nights: which nights count for which trial, and why."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from runner.statistics.difference import SUITE_SHIFT
 from runner.statistics.gate import FEWEST_NIGHTS, Judged, judge_logs
 from runner.statistics.gate import Night as Health
 
-WINDOW = 14  # nights that give a level
+WINDOW = 14  # nights of a baseline
 WEEK = 7  # nights
-CREPT = 3  # nights that are slower than the pinned ones, where something has crept
-MOST_INVALID = 0.5  # of a night's processes; of more, nothing is judged by it
+CREPT = 3  # consecutive nights slower than the pinned ones that count as creep
+MOST_INVALID = 0.5  # of a night's processes; with more it is not used as a baseline
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is said of one trial.
+    """The finding about one trial.
 
-    `verdict` is one of the gate's, or failed; `why` explains one that is no matter of figures.
-    `judged` has the figures, against the pinned nights where `creep` says that only these show it.
+    `verdict` is one of the gate's, or failed; `why` explains one that has no figures.
+    `judged` has the figures; with `creep` they are against the pinned nights, which alone show it.
     """
 
     identity: str
@@ -41,17 +41,17 @@ class Finding:
 
     @property
     def weight(self) -> tuple[int, float]:
-        """Sorts what is worst to the top."""
+        """Sorts the worst findings first."""
         return list(GateVerdict).index(self.verdict), -abs(math.log(self.judged.ratio or 1.0))
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A whole night: `before` are all nights that are known, those left out by `flagged` too.
+    """A whole night: `before` are all known nights, including those in `flagged`.
 
-    `pinned` are the nights against which creep is looked for. `findings` has the worst on top.
-    `creep` is by how much, as a share, all trials together have moved since the pinned nights,
-    where no single night shows it.
+    `pinned` are the nights against which creep is measured. `findings` has the worst first.
+    `creep` is the change, as a share, of the whole suite since the pinned nights,
+    if no single night shows it.
     """
 
     night: Night
@@ -65,12 +65,12 @@ class Judgement:
 
     @property
     def asks(self) -> bool:
-        """Whether all trials together have moved: tonight, or little by little."""
+        """Whether the whole suite changed: tonight, or little by little."""
         return self.health.question or self.creep is not None
 
     @property
     def counts(self) -> Mapping[GateVerdict, int]:
-        """How many trials have which verdict, the worst first."""
+        """Number of trials for each verdict, the worst first."""
         found = Counter(one.verdict for one in self.findings)
         return {verdict: found[verdict] for verdict in GateVerdict if found[verdict]}
 
@@ -82,7 +82,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class _Past:
-    """The nights that count, aligned with each other: for each trial what it has in each."""
+    """The nights that count, aligned: the processes of each trial in each night."""
 
     logs: dict[str, list[np.ndarray]]
     began_s: list[dict[str, list[float]]]
@@ -123,7 +123,7 @@ def judge_night(
 
 
 def _renamed(night: Night, decisions: Decisions, tonight: Night) -> Night:
-    """The night with the trials that go by another name now under that."""
+    """The night with renamed trials under their new names."""
     now = decisions.renamed(night, tonight.planned)
     if not now:
         return night
@@ -138,13 +138,13 @@ def _renamed(night: Night, decisions: Decisions, tonight: Night) -> Night:
 
 
 def _flagged(nights: Sequence[Night], decisions: Decisions) -> Iterator[tuple[str, str]]:
-    """The nights that nothing is judged by, and why."""
+    """The nights that are not used as a baseline, and why."""
     for night in nights:
         invalid = sum((one.unfit or "").startswith("invalid") for one in night.processes)
         if night.sweep_id in decisions.flagged:
             yield night.sweep_id, decisions.flagged[night.sweep_id]
         elif night.question and not _agreed(decisions, night):
-            yield night.sweep_id, "all trials together had moved"
+            yield night.sweep_id, "the whole suite changed"
         elif invalid > MOST_INVALID * len(night.processes):
             yield night.sweep_id, f"{invalid} of {len(night.processes)} processes were invalid"
 
@@ -158,7 +158,7 @@ def _agreed(decisions: Decisions, night: Night) -> bool:
 
 
 def _pinned(usable: Sequence[Night], decisions: Decisions, window: int) -> list[Night]:
-    """The nights of the baseline: those up to the pinned one, else the first there are."""
+    """The nights against which creep is measured: up to the pinned one, else the first ones."""
     names = [night.sweep_id for night in usable]
     if decisions.baseline is None:
         return list(usable[:window])
@@ -167,7 +167,7 @@ def _pinned(usable: Sequence[Night], decisions: Decisions, window: int) -> list[
 
 
 def _past(usable: Sequence[Night], tonight: Night, decisions: Decisions) -> _Past:
-    """What counts of each night for each trial, and in how many segments ago."""
+    """What counts of each night for each trial, and how many segments ago it was."""
     names = [*(night.sweep_id for night in usable), tonight.sweep_id]
     logs: dict[str, list[np.ndarray]] = {}
     segments: dict[str, list[int]] = {}
@@ -198,9 +198,9 @@ def _past(usable: Sequence[Night], tonight: Night, decisions: Decisions) -> _Pas
 
 
 def _doubted(verdicts: Sequence[str | None]) -> set[int]:
-    """Nights that give no level: regressions nobody has accepted, and the last suspects in a row.
+    """Nights excluded from the baseline: unaccepted regressions, and the last suspects in a row.
 
-    These may be the beginning of a regression, which must not clear itself; one that a pass
+    They may be the beginning of a regression, which must not clear itself; one that a pass
     follows was none.
     """
     found = {at for at, verdict in enumerate(verdicts) if verdict == GateVerdict.REGRESSION}
@@ -215,9 +215,9 @@ def _doubted(verdicts: Sequence[str | None]) -> set[int]:
 def _segments(
     processes: Sequence[Sequence[Brief]], names: Sequence[str], begins: Set[str]
 ) -> list[int]:
-    """For each night but the last, how many changes of level lie between then and the last.
+    """For each night but the last, the number of baseline changes between it and the last.
 
-    `begins` are nights with which one begins: an accepted change, an improvement.
+    `begins` are nights that start a baseline: an accepted change, an improvement.
     """
     ago, found = 0, []
     drivers = _facts(processes[-1], DRIVERS)
@@ -232,7 +232,7 @@ def _segments(
 
 
 def _facts(processes: Sequence[Brief], names: Sequence[str]) -> tuple[str | None, ...]:
-    """Some facts of where a trial ran; none of one that did not."""
+    """Some facts of a trial's environment; empty if it did not run."""
     return tuple(processes[0].facts.get(name) for name in names) if processes else ()
 
 
@@ -248,7 +248,7 @@ def _began_s(night: Night) -> dict[str, list[float]]:
 
 
 def _last(logs: Mapping[str, Sequence[np.ndarray]], window: int) -> dict[str, list[np.ndarray]]:
-    """Of each trial its last nights, and of the earlier ones nothing."""
+    """Only the last nights of each trial."""
     found = {}
     for identity, nights in logs.items():
         last = [at for at, values in enumerate(nights) if len(values)][-window:]
@@ -259,7 +259,7 @@ def _last(logs: Mapping[str, Sequence[np.ndarray]], window: int) -> dict[str, li
 
 
 def _late(past: _Past, tonight: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The processes of the last nights together: what has crept is there on each of them."""
+    """The processes of the last nights together: creep is present in each of them."""
     found = {}
     for identity, logs in tonight.items():
         nights = past.logs.get(identity, [])[1 - CREPT :]
@@ -272,9 +272,9 @@ def _late(past: _Past, tonight: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 def _against(
     pinned: Sequence[Night], usable: Sequence[Night], segments: Mapping[str, Sequence[int]]
 ) -> dict[str, list[int]]:
-    """Segments by which the pinned nights give the level, and all how much it varies.
+    """Segments such that the pinned nights give the level, and all nights its variance.
 
-    A week is a segment, within which what creeps hardly moves.
+    A week is a segment, within which creep is negligible.
     """
     names = {night.sweep_id for night in pinned}
     return {
@@ -290,7 +290,7 @@ def _finding(
     identity: str, title: str, tonight: Night, judged: Judged | None, crept: Judged | None,
     past: _Past,
 ) -> Finding:  # fmt: skip
-    """One trial's verdict, what could not be timed included."""
+    """One trial's verdict, including trials that could not be timed."""
     processes = tonight.by_trial.get(identity, [])
     failed = [one for one in processes if one.status != "completed"]
     judged = judged or Judged(GateVerdict.MISSING)
@@ -301,10 +301,8 @@ def _finding(
         )
     if not processes:
         if identity in tonight.planned:
-            return found(GateVerdict.MISSING, judged, "planned, but not run")
-        return found(
-            GateVerdict.MISSING, judged, "not planned; once it is --retire'd, no longer missed"
-        )
+            return found(GateVerdict.MISSING, judged, "planned, but did not run")
+        return found(GateVerdict.MISSING, judged, "not planned; --retire it if that is intended")
     if all(one.typical_ms is None for one in processes):
         return found(
             GateVerdict.INCONCLUSIVE, Judged(GateVerdict.INCONCLUSIVE), str(processes[0].unfit)
@@ -312,10 +310,8 @@ def _finding(
     if judged.verdict == GateVerdict.NO_BASELINE:
         nights = past.logs.get(identity, [])
         if any(map(len, nights)):
-            return found(
-                GateVerdict.NO_BASELINE, judged, "the first night since its level was changed"
-            )
-        return found(GateVerdict.NO_BASELINE, judged, "no night before has it on this machine")
+            return found(GateVerdict.NO_BASELINE, judged, "the first night of its new baseline")
+        return found(GateVerdict.NO_BASELINE, judged, "no earlier night on this machine has it")
     if (
         crept is not None
         and crept.verdict == GateVerdict.REGRESSION

@@ -1,4 +1,4 @@
-"""What differs between where and how two sets of records were run."""
+"""How the environments of two sets of records differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.records.record import Record
 
-# that differ between any two runs, or say nothing about speed
+# facts that always differ, or say nothing about speed
 IDLE = (
     "pid",
     "visible_gpus",
@@ -22,12 +22,12 @@ IDLE = (
     "inner",
     "converged",
 )
-MOST_VALUES = 3  # of one fact; of more, only their number is told
+MOST_VALUES = 3  # of one fact; beyond that only their number is shown
 
 
 @dataclass(frozen=True)
 class Changed:
-    """A fact that is not the same on both sides, and its values there."""
+    """A fact that differs, with its values on both sides."""
 
     name: str
     before: tuple[str, ...]
@@ -40,7 +40,7 @@ class Changed:
 def changed(before: Sequence[Record], after: Sequence[Record]) -> Iterator[Changed]:
     """The facts of the environment in which two sets of records differ.
 
-    Settings that were in force count where the configuration of both is the same.
+    Settings in force are compared only if both have the same configuration.
     """
     yield from differing(*([one.environment for one in side] for side in (before, after)))
     by_key = [{record.key: record for record in side} for side in (before, after)]
@@ -51,7 +51,7 @@ def changed(before: Sequence[Record], after: Sequence[Record]) -> Iterator[Chang
 def differing(
     before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]
 ) -> Iterator[Changed]:
-    """The facts of which two sets of environments hold other values."""
+    """The facts that have other values in two sets of environments."""
     sides = _values(before), _values(after)
     for name in dict.fromkeys([*sides[0], *sides[1]]):
         values = [side.get(name, ()) for side in sides]
@@ -60,7 +60,7 @@ def differing(
 
 
 def machines(records: Sequence[Record]) -> list[str]:
-    """The machines on which they ran: host and what was timed there."""
+    """The machines on which records ran: host and device."""
     found = []
     for record in records:
         facts = record.environment
@@ -70,7 +70,7 @@ def machines(records: Sequence[Record]) -> list[str]:
 
 
 def _values(environments: Sequence[dict[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Each fact with its values, in the order they were met."""
+    """Each fact with its values, in order of appearance."""
     found: dict[str, dict[str, None]] = {}
     for environment in environments:
         for name, value in environment.items():
@@ -81,5 +81,5 @@ def _values(environments: Sequence[dict[str, Any]]) -> dict[str, tuple[str, ...]
 
 def _told(values: Sequence[str]) -> str:
     if not values:
-        return "not there"
+        return "not set"
     return ", ".join(values) if len(values) <= MOST_VALUES else f"{len(values)} values"

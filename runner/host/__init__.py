@@ -1,1 +1,1 @@
-"""The machine: its devices, what others take of it, what it is; without torch where it can be."""
+"""The machine: its devices, contention and description; without torch where possible."""

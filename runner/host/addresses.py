@@ -1,4 +1,4 @@
-"""Addresses of servers and stores: whether one can be read at all."""
+"""Validation of the addresses of servers and stores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 def address_problem(address: str) -> str | None:
-    """Why an address can't be read; None for one that can. It holds nothing of the address."""
+    """Why an address is invalid, without quoting it; None if it is valid."""
     try:
         parts = urlsplit(address)
         _ = parts.port
@@ -18,7 +18,7 @@ def address_problem(address: str) -> str | None:
 
 
 def store_address(text: str) -> str:
-    """The type of a command's option for the address of an MLflow store."""
+    """The argparse type for the address of an MLflow store."""
     if why := address_problem(text):
-        raise argparse.ArgumentTypeError(f"it is no address of an MLflow store: {why}")
+        raise argparse.ArgumentTypeError(f"it is not the address of an MLflow store: {why}")
     return text

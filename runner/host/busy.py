@@ -1,4 +1,4 @@
-"""Who else uses the CPUs: the processes of others, and how much they take."""
+"""Other processes on the CPUs, and how much they use."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 
 import psutil
 
-WINDOW_S = 0.4  # over which it is seen: clock ticks are 10 ms
+WINDOW_S = 0.4  # of one measurement: clock ticks are 10 ms
 MOST = 3  # processes that are named
-LEAST = 0.05  # of a CPU, that one takes who is named
-BUSY = 0.25  # CPUs in use by others, from where on a machine is not idle
+LEAST = 0.05  # of a CPU: processes below are not named
+BUSY = 0.25  # CPUs in use by others, from which on the machine counts as busy
 
 
 @dataclass(frozen=True)
 class Others:
-    """What others use: `cpus` is a number of CPUs, `busiest` names the processes that take most."""
+    """CPU use of other processes: `cpus` is a number of CPUs, `busiest` names the largest."""
 
     cpus: float
     busiest: tuple[str, ...]
 
     @property
     def busy(self) -> bool:
-        """Whether that would be seen in what is timed."""
+        """Whether that would disturb a measurement."""
         return self.cpus >= BUSY
 
     def __str__(self) -> str:
@@ -33,7 +33,7 @@ class Others:
 
 
 def others(window_s: float = WINDOW_S) -> Others:
-    """What processes that are not ours take in the next moments."""
+    """Measure the CPU use of processes that are not ours."""
     before, began = dict(_times()), time.monotonic()
     time.sleep(window_s)
     passed = time.monotonic() - began
@@ -51,7 +51,7 @@ def others(window_s: float = WINDOW_S) -> Others:
 
 
 def _times() -> Iterator[tuple[tuple[int, float], tuple[str, float]]]:
-    """Name and CPU seconds of each process that is neither this one nor begun by it."""
+    """Name and CPU seconds of each process that is neither this one nor its descendant."""
     own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
     for process in psutil.process_iter():
         try:
@@ -61,4 +61,4 @@ def _times() -> Iterator[tuple[tuple[int, float], tuple[str, float]]]:
                     key = process.pid, process.create_time()
                     yield key, (process.name(), spent.user + spent.system)
         except psutil.Error:
-            continue  # it has ended, or may not be looked at
+            continue  # it has ended, or access is denied

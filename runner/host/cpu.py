@@ -1,7 +1,7 @@
-"""What others take from this process, as far as it can be seen without root.
+"""CPU contention, as far as it can be measured without root.
 
-Standard library only. Whatever this system does not tell is null, with the reason in
-`unknown`, and never taken for quiet.
+Standard library only. Whatever is unavailable on this system is null, with the reason in
+`unknown`, and never counts as quiet.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ T = TypeVar("T")
 
 
 def affinity() -> list[int]:
-    """Numbers of the CPUs that this process may run on."""
+    """Numbers of the CPUs on which this process may run."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def whole_cores(cpus: Sequence[int], sys: Path = SYS) -> list[tuple[int, ...]]:
-    """CPUs by the core that they are hyper-threads of; each its own core where that is unknown."""
+    """CPUs grouped by physical core; each its own core if that is unknown."""
     cores: dict[str, list[int]] = {}
     for number in cpus:
         path = sys / f"devices/system/cpu/cpu{number}/topology/thread_siblings_list"
@@ -42,10 +42,10 @@ def whole_cores(cpus: Sequence[int], sys: Path = SYS) -> list[tuple[int, ...]]:
 def shared_out(
     cores: Sequence[tuple[int, ...]], near: Sequence[set[int] | None]
 ) -> list[tuple[int, ...]]:
-    """CPUs for each of several places, whole cores that no other has while there are enough.
+    """Divide CPUs among several slots, in whole cores that are not shared while there are enough.
 
-    `near` are the CPUs beside each place (None: any). Places beside the same CPUs share these
-    evenly; cores that are beside none are shared by all.
+    `near` are the CPUs near each slot (None: any). Slots near the same CPUs divide these
+    evenly; cores that are near none are divided among all.
     """
     everywhere = {cpu for core in cores for cpu in core}
     sides = [frozenset(everywhere if cpus is None else cpus & everywhere) for cpus in near]
@@ -60,21 +60,21 @@ def shared_out(
 
 
 def _deal(cores: Sequence[tuple[int, ...]], shares: Sequence[list[int]], each: int) -> None:
-    """Give each share so many cores, in runs, from the first again where there are too few."""
+    """Give each share `count` consecutive cores, starting over if there are too few."""
     for number, share in enumerate(shares):
         first = number * each % max(1, len(cores))
         share += [cpu for core in cores[first : first + each] for cpu in core]
 
 
 def usable_cpus(proc: Path = PROC, sys: Path = SYS) -> int:
-    """CPUs worth of time that this process may use, by affinity and cgroup quota."""
+    """Number of CPUs that this process may use, by affinity and cgroup quota."""
     quota = cgroup_cpus(proc, sys)
     allowed = len(affinity())
     return allowed if quota is None else max(1, min(allowed, math.floor(quota)))
 
 
 def cgroup_cpus(proc: Path = PROC, sys: Path = SYS) -> float | None:
-    """The tightest CPU quota of this process's cgroups, in CPUs; None where there is none."""
+    """The tightest CPU quota of this process's cgroups, in CPUs; None without a quota."""
     quotas = []
     for folder in _cgroups(proc, sys):
         try:
@@ -104,12 +104,12 @@ def _cgroups(proc: Path, sys: Path) -> list[Path]:
         root = sys / "fs/cgroup" / controllers
         inside = root / name.lstrip("/")
         folders += [inside, *(above for above in inside.parents if above.is_relative_to(root))]
-    # in a container the name may be the host's, and only the root be mounted
+    # in a container the name may be the host's, and only the root may be mounted
     return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 
 def governor(sys: Path = SYS) -> str | None:
-    """The frequency governors of the allowed CPUs; None where the system does not tell."""
+    """The frequency governors of the allowed CPUs; None if unknown."""
     found = set()
     for cpu in affinity():
         try:
@@ -121,7 +121,7 @@ def governor(sys: Path = SYS) -> str | None:
 
 
 def turbo(sys: Path = SYS) -> bool | None:
-    """Whether the CPUs may exceed their nominal frequency; None where it is not told."""
+    """Whether the CPUs may exceed their nominal frequency; None if unknown."""
     for name, on in (("intel_pstate/no_turbo", "0"), ("cpufreq/boost", "1")):
         try:
             return (sys / "devices/system/cpu" / name).read_text().strip() == on
@@ -131,7 +131,7 @@ def turbo(sys: Path = SYS) -> bool | None:
 
 
 def virtual_machine(proc: Path = PROC) -> bool | None:
-    """Whether a hypervisor runs this system, by the CPU's flags; None where it is not told."""
+    """Whether this is a virtual machine, by the CPU's flags; None if unknown."""
     try:
         text = (proc / "cpuinfo").read_text()
     except OSError:
@@ -152,7 +152,7 @@ class _Reading:
 
 
 class CpuWatch:
-    """Reads the scheduler's counters at each `look`, to be called between timed intervals.
+    """Reads the scheduler's counters at each `look`, called between timed intervals.
 
     `threads` compute at once in this process; waits are shares of their time.
     """
@@ -203,7 +203,7 @@ class CpuWatch:
         return ticks * 1000 / os.sysconf("SC_CLK_TCK")
 
     def _pressure_ms(self) -> float:
-        """Time in which some task of the machine waited for a CPU."""
+        """Time in which some task of the machine waited for a CPU (pressure stall)."""
         some = (self._proc / "pressure/cpu").read_text().splitlines()[0]
         return int(some.rpartition("total=")[2]) / 1000
 
@@ -218,7 +218,7 @@ class CpuWatch:
         return int(values.get("throttled_time", "0")) / 1e6
 
     def report(self) -> dict[str, Any]:
-        """What happened between the first and the last look: milliseconds, and shares.
+        """Changes between the first and the last look, in milliseconds and as shares.
 
         Shares are of the wall time of `threads` threads (pressure: of the wall time).
         Raises ValueError after fewer than two looks.
@@ -232,7 +232,7 @@ class CpuWatch:
         ]
         settings = {"governor": governor(self._sys), "turbo": turbo(self._sys)}
         untold = {
-            name: "no cpufreq below /sys, as in a virtual machine"
+            name: "no cpufreq in /sys, as in a virtual machine"
             for name, value in settings.items()
             if value is None
         }

@@ -1,7 +1,7 @@
-"""Which devices there are, and what `device=auto` means on this machine.
+"""Which devices exist, and what `device=auto` means on this machine.
 
-Says "certainly none" without torch; only a worker process, where torch is
-loaded, can say what is really usable.
+Can rule devices out without torch; only a worker process, where torch is
+loaded, knows which are really usable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NUMBERED_DEVICES = ("cuda", "xpu")
 
 @dataclass(frozen=True)
 class Devices:
-    """How many accelerators of each kind torch can use; `uuids` of the CUDA ones, where known."""
+    """Number of accelerators of each kind that torch can use; `uuids` of CUDA ones, if known."""
 
     cuda: int = 0
     xpu: int = 0
@@ -28,20 +28,20 @@ class Devices:
     uuids: tuple[str | None, ...] = ()
 
     def count(self, kind: str) -> int:
-        """Usable devices of a kind; there is always one CPU."""
+        """Number of usable devices of a kind; there is always one CPU."""
         return 1 if kind in ("cpu", "simulated") else int(getattr(self, kind))
 
     def identity(self, device: str) -> str:
-        """A name that every process of this machine has for a device, whichever it sees."""
+        """A name of a device that is the same in all processes of this machine."""
         kind, _, index = device.partition(":")
         known = self.uuids[int(index or 0)] if kind == "cuda" and self.uuids else None
         return known or f"{kind}{index if kind in NUMBERED_DEVICES and index != '0' else ''}"
 
 
 def possible_devices() -> Devices:
-    """What there may be, judged without torch by the device files of the drivers.
+    """Devices that may exist, judged without torch by the device files of drivers.
 
-    None is certain; any other answer only says that torch must be asked. Covers
+    Only an answer of none is certain; otherwise torch must be asked. Covers
     NVIDIA, Jetson, AMD, WSL, Intel and Apple.
     """
     patterns = ("nvidia*", "nvhost-gpu", "nvgpu", "kfd", "dxg", "dri/renderD*")
@@ -53,7 +53,7 @@ def possible_devices() -> Devices:
 def resolve_device(device: str, devices: Devices) -> str | Problem:
     """The device a trial runs on: `auto` takes the first of cuda, xpu, mps, else cpu.
 
-    A problem for a device that is not there.
+    Returns a Problem for a device that does not exist.
     """
     if device == "auto":
         return next((kind for kind in ("cuda", "xpu", "mps") if devices.count(kind)), "cpu")
@@ -67,5 +67,5 @@ def resolve_device(device: str, devices: Devices) -> str | Problem:
         there = counted(found, f"{kind} device") if found else f"no {kind} device"
         sees = f"torch sees {there} here"
         remedy = f"use {kind}:0 to {kind}:{found - 1}" if found else "use device=cpu or device=auto"
-        return Problem("device", f"device={device} was asked for, but {sees}", remedy)
+        return Problem("device", f"device={device} was requested, but {sees}", remedy)
     return device

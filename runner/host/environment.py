@@ -1,4 +1,4 @@
-"""Where a trial ran: an allow-list of facts, so that no secret can slip into a record."""
+"""The environment of a trial: an allow-list of facts, so that no secret enters a record."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_COMMITS = 10
 
 @cache
 def host_environment(folder: Path) -> dict[str, Any]:
-    """Facts that hold for the whole sweep; needs no torch. `folder` is the user's checkout."""
+    """Facts of the host and the software, without torch; `folder` is the user's checkout."""
     return {
         "host": socket.gethostname(),
         "os": platform.platform(),
@@ -43,7 +43,7 @@ def host_environment(folder: Path) -> dict[str, Any]:
 
 
 def device_environment(device: str) -> dict[str, Any]:
-    """Facts of the process and device a trial ran on; null with a reason where unknown.
+    """Facts of the process and device of a trial; null with a reason if unknown.
 
     Called in the worker, after the timing.
     """
@@ -62,7 +62,7 @@ def device_environment(device: str) -> dict[str, Any]:
         return facts | {"gpu_reason": f"the trial ran on {device}"}
     try:
         properties = torch.cuda.get_device_properties(torch.device(device))
-    except Exception as error:  # CUDA itself may be what broke the trial
+    except Exception as error:  # CUDA itself may have failed in the trial
         return facts | {"gpu_reason": redact(f"{type(error).__name__}: {error}")}
     return facts | {"gpu": properties.name, **identity(torch_uuid(properties))}
 
@@ -71,11 +71,11 @@ def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
-        return None  # run from a checkout that is not installed
+        return None  # not installed
 
 
 def cpu_model() -> str | None:
-    """The name of the CPU; None where the system does not tell."""
+    """The name of the CPU; None if unknown."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -99,7 +99,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def commits_between(folder: Path, old: str, new: str) -> list[str]:
-    """The last commits that lead from one to another, a line each; none where git has not both."""
+    """The last commits between two, one line each; empty if git does not have both."""
     log = _git(folder, "log", "--oneline", f"--max-count={MOST_COMMITS}", f"{old}..{new}")
     return log.splitlines() if log else []
 

@@ -1,6 +1,6 @@
-"""What NVIDIA's management library says of a GPU while a trial runs on it.
+"""State of an NVIDIA GPU while a trial runs on it, read through NVML.
 
-A reading that is missing is null, with the reason in `unknown`, and never taken for clean.
+A missing reading is null, with the reason in `unknown`, and never counts as clean.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOT_SEEN = "this process is not in NVML's list, so others may be missing too, as
 
 
 class Nvml:
-    """NVML, opened: every call gives its answer, or None and leaves the reason in `unknown`."""
+    """An open NVML session; a call that fails returns None and leaves its reason in `unknown`."""
 
     def __init__(self) -> None:
         self.unknown: dict[str, str] = {}
@@ -38,20 +38,20 @@ class Nvml:
             self._library = None
 
     def call(self, name: str, function: str, *arguments: Any) -> Any:
-        """The answer of one of NVML's functions, kept under `name` if it has none."""
+        """The result of an NVML function; its error is kept under `name`."""
         if self._library is None:
             self.unknown.setdefault(name, self.unknown["nvml"])
             return None
         try:
             return getattr(self._library, function)(*arguments)
-        except Exception as error:  # besides its own errors NVML's binding raises several others
+        except Exception as error:  # the binding raises other errors besides NVML's own
             self.unknown[name] = str(error) or type(error).__name__
             return None
 
     def device(self, uuid: str | None) -> tuple[str, Any] | None:
-        """A GPU, or an instance of one, by the UUID that torch gives, which lacks the prefix."""
+        """The handle of a GPU or an instance of one, by torch's UUID, which lacks the prefix."""
         if uuid is None:
-            self.unknown["nvml"] = "torch does not tell the GPU's UUID"
+            self.unknown["nvml"] = "torch does not report the GPU's UUID"
             return None
         for prefix in ("GPU-", "MIG-"):
             handle = self.call("nvml", "nvmlDeviceGetHandleByUUID", prefix + uuid)
@@ -61,14 +61,14 @@ class Nvml:
         return None
 
     def close(self) -> None:
-        """Give NVML back."""
+        """Close NVML."""
         if self._library is not None:
             self.call("nvml", "nvmlShutdown")
             self._library = None
 
 
 def identity(uuid: str | None) -> dict[str, str | None]:
-    """UUID with its prefix, and driver version, each null with a reason where unknown."""
+    """UUID with its prefix, and driver version, each null with a reason if unknown."""
     nvml = Nvml()
     try:
         found = nvml.device(uuid)
@@ -87,7 +87,7 @@ def identity(uuid: str | None) -> dict[str, str | None]:
 
 
 def near_cpus(uuid: str | None) -> set[int] | None:
-    """The CPUs on a GPU's own NUMA node; None where NVML does not tell."""
+    """The CPUs on a GPU's own NUMA node; None if unknown."""
     nvml = Nvml()
     try:
         found = nvml.device(uuid)
@@ -102,15 +102,15 @@ def near_cpus(uuid: str | None) -> set[int] | None:
 
 
 def torch_uuid(properties: Any) -> str | None:
-    """The UUID of a CUDA device by torch's properties of it, without NVML's prefix."""
+    """The UUID of a CUDA device as torch reports it, without NVML's prefix."""
     uuid = getattr(properties, "uuid", None)
     return None if uuid is None else str(uuid)
 
 
 class GpuWatch:
-    """Reads clocks and their limits, to be called between timed intervals and under load.
+    """Reads clocks and their limits, between timed intervals and under load.
 
-    `uuid` as torch gives it, without a prefix. NVML may be missing altogether: then
+    `uuid` as torch reports it, without a prefix. NVML may be missing altogether: then
     everything is unknown, with that reason. On an instance of a GPU (MIG) clocks, limits and
     power are those of the whole GPU, processes those of the instance.
     """
@@ -134,7 +134,7 @@ class GpuWatch:
         self._last: tuple[int, dict[str, Any]] | None = None
 
     def _of_device(self, name: str, function: str, *arguments: Any) -> Any:
-        """One reading of the device; None, with the reason kept, when it can't be had."""
+        """One reading of the device; None if unavailable, with the reason kept."""
         if self._handle is None:
             unknown = self._nvml.unknown
             unknown.setdefault(name, unknown.get("nvml", "no device"))
@@ -157,7 +157,7 @@ class GpuWatch:
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """Look under load again and again, in a thread, while the block runs."""
+        """Read repeatedly under load, in a thread, while the block runs."""
         done = threading.Event()
 
         def look() -> None:
@@ -188,7 +188,7 @@ class GpuWatch:
         return found
 
     def report(self) -> dict[str, Any]:
-        """Clocks, limits, temperature, power and other processes over all looks.
+        """Clocks, limits, temperature, power and other processes over all readings.
 
         `sm_clock_mhz`, `event_reasons` and `power_w` under load; `..._between` at rest between
         blocks; `violation_ns` of the `watched_ns` from the first to the last of those.
@@ -205,7 +205,7 @@ class GpuWatch:
         known = "event_reasons" not in unknown
         if not self._loads:
             loaded = ("sm_clock_mhz", "event_reasons", "power_w")
-            unknown |= {name: "not looked at under load" for name in loaded if name not in unknown}
+            unknown |= {name: "not read under load" for name in loaded if name not in unknown}
         limit_mw = self._of_device("power_limit_w", "nvmlDeviceGetEnforcedPowerLimit")
         return {
             "uuid": self._uuid,
@@ -230,14 +230,14 @@ class GpuWatch:
         }
 
     def _mig(self) -> bool | None:
-        """Whether this is an instance of a GPU, or a GPU that is divided into instances."""
+        """Whether this is an instance of a GPU, or a GPU divided into instances (MIG)."""
         if self._instance is not None:
             return True
         mode = self._of_device("mig", "nvmlDeviceGetMigMode")
         return None if mode is None else bool(mode[0])
 
     def _foreign_pids(self) -> list[int] | None:
-        """Other processes on the GPU, those that draw too; unknown when our own is not seen."""
+        """Other processes on the GPU, graphics included; unknown if our own is not listed."""
         function = "nvmlDeviceGetComputeRunningProcesses"
         if self._instance is not None:
             processes = self._nvml.call("foreign_pids", function, self._instance)
@@ -246,7 +246,7 @@ class GpuWatch:
         if processes is None:
             return None
         graphics = None
-        if self._instance is None:  # as of a desktop, which draws on the same GPU
+        if self._instance is None:  # such as a desktop on the same GPU
             function = "nvmlDeviceGetGraphicsRunningProcesses"
             graphics = self._of_device("graphics_pids", function)
         pids = {int(process.pid) for process in (*processes, *(graphics or ()))}
@@ -255,11 +255,12 @@ class GpuWatch:
             return None
         if self._instance is None and self._mig():
             self._nvml.unknown["foreign_pids"] = (
-                "the GPU is divided into instances (MIG), and torch does not tell which is used"
+                "the GPU is divided into instances (MIG), and torch does not report which one is "
+                "used"
             )
             return None
         return sorted(pids - {os.getpid()})
 
     def close(self) -> None:
-        """Give NVML back."""
+        """Close NVML."""
         self._nvml.close()

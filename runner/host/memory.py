@@ -8,7 +8,7 @@ VMSTAT = Path("/proc/vmstat")
 
 
 def oom_kills() -> int | None:
-    """How many processes it has ended on this machine since the start; None where it can't say."""
+    """How many processes it has killed since boot; None if unknown."""
     try:
         lines = VMSTAT.read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The user's own code: which of the modules in this process it is, and a hash that tells states."""
+"""The user's own modules in this process, and a hash of their state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 OURS = Path(__file__).parents[1]
 LIBRARIES = {"site-packages", "dist-packages"}
-MOST_BYTES = 64 * 2**20  # of all files together: code is smaller
+MOST_BYTES = 64 * 2**20  # of all files together; code is smaller
 MOST_NAMED = 20  # files; beyond that only their number is recorded
 
 
@@ -24,9 +24,9 @@ def is_own(file: Path, folder: Path) -> bool:
 
 
 def own_code(folder: Path) -> dict[str, Any]:
-    """Facts of the user's own modules in this process: their state as a hash, their names.
+    """Facts about the user's own modules in this process: a hash and their names.
 
-    `git_dirty` is among them where one of them is not as git has it; nothing without any.
+    `git_dirty` is included if one of them differs from git; empty without such modules.
     """
     files = sorted(set(_own_modules(folder)))
     if not files:
@@ -39,7 +39,7 @@ def own_code(folder: Path) -> dict[str, Any]:
 
 
 def _own_modules(folder: Path) -> Iterator[Path]:
-    below = f"{folder}{os.sep}"  # as texts: there are thousands of modules, in every trial
+    below = f"{folder}{os.sep}"  # compared as text: there are thousands of modules
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None)
         if not isinstance(name, str) or (os.path.isabs(name) and not name.startswith(below)):
@@ -49,7 +49,7 @@ def _own_modules(folder: Path) -> Iterator[Path]:
 
 
 def _hash(files: list[Path], names: list[str]) -> str | None:
-    """Of names and contents; None where they are too large or can't be read."""
+    """A hash of names and contents; None if they are too large or unreadable."""
     digest, left = hashlib.sha256(), MOST_BYTES
     try:
         for file, name in zip(files, names, strict=True):
@@ -63,7 +63,7 @@ def _hash(files: list[Path], names: list[str]) -> str | None:
 
 
 def _changed(folder: Path, names: list[str]) -> bool:
-    """Whether git has another state of one of the files, or does not know it."""
+    """Whether one of the files differs from git, or is not in git."""
     command = ["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=all", "--"]
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Asking what may never answer: a broken GPU, a server that sends a byte now and then."""
+"""Calls with a time limit, for what may never answer: a broken GPU, a slow server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def answer_of(ask: Callable[[], T], limit_s: float) -> T:
-    """What `ask` returns. Raises TimeoutError after `limit_s`, and leaves it to a thread."""
+    """The result of `ask`. Raises TimeoutError after `limit_s`; its thread is abandoned."""
     found: list[T] = []
     thread = threading.Thread(target=lambda: found.append(ask()), daemon=True)
     thread.start()

@@ -1,7 +1,7 @@
-"""Secrets, kept out of everything that is written, shown or sent: all of it goes through here.
+"""Redaction of secrets in everything that is written, shown or sent.
 
-What a secret is, its name decides, or that this process knows it as one: the values of environment
-variables with such names, and what was registered by `know`. The environment is never copied.
+A value is secret by its name, or because this process knows it: the values of environment
+variables with such names, and those registered by `know`. The environment is never copied.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SECRET_WORDS = frozenset(
     )
 )
 ENDINGS = ("password", "passwd", "passphrase", "secret", "token")  # as in PGPASSWORD
-BEFORE = {  # words that are none by themselves, and what makes one of them
+BEFORE = {  # words that are secret only after one of these
     "key": frozenset(
         (
             *("api", "access", "account", "private", "secret", "auth", "signing", "encryption"),
@@ -43,14 +43,14 @@ BEFORE = {  # words that are none by themselves, and what makes one of them
     ),
     "id": frozenset(("session",)),
 }
-OF_NETWORKS = frozenset(  # before `token`: one that a transformer has, as in cls_token
+OF_NETWORKS = frozenset(  # before `token`: a token of a transformer, as in cls_token
     (
         *("cls", "class", "mask", "dist", "distill", "reg", "register", "pad", "bos", "eos", "sep"),
         *("prefix", "patch", "image", "img", "visual", "vision", "text", "query", "per", "pos"),
         *("n", "num", "max", "min", "no", "extra", "global", "learnable"),
     )
 )
-NO_SECRETS = frozenset(  # after a secret's word: a fact about it, as in token_dim or token_file
+NO_SECRETS = frozenset(  # after a secret's word: a property, as in token_dim or token_file
     (
         *("dim", "dims", "size", "len", "length", "count", "num", "ratio", "rate", "prob", "type"),
         *("mixer", "mixing", "pool", "pooling", "merge", "merging", "embed", "embedding", "drop"),
@@ -60,8 +60,8 @@ NO_SECRETS = frozenset(  # after a secret's word: a fact about it, as in token_d
 )
 VALUE_WORDS = frozenset(("value", "val", "text", "string", "data", "plain"))  # as in secret.value
 OF_COMMAND = frozenset(("simulated", "outputs", "runner", "python", "localhost", "cpu", "cuda"))
-FOLDERS = ("PWD", "OLDPWD")  # variables of the shell, no passwords
-SHORTEST = 6  # characters of a value that is looked for everywhere: fewer stand in other words, too
+FOLDERS = ("PWD", "OLDPWD")  # variables of the shell, not passwords
+SHORTEST = 6  # characters of a value that is redacted everywhere: shorter ones occur in words
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _NAMED = re.compile(  # name = value, name: value, "name": value, --name value
     r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,200})['\"]?\s*[=:]\s*(?=\S)"
@@ -72,14 +72,14 @@ _CREDENTIALS = re.compile(  # up to the last @; a path makes one slash of two
 )
 _BEARER = re.compile(r"\b(bearer\s+)\S{6,}", re.I)
 _VALUE = re.compile(r"[^\s&,;}\])'\"]+")
-_VALUES = {  # by a word in the name
-    "webhook": re.compile(r"[^\s'\"}]+"),  # an address, in which `&` and `,` may stand
+_VALUES = {  # special forms, by a word in the name
+    "webhook": re.compile(r"[^\s'\"}]+"),  # an address, which may contain `&` and `,`
     "authorization": re.compile(r"(?:(?:basic|bearer|digest|token)\s+)?[^\s'\"]+", re.I),
 }
 _QUOTED = {  # YAML doubles a quote inside
     mark: re.compile(rf"(?:[^{mark}\\]|\\.|{mark}{mark})*{mark}") for mark in "'\""
 }
-PLAIN = ("true", "false", "null", "none")  # a yes, a no or nothing is no secret
+PLAIN = ("true", "false", "null", "none")  # booleans and nulls are not secret
 _SCHEME = re.compile(r"(?:basic|bearer|digest|token)\s+(\S+)", re.I)
 _BARE = re.compile(r"(?m)^([ -]*(?:[\w.-]+: )?)\*{3}$")
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
@@ -87,7 +87,7 @@ _known: set[str] = set()
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what goes by a name is a secret: `hf_token`, `x-api-key`, `AccountKey`."""
+    """Whether a name denotes a secret: `hf_token`, `x-api-key`, `AccountKey`."""
     above, _, last = name.rpartition(".")
     if last.lower() in VALUE_WORDS and above:
         last = above.rpartition(".")[2]
@@ -102,13 +102,13 @@ def is_secret_name(name: str) -> bool:
 
 
 def _is_secret_key(key: str) -> bool:
-    """Whether a dotted key is a secret's, or one of what stands below a secret's name."""
+    """Whether a dotted key is secret, or lies below a secret key."""
     *above, last = key.split(".")
     return is_secret_name(last) or any(map(is_secret_name, above))
 
 
 def know(values: Any) -> None:
-    """Have all texts and numbers that stand under secrets' names in `values` blanked from now on.
+    """Redact all texts and numbers under secret names in `values` from now on.
 
     `values` are nested dictionaries and lists.
     """
@@ -119,7 +119,7 @@ def know(values: Any) -> None:
 
 
 def know_command(words: Sequence[str]) -> None:
-    """The same for the words of a command line, of which each names its key."""
+    """The same for the overrides of a command line."""
     for word in words:
         name, _, value = word.lstrip("+").partition("=")
         if _is_secret_key(name) and len(value) >= SHORTEST:
@@ -128,7 +128,7 @@ def know_command(words: Sequence[str]) -> None:
 
 
 def known_secrets() -> list[str]:
-    """All values that are blanked wherever they stand, the longest first."""
+    """All values that are redacted wherever they occur, the longest first."""
     found = set(_known)
     for name, value in os.environ.items():
         if is_secret_name(name) and len(value) >= SHORTEST and name not in FOLDERS:
@@ -139,9 +139,9 @@ def known_secrets() -> list[str]:
 
 
 def without_known(text: str) -> str:
-    """`text` with known secrets blanked where they stand as words of their own.
+    """`text` with known secrets redacted where they are whole words.
 
-    A password `postgres` is none in `postgresql://host`.
+    A password `postgres` leaves `postgresql://host` alone.
     """
     for secret in known_secrets():
         if secret in text and secret not in _own_words():
@@ -151,12 +151,12 @@ def without_known(text: str) -> str:
 
 @cache
 def _own_words() -> frozenset[str]:
-    """What the runner's own settings say: to blank it would spoil records, and hide no secret."""
+    """Values of runner's own settings: redacting them would damage records and hide nothing."""
     return OF_COMMAND | {path.stem for path in CONF.glob("*/*.yaml")}
 
 
 def _passwords_in(text: str) -> Iterator[str]:
-    """Those of the addresses in a text."""
+    """Credentials in the addresses of a text."""
     for found in _CREDENTIALS.finditer(text):
         password = found[0].rstrip("@").partition(":")[2]
         if len(password) >= SHORTEST:
@@ -164,7 +164,7 @@ def _passwords_in(text: str) -> Iterator[str]:
 
 
 def redact(text: str) -> str:
-    """`text` without secrets: known ones, credentials of URLs, values beside secrets' names."""
+    """`text` without secrets: known values, credentials in URLs, values beside secret names."""
     text = without_known(text)
     text = _BEARER.sub(rf"\1{HIDDEN}", _CREDENTIALS.sub(f"{HIDDEN}@", text))
     parts, done = [], 0
@@ -175,13 +175,13 @@ def redact(text: str) -> str:
 
 
 def _named_values(text: str) -> Iterator[tuple[int, int]]:
-    """Where values stand in a text beside secrets' names: their begins and ends."""
+    """The spans of values beside secret names in a text."""
     done = 0
     for found in _NAMED.finditer(text):
         name, begin = found["name"] or found["flag"], found.end()
         assigned = found[0].rstrip().endswith("=")
         if not assigned and text[found.start() - 1 : found.start()] == "=":
-            continue  # `pool=token: 3 ms`: a value, of which something is said
+            continue  # `pool=token: 3 ms`: a value with a comment
         if begin < done or not (_is_secret_key if assigned else is_secret_name)(name):
             continue
         end = _end_of(text, begin, name.lower())
@@ -191,7 +191,7 @@ def _named_values(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _end_of(text: str, begin: int, name: str) -> int:
-    """Where a value ends: a quoted one, one in brackets, or up to what separates it from others."""
+    """Where a value ends: at its quote, its bracket, or the next separator."""
     first = text[begin]
     if first in "'\"":
         end = _QUOTED[first].match(text, begin + 1)
@@ -216,8 +216,10 @@ def _after_brackets(text: str, begin: int) -> int:
 
 
 def redacted_yaml(text: str) -> str:
-    """A text that holds a configuration as YAML, without its secrets, wherever they came from."""
-    block: list[tuple[int, bool]] = []  # indentations of the keys above, and whether one is secret
+    """A configuration in YAML without its secrets."""
+    block: list[
+        tuple[int, bool]
+    ] = []  # indentation of each enclosing key, and whether it is secret
     lines = []
     for line in text.splitlines(keepends=True):
         indent = len(line) - len(line.lstrip(" -"))
@@ -236,7 +238,7 @@ def redacted_yaml(text: str) -> str:
 
 
 def redacted_values(values: Any) -> Any:
-    """Nested dictionaries and lists without secrets; a yes, a no or nothing is none."""
+    """Nested dictionaries and lists without secrets; booleans and nulls are kept."""
     if isinstance(values, dict):
         return {
             redact(name) if isinstance(name, str) else name: HIDDEN
@@ -254,7 +256,7 @@ def _can_be_secret(value: Any) -> bool:
 
 
 def _secrets_in(values: Any, is_secret: bool = False) -> Iterator[str]:
-    """All values in nested ones that stand under a secret's name, as texts."""
+    """All values under secret names in nested values, as texts."""
     if isinstance(values, Mapping):
         for name, value in values.items():
             yield from _secrets_in(value, is_secret or is_secret_name(str(name)))
@@ -269,15 +271,15 @@ def _secrets_in(values: Any, is_secret: bool = False) -> Iterator[str]:
 
 
 def redacted_trial(trial: Trial) -> Trial:
-    """The trial as it may be shown and kept: secrets in what its model is made with blanked."""
+    """The trial as it may be shown and stored: secrets in its model's arguments redacted."""
     model = Model(**redacted_values(vars(trial.model)))
     return trial if model == trial.model else replace(trial, model=model)
 
 
 def sealed(trial: Trial) -> tuple[Trial, dict[str, Any]]:
-    """The trial with a mark in the place of each secret, and the secrets by their marks.
+    """The trial with a placeholder for each secret, and the secrets by placeholder.
 
-    For what must be written to a disk, while the secrets go another way.
+    For files on disk, while the secrets travel another way.
     """
     secrets: dict[str, Any] = {}
     model = Model(**_marked(vars(trial.model), secrets))
@@ -302,7 +304,7 @@ def _marked(values: Any, secrets: dict[str, Any], is_secret: bool = False) -> An
 
 
 def unsealed(trial: Trial, secrets: Mapping[str, Any]) -> Trial:
-    """The trial with its secrets again. Raises KeyError for one that is not among `secrets`."""
+    """The trial with its secrets restored. Raises KeyError for a missing one."""
     return replace(trial, model=Model(**_unmarked(vars(trial.model), secrets)))
 
 
@@ -316,7 +318,7 @@ def _unmarked(values: Any, secrets: Mapping[str, Any]) -> Any:
 
 
 def redacted_command(command: Sequence[str]) -> list[str]:
-    """A command line without secrets and without addresses of stores."""
+    """A command line without secrets and addresses of stores."""
     return [_redacted_word(word) for word in command]
 
 

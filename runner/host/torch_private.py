@@ -1,8 +1,8 @@
-"""What is private in torch and can't be avoided. Read in torch 2.14.1.
+"""Private interfaces of torch that can't be avoided. Read in torch 2.14.1.
 
-Nothing public keeps a GPU busy for a time, walks nested tensors as torch does, says on which
-streams a pass works, says what torch.compile has compiled, empties its cache on disk for one
-process, or says beforehand whether it has a compiler and a CPU's kernels an instruction.
+Nothing public keeps a GPU busy for a time, walks nested tensors as torch does, reports the
+streams of a pass, reports what torch.compile has compiled, isolates its disk cache for one
+process, or tells beforehand whether it has a compiler and the CPU an instruction.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def spin(cycles: int) -> None:
 
 
 def streams_of(forward: Callable[[], object]) -> set[int]:
-    """The streams of the current GPU on which a pass puts its operators, by their handles."""
+    """Handles of the streams of the current GPU on which a pass runs its operators."""
     found: set[int] = set()
 
     class Looks(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -61,7 +61,7 @@ def cold_cache() -> AbstractContextManager[object]:
 
 
 def has_cpp_compiler() -> bool:
-    """Whether torch.compile finds what it compiles code for the CPU with."""
+    """Whether torch.compile finds a C++ compiler."""
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 

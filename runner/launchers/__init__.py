@@ -1,1 +1,1 @@
-"""Where trials run: here one after the other, on all GPUs of this host, as jobs of a cluster."""
+"""Launchers: trials one after the other here, on all GPUs of this host, or on a cluster."""

@@ -1,4 +1,4 @@
-"""Devices are timed on by one sweep at a time: each would slow the other."""
+"""Locks that let only one sweep time on a device: two would slow each other."""
 
 from __future__ import annotations
 
@@ -18,32 +18,29 @@ def held(
     tell: Callable[[str], object],
     folder: Path | None = None,
 ) -> Iterator[Callable[[], object]]:
-    """Keep others from `devices`, which are named as all processes of this machine do.
+    """Lock `devices`, given by their identities on this machine.
 
-    Gives what gives them back before the end.
+    Yields a function that releases them early.
 
-    Those who wait are shown `what`, and the progress of the sweep in `folder`. `device_lock` is the
-    setting of that name: this waits, after saying so, or raises UsageError, or locks nothing.
+    Those who wait see `what` and the progress of the sweep in `folder`. `device_lock` is the
+    setting of that name: wait (with a message), raise UsageError, or lock nothing.
     """
     with ExitStack() as locks:
         for device in sorted(devices) if device_lock != "off" else ():
             path = shared_folder() / f"runner-device-{device}.lock"
 
             def waits(holder: str, device: str = device) -> None:
-                tell(
-                    f"waiting for {device}, on which {holder} is timing; "
-                    "device_lock=off does not wait"
-                )
+                tell(f"waiting for {device}, in use by {holder}; device_lock=off does not wait")
 
             try:
                 asks = None if device_lock == "refuse" else waits
                 locks.enter_context(locked(path, what, asks, folder))
             except Held as holder:
-                found = f"{holder} is timing on {device}"
-                remedy = "wait for it, or by device_lock=wait let this sweep do so"
+                found = f"{device} is in use by {holder}"
+                remedy = "wait for it, or use device_lock=wait"
                 raise UsageError(Problem("device_lock", found, remedy)) from holder
             except NoLock as error:
                 found = f"device_lock is {device_lock}, but {error}"
-                remedy = "have that file removed, or device_lock=off"
+                remedy = "remove that file, or use device_lock=off"
                 raise UsageError(Problem("device_lock", found, remedy)) from error
         yield locks.close

@@ -38,7 +38,7 @@ class GpuPool(Launcher):
         self._count, self._uuids = count_of(self._asked, devices.cuda), devices.uuids
 
     def claims(self, trials: Sequence[Trial], devices: Devices) -> set[str]:
-        """All of its GPUs, whichever a trial gets."""
+        """All GPUs of the pool."""
         return {devices.identity(f"cuda:{number}") for number in range(self._count)}
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
@@ -46,9 +46,9 @@ class GpuPool(Launcher):
         return with_cut_ones(jobs, self._results(jobs))
 
     def _results(self, jobs: Sequence[Job]) -> Iterator[Result]:
-        """A process of the pool that is killed takes the pool with it.
+        """Run the jobs; a killed process of the pool ends the whole pool.
 
-        Jobs without a record are run once more then, in a new one.
+        Jobs without a record then run once more in a new pool.
         """
         left = list(jobs)
         for again in (True, False):
@@ -59,7 +59,7 @@ class GpuPool(Launcher):
                 elif again:
                     killed.append(job)
                 else:
-                    why = "a process of the pool was killed, twice"
+                    why = "a process of the pool was killed twice"
                     yield job.trial, Lost(Status.FAILED, why)
             if not (left := killed):
                 return
@@ -67,7 +67,7 @@ class GpuPool(Launcher):
 
 @dataclass(frozen=True)
 class Place:
-    """A GPU as CUDA_VISIBLE_DEVICES names it, and the CPU cores that go with it."""
+    """A GPU by its name in CUDA_VISIBLE_DEVICES, and its share of the CPU cores."""
 
     gpu: str
     cores: tuple[int, ...]
@@ -76,7 +76,7 @@ class Place:
 def pool_of(count: int, uuids: Sequence[str | None] = ()) -> ProcessPoolExecutor:
     """A process for each of `count` GPUs, bound to it and to its share of the CPU cores.
 
-    By their `uuids` NVML names the cores beside each.
+    Their `uuids` tell the cores near each GPU.
     """
     context = get_context("spawn")
     places = context.Queue()
@@ -88,17 +88,17 @@ def pool_of(count: int, uuids: Sequence[str | None] = ()) -> ProcessPoolExecutor
 
 
 def count_of(asked: int | None, seen: int) -> int:
-    """How many GPUs to use of those that torch has `seen`; without any, as many as `asked` for.
+    """The number of GPUs to use; without any that torch has `seen`, as many as `asked` for.
 
     Raises UsageError for none, or more than there are.
     """
     if not (asked or seen):
         found = "hydra/launcher=gpus, but torch sees no CUDA device here"
-        remedy = "leave it out, or give hydra.launcher.gpus"
+        remedy = "omit it, or give hydra.launcher.gpus"
         raise UsageError(Problem("hydra/launcher", found, remedy))
     if asked and 0 < seen < asked:
         found = f"hydra.launcher.gpus is {asked}, but torch sees {seen} here"
-        raise UsageError(Problem("hydra.launcher.gpus", found, "leave it out: all are used"))
+        raise UsageError(Problem("hydra.launcher.gpus", found, "omit it to use all"))
     return asked or seen
 
 
@@ -123,7 +123,7 @@ def _in_pool(
 
 
 def _places(count: int, uuids: Sequence[str | None]) -> Iterator[Place]:
-    """A place for each GPU: which, and whole CPU cores, those beside it where that is known."""
+    """A place for each GPU, with whole CPU cores, those near it if known."""
     visible = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
     names = [visible[n] if n < len(visible) and visible[n] else str(n) for n in range(count)]
     shares: Sequence[tuple[int, ...]] = [()] * count
@@ -135,7 +135,7 @@ def _places(count: int, uuids: Sequence[str | None]) -> Iterator[Place]:
 
 def take_place(places: Any) -> None:
     """Bind this process, and all that it starts, to a place of its own until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's, which ends us by SIGTERM
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep handles Ctrl-C and sends SIGTERM
     signal.signal(signal.SIGTERM, _ending)
     threading.Thread(target=_end_with_sweep, daemon=True).start()
     place = places.get()
@@ -145,7 +145,7 @@ def take_place(places: Any) -> None:
 
 
 def _end_with_sweep() -> None:
-    """End this process, and with it the trial that waits for it, once the sweep's own is gone."""
+    """End this process and its trial once the sweep's process is gone."""
     sweep = parent_process()
     assert sweep is not None
     sweep.join()
@@ -153,7 +153,7 @@ def _end_with_sweep() -> None:
 
 
 class _Ending:
-    """SIGTERM to a process of the pool ends it, once the trial it runs has been written down."""
+    """SIGTERM ends a process of the pool once its running trial has been written."""
 
     seen = running = False
 
@@ -161,7 +161,7 @@ class _Ending:
         first, self.seen = not self.seen, True
         if not self.running:
             os._exit(ExitCode.INTERRUPTED)
-        if first:  # a scheduler's may be followed by the sweep's own
+        if first:  # the scheduler and the sweep may both send one
             raise KeyboardInterrupt
 
 
@@ -169,9 +169,9 @@ _ending = _Ending()
 
 
 def run_in_place(job: Job) -> Record:
-    """Run a trial from this process, which ends with it if it has been told to.
+    """Run a trial in this process, which exits afterwards if SIGTERM arrived meanwhile.
 
-    It must not go on: the pool has sent it the next job beforehand, and a trial that had all
+    It must not continue: the pool has already sent the next job, and a trial that had all
     its samples when it was interrupted has completed.
     """
     _ending.running = True
@@ -184,7 +184,7 @@ def run_in_place(job: Job) -> Record:
 
 
 def _interrupt_children() -> None:
-    """Have the trials of the pool write down what they have."""
+    """Let the trials of the pool write what they have measured."""
     for child in psutil.Process().children():
         with suppress(psutil.Error):
             child.terminate()

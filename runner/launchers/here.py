@@ -21,7 +21,7 @@ class Here(Launcher):
         self._observer = observer
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
-        """See Launcher. Begins at once to load torch, which takes seconds."""
+        """See Launcher. Starts loading torch at once, which takes seconds."""
         if any(job.isolation == "process" for job in jobs):
             process.start()
         return self._run(jobs)

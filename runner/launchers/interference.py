@@ -1,4 +1,4 @@
-"""Whether trials that run beside each other on one host slow each other: measured, not assumed."""
+"""Measures whether parallel trials on one host slow each other."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from runner.statistics.processes import Ratio, speed_up
 from runner.trial.description import Input, Model, Runtime, Timing, Trial
 from runner.worker import process
 
-ROUNDS = 5  # of one alone, then all together
-LITTLE = 1.02  # times as long, below which parallel timing is taken as good
+ROUNDS = 5  # each: one place alone, then all together
+LITTLE = 1.02  # slow-down below which parallel timing counts as reliable
 REFERENCE = Trial(
     model=Model("resnet18"),
     input=Input((224, 224), batch_size=1, frames=16, fill="randn"),
@@ -43,7 +43,7 @@ class Interference:
 
     @property
     def trusted(self) -> bool | None:
-        """Whether to trust parallel timing here; None where that can't be told."""
+        """Whether parallel timing is reliable here; None if undecided."""
         low, high = self.ratio.ci or (0.0, float("inf"))
         if high < LITTLE:
             return True
@@ -51,7 +51,7 @@ class Interference:
 
 
 def devices_here() -> Devices:
-    """What torch can use here, asked in a process of its own."""
+    """The devices torch can use, found in a process of its own."""
     return process.inspect([], "process").devices
 
 
@@ -62,9 +62,9 @@ def measure(
     tell: Callable[[str], object],
     rounds: int = ROUNDS,
 ) -> Interference:
-    """Time the reference on one of `count` places alone, then on all at once, in turns.
+    """Time the reference on one of `count` places alone, then on all at once, alternating.
 
-    The `devices` are held meanwhile; `tell` hears for whom this waits.
+    The `devices` are locked meanwhile; `tell` reports for whom this waits.
     Raises NotTimed.
     """
     alone, together = list[float](), list[float]()

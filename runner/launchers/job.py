@@ -1,4 +1,4 @@
-"""A trial to be run, and how any process runs it: measured, written down, judged."""
+"""A trial to be run, and how any process runs it: measure, write, judge."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from runner.trial.description import KEY_RULE, Model, Trial
 from runner.worker import process
 from runner.worker.execution import Listener
 
-TOLD = ("effective", "environment", "contention", "error", "why_null")  # what may hold any text
+TOLD = ("effective", "environment", "contention", "error", "why_null")  # may hold any text
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that a process needs to run one trial, on this machine or another.
+    """Everything a process needs to run one trial, on this machine or another.
 
-    `planned` says what the trial is called, `sweep_dir` is the folder of its sweep, `source_dir`
-    where a user's own modules are looked for, `command` what was typed, without secrets. The trial
-    has its own, which the network needs.
+    `planned` has the trial's names, `sweep_dir` is the folder of its sweep, `source_dir`
+    is searched for the user's own modules, `command` is the command line without secrets. The trial
+    keeps its secrets, which the network needs.
     """
 
     trial: Trial
@@ -46,7 +46,7 @@ class Job:
         return self.sweep_dir / self.planned.folder / RECORD
 
     def record(self, outcome: Outcome, host: dict[str, Any], started_at: str) -> Record:
-        """What is known of the trial once it has ended, before it is judged; without secrets."""
+        """The record of the finished trial before it is judged, without secrets."""
         return raw_record(
             outcome,
             trial=_printable(redacted_trial(self.trial)),
@@ -60,7 +60,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Lost:
-    """A trial whose process elsewhere handed back no record: what that is, and why."""
+    """A trial whose remote process returned no record: its status and the reason."""
 
     status: Status
     why: str
@@ -74,12 +74,12 @@ def run_point(job: Job, listener: Listener | None = None) -> Record:
 
     One that an interrupt has cut short has that status, and what it had measured.
     """
-    from runner.verdict.judge import judged  # brings scipy, which no dry run needs
+    from runner.verdict.judge import judged  # imports scipy, which a dry run does not need
 
     listener, path, started_at = listener or Listener(), job.record_path, utc_now()
     path.parent.mkdir(parents=True, exist_ok=True)
     set_aside(path)
-    host = host_environment(job.source_dir)  # of the machine that it runs on
+    host = host_environment(job.source_dir)  # of the machine that runs it
     described = partial(job.record, host=host, started_at=started_at)
     saved = Listener(listener.phase, lambda outcome: save(described(outcome), path))
     outcome = process.run(job.trial, job.isolation, path.with_name(LOG), saved)
@@ -89,9 +89,9 @@ def run_point(job: Job, listener: Listener | None = None) -> Record:
 
 
 def recovered(job: Job, lost: Lost) -> Record:
-    """The record that a lost trial has left on disk, judged; else one that says why there is none.
+    """The record that a lost trial left on disk, judged; else one with the reason.
 
-    It is on disk afterwards.
+    The record is on disk on return.
     """
     from runner.verdict.judge import judged
 
@@ -108,9 +108,9 @@ def recovered(job: Job, lost: Lost) -> Record:
 
 
 def with_cut_ones(jobs: Sequence[Job], results: Iterator[Result]) -> Iterator[Result]:
-    """The results; after an interrupt also what trials elsewhere have written down of themselves.
+    """The results; after an interrupt also the records that remote trials have written.
 
-    For launchers whose processes can hand nothing back once they have been told to end.
+    For launchers whose processes can't return anything once they are told to end.
     """
     missing = {job.planned.folder: job for job in jobs}
     try:
@@ -119,9 +119,9 @@ def with_cut_ones(jobs: Sequence[Job], results: Iterator[Result]) -> Iterator[Re
             yield trial, result
     except KeyboardInterrupt:
         if hasattr(results, "close"):
-            results.close()  # ends the processes, where the interrupt has come between two results
+            results.close()  # ends the processes if the interrupt came between two results
         for job in missing.values():
-            # whoever listens may stop at each of them for the same interrupt
+            # a listener may stop at each of them because of the same interrupt
             with suppress(Unreadable, KeyboardInterrupt):
                 yield job.trial, load_in_place(job.record_path, job.sweep_dir.name)
         raise
@@ -143,10 +143,10 @@ def raw_record(
     started_at: str,
     order_seed: int | None = None,
 ) -> Record:
-    """What is known of a trial that has just ended, before it is judged.
+    """The record of a trial that has just ended, before it is judged.
 
-    `trial` holds no secrets; the key of `planned` is that of the trial that did. It can be written,
-    whatever the trial gave.
+    `trial` has no secrets; the key of `planned` is that of the trial with its secrets. The record
+    can be written whatever the trial returned.
     """
     outcome = writable(outcome)
     told = {name: redacted_values(getattr(outcome, name)) for name in TOLD}

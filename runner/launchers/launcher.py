@@ -59,14 +59,14 @@ class Launcher(Protocol):
 
 
 def launcher_of(settings: Mapping[str, Any], names: Sequence[str]) -> Launcher:
-    """The launcher whose class is `_target_`, made from the other settings.
+    """The launcher whose class is `_target_`, created from the other settings.
 
-    `names` are those that can be chosen. Raises UsageError for any other of Hydra's.
+    `names` are the supported ones. Raises UsageError for any other of Hydra's.
     """
     target = str(settings.get("_target_"))
     own = {name: value for name, value in settings.items() if name != "_target_"}
     if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # the console script does not look there
+        sys.path.append(str(Path.cwd()))  # the console script does not have it
     remedy = f"use one of {', '.join(names)}"
     try:
         made_by = pkgutil.resolve_name(target)
@@ -74,25 +74,25 @@ def launcher_of(settings: Mapping[str, Any], names: Sequence[str]) -> Launcher:
         found = f"hydra/launcher can't be imported: {target} ({type(error).__name__}: {error})"
         raise UsageError(Problem(KEY, found, remedy)) from error
     if not (isinstance(made_by, type) and Launcher in made_by.__mro__):
-        found = f"hydra/launcher is {target}, which is no runner.launchers.launcher.Launcher"
+        found = f"hydra/launcher is {target}, which is not a runner.launchers.launcher.Launcher"
         if target.startswith("hydra"):
-            found += ": it takes command lines and would compose again what is planned already"
+            found += ": Hydra's own launchers compose each trial again and can't be used"
         raise UsageError(Problem(KEY, found, remedy))
     if problems := [*_unfit_settings(made_by, own)]:
         raise UsageError(*problems)
     try:
         made: Launcher = made_by(**own)
     except Exception as error:  # likewise
-        raise UsageError(Problem(KEY, f"{target} can't be made: {error}")) from error
+        raise UsageError(Problem(KEY, f"{target} can't be created: {error}")) from error
     return made
 
 
 def _unfit_settings(made_by: Callable[..., Any], own: Mapping[str, Any]) -> Iterator[Problem]:
-    """Settings that the class does not take, or of another type."""
+    """Problems of settings that the class does not take, or that have another type."""
     try:
         inspect.signature(made_by).bind(**own)
     except TypeError as error:
-        yield Problem(KEY, f"hydra.launcher does not fit its class ({error})")
+        yield Problem(KEY, f"hydra.launcher does not match its class ({error})")
         return
     for name, hint in get_type_hints(made_by.__init__).items():
         key, value = f"hydra.launcher.{name}", own.get(name)

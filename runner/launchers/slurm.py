@@ -1,4 +1,4 @@
-"""Trials as jobs of a Slurm cluster, handed to it by submitit."""
+"""Trials as jobs of a Slurm cluster, submitted with submitit."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from runner.trial.description import Trial
 
 LARGEST_ARRAY = 1000  # jobs; Slurm's own limit is MaxArraySize, 1001 by default
 TIMEOUT_MARGIN_S = 300  # to start a process, load torch and build the network
-GRACE_S = 60.0  # in which cancelled jobs write down what they have
+GRACE_S = 60.0  # for cancelled jobs to write what they have measured
 JOB_NAME = "runner"
-SECRETS = "RUNNER_SECRETS"  # a variable
-CANCELLED = "cancelled"  # a file, by which jobs know that the sweep itself ends them
+SECRETS = "RUNNER_SECRETS"  # environment variable
+CANCELLED = "cancelled"  # file that tells jobs that the sweep itself cancelled them
 
 
 class Slurm(Launcher):
-    """Every trial a job of an array: its CPUs and its GPU are no other's meanwhile.
+    """Every trial is a job of an array, with CPUs and a GPU of its own.
 
     The settings are explained in conf/hydra/launcher/slurm.yaml.
     """
@@ -68,7 +68,7 @@ class Slurm(Launcher):
 
     @property
     def devices(self) -> Devices:
-        """The GPUs of one job, whatever the machine has on which this runs."""
+        """The GPUs of one job, independent of this machine."""
         return Devices(cuda=self._gpus)
 
     def check(self, devices: Devices) -> None:
@@ -76,7 +76,7 @@ class Slurm(Launcher):
         _check()
 
     def claims(self, trials: Sequence[Trial], devices: Devices) -> set[str]:
-        """Nothing of this machine: the cluster keeps jobs from each other."""
+        """None on this machine: the cluster separates jobs."""
         return set()
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
@@ -102,7 +102,7 @@ class Slurm(Launcher):
         except BaseException:
             cancelled.touch()
             for _, sent in running:
-                with suppress(Exception):  # one that has just ended
+                with suppress(Exception):  # a job that has just ended
                     sent.cancel(check=False)
             until_s = time.monotonic() + GRACE_S
             while time.monotonic() < until_s and not all(sent.done() for _, sent in running):
@@ -114,7 +114,7 @@ class Slurm(Launcher):
     def _submitted(
         self, executor: Any, jobs: Sequence[Job], cancelled: Path
     ) -> list[tuple[Job, Any]]:
-        """Each job as submitit has sent it; a round begins when the one before has ended."""
+        """The submitted jobs; a round starts when the one before has ended."""
         from submitit.core.utils import FailedJobError
 
         sent: list[tuple[Job, Any]] = []
@@ -153,8 +153,8 @@ class Slurm(Launcher):
 def run_on_node(job: Job, cancelled: str) -> Record:
     """Run a trial in a job of a cluster.
 
-    SIGTERM, when the machine is taken away, has the trial write down what it has. Then this waits
-    for its end: a job that is preempted starts again by itself, one that has ended would not.
+    On SIGTERM (preemption) the trial writes what it has measured. Then this waits
+    to be killed: Slurm requeues a preempted job, but not one that has exited.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     job = _with_secrets(job)
@@ -170,7 +170,7 @@ def run_on_node(job: Job, cancelled: str) -> Record:
 
 
 def _without_secrets(jobs: Sequence[Job]) -> dict[str, Job]:
-    """The jobs by their folders as they may lie on a disk; secrets go through the environment."""
+    """The jobs by folder as they may be stored on disk; secrets travel in the environment."""
     found, secrets = dict[str, Job](), dict[str, Any]()
     for job in jobs:
         trial, own = sealed(job.trial)
@@ -178,24 +178,24 @@ def _without_secrets(jobs: Sequence[Job]) -> dict[str, Job]:
         secrets |= own
     os.environ.pop(SECRETS, None)
     if secrets:
-        os.environ[SECRETS] = json.dumps(secrets)  # which sbatch hands on to its jobs
+        os.environ[SECRETS] = json.dumps(secrets)  # exported to jobs by sbatch
     return found
 
 
 def _with_secrets(job: Job) -> Job:
-    """The job with the secrets that its network needs. Raises RuntimeError without them."""
+    """The job with its secrets restored. Raises RuntimeError if they are missing."""
     try:
         return replace(job, trial=unsealed(job.trial, json.loads(os.environ.pop(SECRETS, "{}"))))
     except KeyError:
         raise RuntimeError(
-            "the secrets of this trial did not reach its job: sbatch must hand on the environment "
+            "the secrets of this trial did not reach its job: sbatch must export the environment "
             "(--export=ALL, its default)"
         ) from None
 
 
 @contextmanager
 def _private_files() -> Iterator[None]:
-    """Make files that nobody else can read."""
+    """Create files that nobody else can read."""
     before = os.umask(0o077)
     try:
         yield
@@ -204,31 +204,31 @@ def _private_files() -> Iterator[None]:
 
 
 def _forget(sent: Any) -> None:
-    """Remove what a job was given, once it has ended; what it has printed stays."""
+    """Remove a finished job's input; its output stays."""
     sent.paths.submitted_pickle.unlink(missing_ok=True)
 
 
 def _check() -> None:
-    """Raises UsageError where there is no submitit, no Slurm, or none that accounts for jobs."""
+    """Raise UsageError without submitit, without Slurm, or without its accounting."""
     found = remedy = ""
     if find_spec("submitit") is None:
         found = "hydra/launcher=slurm needs submitit, which is not installed"
         remedy = "pip install '.[slurm]'"
     elif which("srun") is None:
-        found = "hydra/launcher=slurm finds no Slurm here (no srun)"
-        remedy = "start it where sbatch works"
+        found = "hydra/launcher=slurm needs Slurm, but srun is not installed here"
+        remedy = "run it on a host with sbatch"
     else:
         asked = subprocess.run(["sacct", "-n", "-X"], capture_output=True, text=True, check=False)
         if asked.returncode:
             why = (asked.stderr.strip().splitlines() or ["sacct failed"])[-1]
-            found = f"this Slurm has no accounting ({why}), without which a killed job is not seen"
-            remedy = "have slurmdbd set up, as in cluster/slurm.sh"
+            found = f"this Slurm has no accounting ({why}), so killed jobs can't be detected"
+            remedy = "set up slurmdbd, as cluster/slurm.sh does"
     if found:
         raise UsageError(Problem("hydra/launcher", found, remedy))
 
 
 def _executor(folder: Path, poll_s: float) -> Any:
-    """Submitit's, which asks the accounting about all jobs at once, and seldom enough."""
+    """Submitit's watcher, which polls the accounting for all jobs at once."""
     from submitit import SlurmExecutor, SlurmJob
     from submitit.slurm.slurm import SlurmInfoWatcher
 
@@ -237,11 +237,11 @@ def _executor(folder: Path, poll_s: float) -> Any:
 
 
 def _end_earlier(folder: Path, cancelled: Path) -> None:
-    """End the jobs that a start of this sweep has left, which was itself killed."""
+    """Cancel jobs left by an earlier, killed start of this sweep."""
     earlier = [one.name for one in folder.iterdir() if one.name.isdigit()]  # submitit's, by job
     if earlier:
         cancelled.touch()
-        # by name, too: a cluster that was set up anew gives the same numbers to jobs of others
+        # by name, too: a reinstalled cluster reuses job numbers
         ours = f"--name={JOB_NAME}"
         subprocess.run(["scancel", ours, *earlier], capture_output=True, check=False)
         asked = ["squeue", "-h", ours, "-j", ",".join(earlier)]
@@ -255,7 +255,7 @@ def _end_earlier(folder: Path, cancelled: Path) -> None:
 
 
 def _result_of(sent: Any) -> Record | Lost:
-    """The record that a job has handed back, or why it has not."""
+    """The record that a job returned, or why it did not."""
     from submitit.core.utils import UncompletedJobError
 
     try:
@@ -264,4 +264,4 @@ def _result_of(sent: Any) -> Record | Lost:
     except UncompletedJobError as error:
         last = (str(error).strip().splitlines() or [""])[-1]
         status = Status.TIMED_OUT if sent.state == "TIMEOUT" else Status.FAILED
-        return Lost(status, f"its Slurm job {sent.job_id} ended as {sent.state}: {last}")
+        return Lost(status, f"its Slurm job {sent.job_id} ended with {sent.state}: {last}")

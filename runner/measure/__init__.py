@@ -1,1 +1,1 @@
-"""Timing: devices that keep time, the methods that use them, and the loop around both."""
+"""Timing: devices with clocks, the methods that use them, and the measuring loop."""

@@ -1,4 +1,4 @@
-"""What the timing methods need of a device: a host clock, a barrier and, on some, events."""
+"""The interface of a device for the timing methods: host clock, barrier, events."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 UNCAPTURED = (
-    "a graph needs fixed shapes and no wait for the device or copy to the host, as detectors "
-    "have; use timing.method=event"
+    "a graph needs fixed shapes and must not wait for the device or copy to the host, as "
+    "detectors do; use timing.method=event"
 )
 
 
 class Event(Protocol):
-    """A mark on a device's time line, as torch.cuda.Event is."""
+    """A mark on a device's time line, like torch.cuda.Event."""
 
     def record(self) -> None:
-        """Put the mark behind all the work queued so far."""
+        """Record the mark behind all work queued so far."""
 
     def query(self) -> bool:
         """Whether the device has passed the mark."""
@@ -29,7 +29,7 @@ class Event(Protocol):
 
 
 class Device(Protocol):
-    """A device as the methods see it: TorchDevice, or a SimulatedDevice."""
+    """A device as the methods see it: TorchDevice or SimulatedDevice."""
 
     def now_ns(self) -> int:
         """The host clock, in nanoseconds."""
@@ -41,16 +41,16 @@ class Device(Protocol):
         """A new mark that keeps the time."""
 
     def occupy(self, busy_ms: float) -> None:
-        """Queue about `busy_ms` of work that does nothing; returns at once."""
+        """Queue about `busy_ms` of idle work; returns at once."""
 
     def other_streams(self, forward: Callable[[], object]) -> int:
-        """On how many streams beside the current one a pass works, where that can be seen."""
+        """Number of streams that a pass uses beside the current one, if that can be detected."""
 
     def capture(self, forward: Callable[[], object]) -> Callable[[], object]:
-        """`forward` as a graph, to be launched as one."""
+        """`forward` as a graph that is launched as one."""
 
     def flush_cache(self) -> None:
-        """Queue work that drives everything out of the last-level cache."""
+        """Queue work that evicts everything from the last-level cache."""
 
     def selected(self) -> AbstractContextManager[object]:
         """Make this device the current one, so that events land on its stream."""

@@ -10,13 +10,13 @@ from runner.measure.device import Device
 from runner.measure.loop import no_garbage_collection
 from runner.measure.methods import Forward, Queued, event
 
-PASSES = 10  # by each way at most
-BUDGET_S = 1.0  # after which no further pass begins
+PASSES = 10  # at most, in each of the three ways
+BUDGET_S = 1.0  # after which no further pass starts
 
 
 @dataclass(frozen=True)
 class LaunchCost:
-    """A few passes, in milliseconds: they tell whether the device waits for the host.
+    """Times of a few passes, which show whether the device waits for the host.
 
     Medians of its `series`: `enqueue_ms` is the host's time for launching a pass on an empty
     queue, `event_ms` the pass by events from an empty queue, `queued_ms` behind a busy device:
@@ -32,7 +32,7 @@ class LaunchCost:
 
 
 def launch_cost(forward: Forward, device: Device) -> LaunchCost:
-    """Look at a few passes by event and by queued, to tell device time from launch time.
+    """Time a few passes by event and by queued, to separate device time from launch time.
 
     For devices that `queued` works on. Takes a second, or as long as one pass beyond it.
     """
@@ -60,9 +60,9 @@ def launch_cost(forward: Forward, device: Device) -> LaunchCost:
                 why_not = str(error)
                 break
             if len(event_ms) < PASSES and device.now_ns() < until_ns:
-                event_ms += alone(1).latency_ms  # in turn, so that a drift falls on both
+                event_ms += alone(1).latency_ms  # alternating, so that a drift affects both
     if not queued_ms and why_not is None:
-        why_not = f"a single pass took the launch probe's {BUDGET_S:.0f} s"
+        why_not = f"a single pass used up the launch probe's {BUDGET_S:.0f} s"
     series = {"enqueue_ms": enqueue_ms, "event_ms": event_ms, "queued_ms": queued_ms}
     behind_ms = median(queued_ms) if queued_ms else None
     return LaunchCost(median(enqueue_ms), median(event_ms), behind_ms, why_not, series)

@@ -15,10 +15,10 @@ from runner.measure.methods import SAMPLERS, Forward, Sampler, nothing
 from runner.trial.description import Timing
 from runner.trial.methods import METHODS
 
-BLOCKS = 10  # of the timed part; between them the machine is looked at
-SHORTEST_SAMPLE_MS = 0.1  # below it the clock and the method are too large a share of a sample
+BLOCKS = 10  # of the timed part; between them the machine's counters are read
+SHORTEST_SAMPLE_MS = 0.1  # below it the cost of clock and method matters
 FRESH_WARMUPS = 3  # samples, before those of several passes each
-LEAST_ON_A_BUDGET = 10  # samples: fewer give no median worth printing
+LEAST_ON_A_BUDGET = 10  # samples: fewer give no useful median
 LEAST_SAMPLES = 30  # and
 LEAST_SECONDS = 1.0  # before an adaptive run may stop
 
@@ -26,7 +26,7 @@ Samples = Sequence[float]
 
 
 class Keep:
-    """Gets samples as soon as they are there, in case the rest never comes; here, does nothing."""
+    """Receives samples as soon as they exist, in case the rest never comes; a no-op here."""
 
     def warmed_up(self, samples_ms: Samples) -> None:
         """Those of the warm-up."""
@@ -37,13 +37,13 @@ class Keep:
 
 @dataclass(frozen=True)
 class Around:
-    """What happens around the samples, by default nothing.
+    """Callbacks around the samples; by default they do nothing.
 
-    `phase` hears each phase before it begins, with its expected seconds (None: unknown). `look` is
+    `phase` is called before each phase with its expected seconds (None: unknown). `look` is
     called before, between and after the blocks of the timed part; with `settle` each block begins
     with a pass that is not timed, for devices that fall idle during a look. With a `timing.target`,
-    `enough(samples)` is asked at growing intervals whether to stop. `keep` gets the samples as they
-    are there, between two blocks.
+    `enough(samples)` decides at growing intervals whether to stop. `keep` receives the samples
+    after each block.
     """
 
     phase: Callable[[Phase, float | None], None] = lambda name, expected_s: None
@@ -94,10 +94,10 @@ def measure(
 ) -> Measurement:
     """Time `timing.iterations` samples of a forward pass by `timing.method`, after its warm-up.
 
-    Warm-up and timed part run alike, so that the second continues the first; the device
-    is idle when the timed part begins. What happens `around` the samples is never inside a timed
+    Warm-up and timed part run alike, so the second continues the first; the device
+    is idle when the timed part begins. The callbacks `around` the samples never run inside a timed
     interval.
-    Raises MeasureError for what this device or network can't be asked.
+    Raises MeasureError if the method does not work for this device or network.
     """
     around = around or Around()
     method = SAMPLERS[timing.method]
@@ -112,7 +112,9 @@ def measure(
             several = _repeated(forward, inner)
             take = method(several, device, prepare)
             if timing.warmup and take.work is not several:
-                take(FRESH_WARMUPS)  # the method made it into something new: a graph, still cold
+                take(
+                    FRESH_WARMUPS
+                )  # the method turned it into something new, a graph, which is still cold
         discarded_before = take.discarded
         device.synchronize()
         around.phase(Phase.TIMED, _expected_seconds(warmup_ms, timing, inner))
@@ -145,7 +147,7 @@ def _timed(
     synced_ms = 0.0
     converged = None if timing.target is None else False
     for stop in _block_ends(timing):
-        if around.settle and (latency_ms or timing.warmup):  # never hides a cold start
+        if around.settle and (latency_ms or timing.warmup):  # must not hide a cold start
             take.work()
             device.synchronize()
         done = len(latency_ms)
@@ -164,7 +166,7 @@ def _timed(
 
 
 def _inner(timing: Timing, warmup_ms: list[float]) -> int:
-    """Passes per sample: what was asked for, or as many as make it long enough."""
+    """Passes per sample: as requested, or as many as make a sample long enough."""
     if timing.inner is not None:
         return timing.inner
     if not warmup_ms or timing.cache == "flush":  # only the first of several would be cold
@@ -182,11 +184,11 @@ def _repeated(forward: Forward, inner: int) -> Forward:
 
 
 def _block_ends(timing: Timing) -> Iterator[int]:
-    """Counts of samples after which the machine is looked at, or the samples so far."""
+    """Sample counts after which the counters are read, or the samples so far are judged."""
     count = timing.iterations
     if timing.target is not None:
         end = min(LEAST_SAMPLES, count)
-        while end < count:  # looked at ever more seldom: each look is a chance to stop too early
+        while end < count:  # at growing intervals: each look is a chance to stop too early
             yield end
             end = math.ceil(1.25 * end)
         yield count

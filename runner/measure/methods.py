@@ -1,7 +1,7 @@
-"""The timing methods: each answers another question, and says which.
+"""The timing methods; the docstring of each begins with the question it answers.
 
-A method is given what to time and gives a Sampler, which takes blocks of samples. To add
-one, write it here, name it in SAMPLERS, and give its facts in runner/trial/methods.py.
+A method takes the work to time and returns a Sampler, which takes blocks of samples. To add
+one, write it here, name it in SAMPLERS, and describe it in runner/trial/methods.py.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from runner.measure.device import Device, Event
 RECENT = 20  # passes whose launch times decide how long `queued` keeps the device busy
 BUSY_MARGIN = 1.5  # times the longest of them
 LEAST_BUSY_MS = 0.1
-MOST_LAUNCHES = 4  # launch times that a spin may last at most, but at least
-LEAST_CAP_MS = 1.0  # as a short launch is soon delayed by many times itself, and in no case over
+MOST_LAUNCHES = 4  # a spin lasts at most so many launch times, but at least
+LEAST_CAP_MS = 1.0  # because a short launch is easily delayed many times over; never above
 MOST_BUSY_MS = 100.0
 MOST_DISCARDED = 6  # samples in a row
-UNSEEN_SHARE = 0.05  # of the launch, below which events can't have seen what the pass did meanwhile
-MOST_STRETCH = 20.0  # of a spin: no GPU's fastest clock is more times its slowest
+UNSEEN_SHARE = 0.05  # of the launch time; a shorter pass can't have been seen by events
+MOST_STRETCH = 20.0  # of a spin: the most by which a GPU's clocks differ
 
 _UNQUEUED = (
     "the network waits for the device, as detectors do, or launches more kernels than the launch "
@@ -37,10 +37,10 @@ Prepare = Callable[[], object]
 
 @dataclass(frozen=True)
 class Block:
-    """Samples in milliseconds and run order, and what the host's clock says around all of them.
+    """Samples in milliseconds and run order, and the host's time around all of them.
 
-    `synced_ms` from before the first launch until the device had nothing left to do;
-    `hidden_ms` of it after the last call had returned.
+    `synced_ms`: from before the first launch until the device was idle;
+    `hidden_ms`: the part of it after the last call had returned.
     """
 
     latency_ms: list[float]
@@ -49,13 +49,13 @@ class Block:
 
 
 class Sampler(Protocol):
-    """Takes samples of `work` by one method; `discarded` counts those it had to take again."""
+    """Takes samples of `work` by one method; `discarded` counts repeated ones."""
 
     work: Forward
     discarded: int
 
     def __call__(self, count: int, deadline_ns: float = math.inf, least: int = 0) -> Block:
-        """`count` samples, or, past the deadline of the host clock, `least`."""
+        """`count` samples, or `least` once the deadline of the host clock has passed."""
 
 
 Method = Callable[[Forward, Device, Prepare], Sampler]
@@ -88,14 +88,14 @@ def _block(latency_ms: list[float], device: Device, began_ns: int) -> Block:
 
 
 def nothing() -> None:
-    """Between samples there is nothing to prepare."""
+    """Prepare nothing between samples."""
 
 
 def naive(forward: Forward, device: Device, prepare: Prepare = nothing) -> Sampler:
     """What does the call cost the host? Clock, forward, clock: the article's first two ways.
 
     On an asynchronous device this is the launch cost until the queue is full, and
-    the device's throughput afterwards. Kept to be shown, not to be believed.
+    the device's throughput afterwards. Kept as a demonstration, not to be relied on.
     """
     now_ns = device.now_ns
 
@@ -126,8 +126,8 @@ def wall(forward: Forward, device: Device, prepare: Prepare = nothing) -> Sample
 def event(forward: Forward, device: Device, prepare: Prepare = nothing) -> Sampler:
     """What does one isolated request take? The article's third way.
 
-    Record, forward, record, synchronize, elapsed_time: the device's own clock. Gaps in
-    which the device waits for the host's next launch lie inside the interval.
+    Record, forward, record, synchronize, elapsed_time: the device's own clock. Gaps during
+    which the device waits for the host's next launch are inside the interval.
     """
     start, end = device.event(), device.event()
 
@@ -146,16 +146,16 @@ class Queued(OneByOne):
     """How long does the device work? Its time without the host's gaps.
 
     The device is kept busy while the host launches the pass, so that all of it lies queued
-    when the start event is reached. A sample whose start had already passed when its end was
-    recorded did wait for the host: it is counted in `discarded`, and taken again behind a
+    when the start event is reached. A sample whose start had already completed when its end was
+    recorded waited for the host: it is counted in `discarded`, and repeated behind a
     longer spin. The spin follows the launch times of passes that were queued as a whole; those
     of others contain the spin itself, and a spin that followed them would grow without bound.
     Hence its cap: a few times `launch_ms`, that of a pass on an empty queue, which is measured
-    here unless given. Past `give_up_ns` of the host clock no sample is begun anew.
+    here unless given. After `give_up_ns` of the host clock no sample is repeated.
 
     Only the stream of the events is held back: what a pass does on another one may lie before the
-    start event, so that a pass with several is refused. Where that can't be seen, as of an engine,
-    a time that is next to nothing of the launch is not believed: it was waited for elsewhere.
+    start event, so a pass with several streams is refused. Where that can't be detected, as with an
+    engine, a time far below the launch time is refused: the pass waited somewhere else.
     """
 
     def __init__(
@@ -172,8 +172,8 @@ class Queued(OneByOne):
         self._launch_ms, self._give_up_ns = launch_ms, give_up_ns
         self._before, self._start, self._end = device.event(), device.event(), device.event()
         self._recent_ms: deque[float] = deque(maxlen=RECENT)
-        self._stretch = 1.0  # of what is asked for, as the clock may have moved since it was set
-        self._others: int | None = None  # streams that it works on
+        self._stretch = 1.0  # correction, because the clock may have changed since calibration
+        self._others: int | None = None  # number of other streams it uses
 
     def _taken_ms(self) -> float:
         """One sample. Raises MeasureError for a pass that can't be queued as a whole."""
@@ -182,7 +182,8 @@ class Queued(OneByOne):
             self._device.synchronize()
         if self._others:
             raise MeasureError(
-                "the network works on another stream than that of the events, which alone can be "
+                "the network uses another stream than that of the events, and only the latter "
+                "can be "
                 "held back while a pass is launched; use timing.method=event or wall"
             )
         if self._launch_ms is None:
@@ -194,7 +195,7 @@ class Queued(OneByOne):
             )
         cap_ms = min(MOST_BUSY_MS, max(LEAST_CAP_MS, MOST_LAUNCHES * self._launch_ms))
         busy_ms = BUSY_MARGIN * max(self._recent_ms, default=self._launch_ms)
-        for tried in range(1, MOST_DISCARDED + 1):  # noqa: B007 (told in the error)
+        for tried in range(1, MOST_DISCARDED + 1):  # noqa: B007 (used in the error)
             busy_ms = min(max(busy_ms, LEAST_BUSY_MS), cap_ms)
             if (sample_ms := self._attempt_ms(busy_ms)) is not None:
                 return sample_ms
@@ -203,12 +204,13 @@ class Queued(OneByOne):
             if self._device.now_ns() >= self._give_up_ns:
                 break
         raise MeasureError(
-            f"the device ran dry {tried} times in a row, at last behind {busy_ms / 2:.1f} ms of "
+            f"the queue ran dry {tried} times in a row, the last time behind {busy_ms / 2:.1f} "
+            "ms of "
             f"other work, where a launch takes {self._launch_ms:.1f} ms: {_UNQUEUED}"
         )
 
     def _attempt_ms(self, busy_ms: float) -> float | None:
-        """A pass behind a device that is busy for so long; None if that was too short."""
+        """Time a pass behind a device that is busy for `busy_ms`; None if that was too short."""
         self._prepare()
         self._before.record()
         self._device.occupy(busy_ms * self._stretch)
@@ -227,7 +229,8 @@ class Queued(OneByOne):
         sample_ms = self._start.elapsed_time(self._end)
         if sample_ms < UNSEEN_SHARE * launch_ms:
             raise MeasureError(
-                f"events see {sample_ms:.3g} ms of a pass that keeps the host for {launch_ms:.3g}: "
+                f"events measure {sample_ms:.3g} ms for a pass that keeps the host busy for "
+                f"{launch_ms:.3g}: "
                 "the network works on a stream of its own and waits for it, or on the host; use "
                 "timing.method=wall"
             )
@@ -248,7 +251,7 @@ class Pipelined:
     """How many images per second? All passes launched in a row, one synchronization at the end.
 
     The samples are device times between the events around each pass; they overlap the host's
-    launches of the next passes and are no latency. Events are made before and read after.
+    launches of the next passes and are not latencies. Events are created before and read after.
     """
 
     def __init__(self, work: Forward, device: Device, prepare: Prepare = nothing) -> None:
@@ -260,7 +263,7 @@ class Pipelined:
         device, work = self._device, self.work
         pairs: list[tuple[Event, Event]] = [(device.event(), device.event()) for _ in range(count)]
         for event in itertools.chain.from_iterable(pairs):
-            event.record()  # torch makes them at their first record, which takes microseconds
+            event.record()  # torch creates them at their first record, which takes microseconds
         device.synchronize()
         done, began_ns = 0, device.now_ns()
         for start, end in pairs:

@@ -1,7 +1,7 @@
-"""A simulated asynchronous device with a scripted clock: exact, and proof against any load.
+"""A simulated asynchronous device with a scripted clock: exact, whatever the machine's load.
 
-The host launches kernels and goes on; the device works them off one by one. It is what
-the timing methods are proven on, and what `sweep=demo` runs on, where the true time is known.
+The host launches kernels and continues; the device executes them one by one. The timing methods
+are tested on it, and `sweep=demo` runs on it, because its true time is known.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _cost(default: float | None = None, least: float = 0, *, count: bool = False
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """What a pass costs on a simulated device, in milliseconds, and how it changes.
+    """The costs of a pass on a simulated device, in milliseconds, and how they change.
 
     The host needs `enqueue_ms` to launch the `launches` kernels of a pass, which take the device
     `kernel_ms` in all, and `cold_ms` more in the first pass, when kernels are loaded and algorithms
@@ -37,12 +37,12 @@ class Costs:
     for `throttle_after_ms` (None: never) it is `throttle_factor` times slower; after a flush of
     the cache a pass takes `cache_miss_ms` more. A replayed graph costs the host `graph_enqueue_ms`,
     and `graph_cold_ms` more the first time. After every `sync_every` launches (0: never) the host
-    waits for the device, as a detector does that reads a result; such a pass can't be captured.
+    waits for the device, as a detector does to read a result; such a pass can't be captured.
     `side_ms` of each pass's work runs on a second stream, which no event sees; with `side_wait` (1)
     the host waits for it before the pass returns. A spin lasts
     `spin_share` of what was asked for, as it does when the clock has moved since its calibration.
-    `left_over_ms` of someone else's work are in the queue at the start.
-    Raises ValueError for what no device could have, as a cost below zero.
+    `left_over_ms` of earlier work are in the queue at the start.
+    Raises ValueError for impossible costs, such as one below zero.
     """
 
     enqueue_ms: float = _cost()
@@ -76,7 +76,7 @@ class Costs:
 
 
 class SimulatedDevice:
-    """A device on which a forward pass has the `costs` that are given: those of Costs."""
+    """A device on which a forward pass has the given costs; see Costs."""
 
     def __init__(self, **costs: Any) -> None:
         self._costs = Costs(**costs)
@@ -91,7 +91,7 @@ class SimulatedDevice:
 
     @property
     def latency_ms(self) -> float:
-        """What one isolated, warm pass takes from its first launch to its last kernel's end.
+        """The time of one isolated, warm pass from its first launch to its last kernel's end.
 
         Without what runs on the second stream.
         """
@@ -154,11 +154,11 @@ class SimulatedDevice:
         self._launch(0.0, busy_ms * self._costs.spin_share)
 
     def other_streams(self, forward: Callable[[], object]) -> int:
-        """None that is used here: what the script hides is not seen."""
+        """Always 0: hidden work is not detectable here."""
         return 0
 
     def capture(self, forward: Callable[[], object]) -> Callable[[], object]:
-        """One launch for all that `forward` would have launched.
+        """One launch for everything that `forward` would launch.
 
         Raises MeasureError for a pass that waits for the device.
         """
@@ -180,7 +180,7 @@ class SimulatedDevice:
         return replay
 
     def flush_cache(self) -> None:
-        """The next pass finds nothing in the cache."""
+        """Empty the cache for the next pass."""
         self._missing_ms = self._costs.cache_miss_ms
 
     def selected(self) -> AbstractContextManager[object]:
@@ -189,7 +189,7 @@ class SimulatedDevice:
 
 
 class SimulatedEvent:
-    """Completes when the work queued before it has."""
+    """An event that completes when the work queued before it has completed."""
 
     def __init__(self, device: SimulatedDevice) -> None:
         self._device = device

@@ -1,4 +1,4 @@
-"""The devices of torch as the timing methods see them: cpu, cuda, xpu and mps."""
+"""torch's devices for the timing methods: cpu, cuda, xpu and mps."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from runner.contract import MeasureError
 from runner.host.torch_private import spin, streams_of
 from runner.measure.device import UNCAPTURED, Event
 
-CAPTURE_ERRORS = range(900, 908)  # of CUDA's, that are about capturing a stream; driver_types.h
-CAPTURE_WARMUPS = 3  # passes on a side stream before a CUDA graph is captured, as torch asks for
+CAPTURE_ERRORS = range(900, 908)  # CUDA's errors of stream capture; driver_types.h
+CAPTURE_WARMUPS = 3  # passes on a side stream before capturing, as torch requires
 
 
 class TorchDevice:
     """A device of torch: cpu, cuda, xpu or mps.
 
-    `eager`: what is timed on it is made of torch's operators, one by one.
+    `eager`: the timed work consists of torch's operators, one by one.
     """
 
     def __init__(self, device: torch.device, eager: bool = True) -> None:
@@ -35,16 +35,16 @@ class TorchDevice:
 
     @property
     def own_bytes(self) -> int:
-        """Device memory that measuring itself takes: what flushing the cache writes to."""
+        """Bytes of device memory that measuring itself takes, for flushing the cache."""
         return 0 if self._flushed is None else self._flushed.nbytes
 
     def reset_peak_memory(self) -> None:
-        """Count the most memory in use from here on, where torch counts it."""
+        """Reset the peak of memory in use, where torch tracks it."""
         if self._device.type in ("cuda", "xpu"):
             self._module.reset_peak_memory_stats(self._device)  # type: ignore[union-attr]
 
     def synchronize(self) -> None:
-        """Block until all streams are done; the CPU is never behind."""
+        """Block until all streams are idle; a no-op on the CPU."""
         if self._module is not None:
             self._module.synchronize()
 
@@ -64,7 +64,7 @@ class TorchDevice:
         spin(max(1, round(busy_ms * self._cycles_per_ms)))
 
     def other_streams(self, forward: Callable[[], object]) -> int:
-        """On how many streams beside the current one a pass works; not seen of what is compiled."""
+        """Number of streams a pass uses beside the current one; unknown for compiled code."""
         if self._device.type != "cuda" or not self._eager:
             return 0
         return len(streams_of(forward) - {torch.cuda.current_stream().cuda_stream})
@@ -87,7 +87,7 @@ class TorchDevice:
         torch.OutOfMemoryError where the graph's memory does not fit.
         """
         if self._device.type != "cuda":
-            raise MeasureError(f"a {self._device.type} device has no graphs in torch")
+            raise MeasureError(f"a {self._device.type} device has no graph support in torch")
         current = torch.cuda.current_stream()
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(current)
@@ -95,13 +95,13 @@ class TorchDevice:
             for _ in range(CAPTURE_WARMUPS):
                 forward()
         current.wait_stream(side)
-        self.synchronize()  # a GPU that is broken says so here, and not as a failed capture
+        self.synchronize()  # a broken GPU fails here, and not as a failed capture
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
                 forward()
         except RuntimeError as error:
-            torch.cuda.set_stream(current)  # a capture that fails leaves its own behind
+            torch.cuda.set_stream(current)  # a failed capture leaves its own stream current
             # ending the capture may raise another error on top of the one that broke it
             causes = [error, error.__context__]
             for cause in causes:
@@ -123,7 +123,7 @@ class TorchDevice:
         self._flushed.zero_()
 
     def settings(self) -> dict[str, Callable[[], Any]]:
-        """What is in force in this process, read back from torch; any of them may raise."""
+        """Settings in force in this process, read back from torch; any of them may raise."""
 
         def on_cuda(read: Callable[[], Any]) -> Callable[[], Any]:
             return read if self._device.type == "cuda" else lambda: None
@@ -135,7 +135,7 @@ class TorchDevice:
             "inference_mode": torch.is_inference_mode_enabled,
             "threads": torch.get_num_threads,
             "interop_threads": torch.get_num_interop_threads,
-            # allow_tf32 raises once a network has set these newer ones; they know of it
+            # allow_tf32 raises once a network has set these newer flags, which reflect it
             "tf32_matmul": on_cuda(lambda: matmul.fp32_precision == "tf32"),
             "tf32_cudnn": on_cuda(lambda: cudnn.conv.fp32_precision == "tf32"),  # type: ignore[attr-defined]
             "cudnn_enabled": on_cuda(lambda: cudnn.enabled),
@@ -145,10 +145,10 @@ class TorchDevice:
         }
 
     def peak_mib(self) -> float:
-        """Most memory in use since the count began, less what measuring itself took.
+        """Peak of memory in use since the reset, less what measuring itself took.
 
         Of the device's allocator; on a CPU of the whole process. Raises MeasureError for a device
-        whose peak torch does not count.
+        whose peak torch does not track.
         """
         if self._device.type == "cpu":
             unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, else KiB
@@ -156,7 +156,7 @@ class TorchDevice:
         elif self._device.type in ("cuda", "xpu"):
             peak_bytes = self._module.max_memory_allocated(self._device)  # type: ignore[union-attr]
         else:
-            raise MeasureError(f"torch counts no peak of the memory of {self._device.type}")
+            raise MeasureError(f"torch does not track peak memory on {self._device.type}")
         return float(peak_bytes - self.own_bytes) / 2**20
 
     def selected(self) -> AbstractContextManager[object]:
@@ -185,7 +185,7 @@ def cache_bytes(device: torch.device) -> int:
 
 
 def _cpu_cache_bytes(index: Path) -> int:
-    """Bytes of one level, from a text like `32768K`; 0 where it is not given."""
+    """Bytes from a text like `32768K`; 0 if it is empty."""
     try:
         text = (index / "size").read_text(encoding="ascii").strip()
     except OSError:

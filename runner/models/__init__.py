@@ -1,1 +1,1 @@
-"""What is timed: networks from their sources, on inputs, as something that can be called."""
+"""Networks from their sources, their inputs, and the engines that run them."""

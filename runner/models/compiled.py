@@ -1,4 +1,4 @@
-"""A network compiled by torch.compile, and what its compiler has counted."""
+"""A network compiled by torch.compile, and the compiler's counters."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from runner.trial.description import Trial
 
 
 def compiled(network: torch.nn.Module, mode: str) -> Callable[..., object]:
-    """The network, compiled at its first call. Its counts begin with the process."""
+    """The network, compiled at its first call; resets the counters."""
     made: Callable[..., object] = torch.compile(network, mode=mode)
     return made
 
 
 def problems(trial: Trial) -> Iterator[Problem]:
-    """Why there is nothing here with which torch.compile could make code."""
+    """Problems of torch.compile on this machine: a missing compiler."""
     key, asked = "runtime.compile", f"runtime.compile={trial.runtime.compile}"
     if trial.device_kind == "cpu" and not torch_private.has_cpp_compiler():
-        found = f"{asked} needs a C++ compiler, and there is none here"
-        yield Problem(key, found, "install g++, name another by CXX, or use off")
+        found = f"{asked} needs a C++ compiler, and none is installed"
+        yield Problem(
+            key, found, "install g++, name another one in CXX, or use runtime.compile=off"
+        )
     elif trial.device_kind == "cuda" and not torch_private.has_triton():
-        found = f"{asked} needs Triton and a GPU that it knows, and one of them is not here"
-        yield Problem(key, found, "pip install triton, or use off")
+        found = f"{asked} needs Triton and a supported GPU, and one of them is missing"
+        yield Problem(key, found, "pip install triton, or use runtime.compile=off")
 
 
 def compilations() -> int:
-    """How many pieces of Python have been compiled so far."""
+    """Number of frames compiled so far."""
     return int(torch_private.counters()["frames"]["ok"])
 
 
 def facts() -> dict[str, Callable[[], Any]]:
-    """What came of it: pieces compiled, graph breaks by reason, and what the cache gave."""
+    """Results of compiling: frames, graph breaks by reason, and cache hits."""
     counters = torch_private.counters()
 
     def cache() -> dict[str, int]:

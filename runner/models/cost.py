@@ -1,4 +1,4 @@
-"""What a forward pass costs by the shape of the network alone: FLOPs, parameters, bytes."""
+"""The cost of a forward pass by the network's shape: FLOPs, parameters, bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runner.models.workload import converted
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one pass over the whole batch: `gflop`, 10^9 floating operations (a multiply-add is 2).
+    """Cost of one pass over the batch: `gflop`, 10^9 floating operations (a multiply-add is 2).
 
     Those of matrix products and convolutions, as torch's FlopCounterMode counts them, which are
     nearly all of a CNN's; `weights_mib` with the buffers.
@@ -29,12 +29,12 @@ class Cost:
 
 
 def cost_of(network: torch.nn.Module, inputs: tuple[Any, ...]) -> Cost:
-    """Counted on the meta device, which computes nothing; where that can't be, by a real pass.
+    """Count on the meta device, which computes nothing; if that fails, by a real pass.
 
-    Raises ModelError for a network of which nothing can be counted, as one in int8.
+    Raises ModelError for a network without countable operations, such as an int8 one.
     """
     if not (flop := _flop(network, inputs)):
-        raise ModelError("it has no matrix product or convolution that torch counts")
+        raise ModelError("it has no matrix product or convolution that torch can count")
     sizes = [tensor.nbytes for tensor in (*network.parameters(), *network.buffers())]
     count = sum(parameter.numel() for parameter in network.parameters())
     return Cost(flop / 1e9, count, sum(sizes) / 2**20)
@@ -45,7 +45,7 @@ def _flop(network: torch.nn.Module, inputs: tuple[Any, ...]) -> int:
         try:
             shape_only = copy.deepcopy(network).to("meta")
             return _counted(shape_only, converted(inputs, lambda tensor: tensor.to("meta")))
-        except Exception:  # of the many kinds that data-dependent networks raise there
+        except Exception:  # data-dependent networks raise many kinds there
             return _counted(network, inputs)
 
 
@@ -57,7 +57,7 @@ def _counted(network: torch.nn.Module, inputs: tuple[Any, ...]) -> int:
 
 @contextmanager
 def _every_product_seen() -> Iterator[None]:
-    """Attention by its parts: of its fast path the counter sees nothing."""
+    """Attention by its parts: the counter does not see its fast path."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -1,4 +1,4 @@
-"""Source of networks: a user's own, by the import path of a callable."""
+"""Source of networks: the user's own, by the import path of a callable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from runner.trial.description import Model, Trial
 
 
 def network(trial: Trial) -> torch.nn.Module:
-    """What `model.target` returns. Raises ModelError unless that is a network."""
+    """The network that `model.target` returns. Raises ModelError for anything else."""
     target = str(trial.model.target)
     made = load(target, "model.target")(**trial.model.kwargs)
     if not isinstance(made, torch.nn.Module):
@@ -39,7 +39,7 @@ def problems(trial: Trial) -> Iterator[Problem]:
 
 
 def load(target: str, key: str) -> Callable[..., object]:
-    """The callable at an import path that `key` gives, looked for in the current directory too.
+    """The callable at the import path of `key`; the current directory is searched, too.
 
     Raises ModelError if it can't be imported or is not callable.
     """
@@ -68,9 +68,9 @@ def load(target: str, key: str) -> Callable[..., object]:
 
 
 def place_of(error: BaseException) -> str | None:
-    """The innermost line of the user's own code that has led to an error: `net.py:12 in forward`.
+    """The innermost line of the user's own code in a traceback: `net.py:12 in forward`.
 
-    None where there is none: their own is what lies below the current directory.
+    None without one. The user's own code is what lies below the current directory.
     """
     own = Path.cwd()
     for frame in reversed(traceback.extract_tb(first_cause(error).__traceback__)):
@@ -92,4 +92,4 @@ def _uncallable(made_by: Callable[..., object], model: Model) -> Iterator[Proble
             f"it takes {inspect.signature(made_by)}",
         )
     except ValueError:
-        return  # a callable of C has no signature to be read
+        return  # a callable written in C may have no signature

@@ -1,4 +1,4 @@
-"""Engine: a torch.nn.Module, cast, laid out and compiled as asked, what it really is read back."""
+"""Engine: a torch.nn.Module, cast, laid out and compiled as requested."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from runner.trial.description import Runtime, Trial
 
 CAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 AUTOCAST = {"amp_bf16": torch.bfloat16, "amp_fp16": torch.float16}
-LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the dimensions of a tensor
+LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}  # by number of dimensions
 
 
 def prepare(
     network: torch.nn.Module, inputs: tuple[Any, ...], trial: Trial, device: torch.device
 ) -> Workload:
-    """The network in eval mode as a workload, on its device and as the trial's runtime says.
+    """The network in eval mode as a workload, on its device and with the trial's runtime settings.
 
     Raises ModelError when a part of it stays in training mode.
     """
     runtime = trial.runtime
     network = evaluated(network, inputs)
     reference = None
-    if changes_output(runtime):  # a copy, on the CPU until it is looked at, after the timing
+    if changes_output(runtime):  # a copy for the comparison, on the CPU until after the timing
         reference = as_reference(copy.deepcopy(network), inputs, device)
     network = network.to(device)
     if dtype := CAST.get(runtime.precision):
@@ -61,14 +61,14 @@ def prepare(
 def cast(
     network: torch.nn.Module, inputs: tuple[Any, ...], dtype: torch.dtype
 ) -> tuple[torch.nn.Module, tuple[Any, ...]]:
-    """The network in another floating type, and inputs with whatever is floating in them."""
+    """The network and its floating-point inputs in another type."""
     return network.to(dtype), converted(
         inputs, lambda t: t.to(dtype) if t.is_floating_point() else t
     )
 
 
 class ByKeyword(torch.nn.Module):
-    """A network that gets its one dictionary of inputs as keywords."""
+    """A network that takes its one dictionary of inputs as keywords."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class ByKeyword(torch.nn.Module):
 
 
 def evaluated(network: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.nn.Module:
-    """The network in eval mode, as what can be called with `inputs`.
+    """The network in eval mode, callable with `inputs`.
 
     Raises ModelError when a part of it stays in training mode.
     """
@@ -95,12 +95,12 @@ def evaluated(network: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.nn.Mod
 
 
 def by_keyword(network: torch.nn.Module, inputs: tuple[Any, ...]) -> torch.nn.Module:
-    """The network as what can be called with `inputs`."""
+    """The network, callable with `inputs`."""
     return ByKeyword(network) if isinstance(inputs[0], dict) else network
 
 
 def problems(trial: Trial) -> Iterator[Problem]:
-    """Why torch can't run a network so on this machine."""
+    """Problems of these runtime settings on this machine."""
     precision, kind = trial.runtime.precision, trial.device_kind
     if kind == "cpu" and precision.endswith("fp16") and not has_fp16_kernels():
         found = f"runtime.precision={precision}, but this CPU has no instructions for fp16"
@@ -110,7 +110,7 @@ def problems(trial: Trial) -> Iterator[Problem]:
 
 
 def changes_output(runtime: Runtime) -> bool:
-    """Whether a network may give something else than in fp32 as it stands."""
+    """Whether these settings may change the network's output."""
     plain = runtime.precision == "fp32" and runtime.compile == "off"
     return not plain or runtime.channels_last
 
@@ -118,7 +118,7 @@ def changes_output(runtime: Runtime) -> bool:
 def as_reference(
     network: torch.nn.Module, inputs: tuple[Any, ...], device: torch.device
 ) -> Callable[[], object]:
-    """One pass of the network in fp32, without TF32, on the device; it may not change till then."""
+    """A function for one pass of the network in fp32, without TF32, on the device."""
 
     def output() -> object:
         cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
@@ -143,7 +143,7 @@ def _autocast(
 
 
 def _lay_out(network: torch.nn.Module) -> None:
-    """Weights of convolutions, of images and of clips, in their channels-last order."""
+    """Convolution weights (2d and 3d) in channels-last order."""
     for tensor in (*network.parameters(), *network.buffers()):
         tensor.data = _laid_out(tensor.data)
 
@@ -154,10 +154,10 @@ def _laid_out(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _facts(network: torch.nn.Module, size: tuple[int, int]) -> dict[str, Callable[[], Any]]:
-    """What the network really is, read back; not what was asked for."""
+    """Properties of the network read back, not as requested."""
 
     def channels_last() -> bool | None:
-        """Whether all weights are that could be; None where there are none."""
+        """Whether all weights that can be channels-last are; None if there are none."""
         filters = [p for p in network.parameters() if p.dim() in LAYOUTS and not _ambiguous(p)]
         laid_out = [p.is_contiguous(memory_format=LAYOUTS[p.dim()]) for p in filters]
         return all(laid_out) if filters else None
@@ -172,7 +172,7 @@ def _facts(network: torch.nn.Module, size: tuple[int, int]) -> dict[str, Callabl
 
 
 def _ambiguous(tensor: torch.Tensor) -> bool:
-    """Whether its memory is the same in both orders, as that of a 1 x 1 filter."""
+    """Whether both orders have the same memory layout, as for a 1 x 1 filter."""
     return tensor.is_contiguous() and tensor.is_contiguous(memory_format=LAYOUTS[tensor.dim()])
 
 

@@ -1,4 +1,4 @@
-"""Source of networks: an engine that TensorRT has built and serialized, for its own GPU."""
+"""Source of networks: an engine serialized by TensorRT, for one kind of GPU."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def network(trial: Trial) -> EngineFile:
 
 
 def problems(trial: Trial) -> Iterator[Problem]:
-    """Why the file can't be read here, or does not take the inputs."""
+    """Problems of the file and of the inputs for it."""
     missing = list(files.unreadable(trial, "model.file=net.engine"))
     if trial.engine.name != "tensorrt":
-        found = f"engine={trial.engine.name} does not run the engines of TensorRT"
+        found = f"engine={trial.engine.name} does not run TensorRT engines"
         yield Problem("engine", found, "use engine=tensorrt")
     elif missing or find_spec("tensorrt") is None:
-        yield from missing  # what is not installed, its engine tells
+        yield from missing
     else:
         yield from files.other_shape(trial, _made_for(trial.model))
 
 
 def own_size(model: Model) -> tuple[int, int] | None:
-    """(height, width) of its first input, where that is an image."""
+    """(height, width) of its first input, if that is an image."""
     return files.own_size(_made_for(model))
 
 
@@ -69,8 +69,8 @@ def deserialized(path: Path) -> Any:
     engine = runtime.deserialize_cuda_engine(path.read_bytes())
     if engine is None:
         raise ModelError(
-            f"{path} is no engine that TensorRT {tensorrt.__version__} can run on this GPU; "
-            "build it here, by this version"
+            f"{path} is not an engine that TensorRT {tensorrt.__version__} can run on this GPU; "
+            "build it here, with this version"
         )
     return engine
 

@@ -14,7 +14,7 @@ from runner.trial.description import Model, Trial
 
 
 class Exported(torch.nn.Module):
-    """An exported program as a module: it was exported in one mode and knows no other."""
+    """An exported program as a module: it has only the mode in which it was exported."""
 
     def __init__(self, program: torch.export.ExportedProgram) -> None:
         super().__init__()
@@ -32,23 +32,23 @@ class Exported(torch.nn.Module):
 
 
 def network(trial: Trial) -> torch.nn.Module:
-    """The program that the file holds."""
+    """The program in the file."""
     return Exported(torch.export.load(str(trial.model.file)))
 
 
 def problems(trial: Trial) -> Iterator[Problem]:
-    """Why the file can't be read, or does not take the inputs."""
+    """Problems of the file and of the inputs for it."""
     missing = list(unreadable(trial, "model.file=net.pt2"))
     yield from missing or other_shape(trial, _made_for(trial.model))
 
 
 def own_size(model: Model) -> tuple[int, int] | None:
-    """(height, width) of its first input, where that is an image."""
+    """(height, width) of its first input, if that is an image."""
     return files.own_size(_made_for(model))
 
 
 def _made_for(model: Model) -> files.Shapes:
-    """Shapes of its inputs, None for what may be any number."""
+    """Shapes of its inputs; None is a dynamic dimension."""
     program = torch.export.load(str(model.file))
     names = set(program.graph_signature.user_inputs)
     values = {

@@ -1,4 +1,4 @@
-"""Files that hold a network: is it there, what has written it, for which inputs is it made."""
+"""Files with networks: do they exist, what wrote them, which inputs do they take."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runner.models.workload import named
 from runner.trial.description import Trial
 
 CHANNELS = (1, 3, 4)  # that images have
-WRITERS = {  # what stands in the archives of torch: who wrote them, and what runs them
+WRITERS = {  # member of a torch archive: what wrote it, and what runs it
     "archive_format": ("torch.export.save", "model=exported"),
     "constants.pkl": ("torch.jit.save", "model=torchscript"),
     "data.pkl": ("torch.save", "model=custom, with a model.target that loads it"),
@@ -27,10 +27,10 @@ Shapes = Mapping[str, Shape]  # of the inputs, by their names, in order
 
 
 def unreadable(trial: Trial, example: str) -> Iterator[Problem]:
-    """Why `model.file` is no file, or one of another program."""
+    """Problems of `model.file`: missing, or written by another program."""
     model = trial.model
     if model.file is None or not os.path.isfile(model.file):
-        found = f"model.file is {model.file or 'null'}, which is no file in {Path.cwd()}"
+        found = f"model.file is {model.file or 'null'}, which is not a file in {Path.cwd()}"
         yield Problem("model.file", found, f"model={model.source} needs one, as in {example}")
     elif (wrote := _writer(model.file)) and not wrote[1].startswith(f"model={model.source}"):
         found = f"{model.file} was written by {wrote[0]}, which model={model.source} does not read"
@@ -38,7 +38,7 @@ def unreadable(trial: Trial, example: str) -> Iterator[Problem]:
 
 
 def _writer(file: str) -> tuple[str, str] | None:
-    """What of torch has written a file, and how that is run; None for anything else."""
+    """The part of torch that wrote a file, and how to run it; None if unknown."""
     if not zipfile.is_zipfile(file):
         return None
     with zipfile.ZipFile(file) as archive:
@@ -47,9 +47,9 @@ def _writer(file: str) -> tuple[str, str] | None:
 
 
 def image_size(shape: Shape | None) -> tuple[int, int] | None:
-    """(height, width) of an input of this shape, where that is an image of one size.
+    """(height, width) of an input of this shape, if that is an image of a fixed size.
 
-    Channels come first, or last where only these can be channels.
+    Channels come first, or last if only that dimension can be the channels.
     """
     if shape is None or len(shape) != 4:
         return None
@@ -59,15 +59,15 @@ def image_size(shape: Shape | None) -> tuple[int, int] | None:
 
 
 def own_size(made_for: Shapes) -> tuple[int, int] | None:
-    """(height, width) of the first input, where that is an image."""
+    """(height, width) of the first input, if that is an image."""
     return image_size(next(iter(made_for.values()), None))
 
 
 def other_shape(trial: Trial, made_for: Shapes) -> Iterator[Problem]:
-    """Why inputs do not fit a file that is made for these, by their names."""
+    """Problems of the trial's inputs for a file that takes `made_for`, by name."""
     size = trial.input.size or own_size(made_for)
     if size is None:
-        return  # told by whoever asks for it
+        return  # reported by the check of model.inputs
     if trial.model.inputs is None:
         images = (trial.input.batch_size, 3, *size)
         yield from _unfit_images(trial, made_for, images)
@@ -75,7 +75,7 @@ def other_shape(trial: Trial, made_for: Shapes) -> Iterator[Problem]:
     known = replace(trial, input=replace(trial.input, size=size))
     try:
         given = [(name, tuple(tensor.shape)) for name, tensor in _made(known, made_for)]
-    except Exception as error:  # of a user's callable, or of names that are others
+    except Exception as error:  # from the user's callable, or because names differ
         found = f"model.inputs={trial.model.inputs} does not fit {trial.model.file}"
         yield Problem("model.inputs", f"{found} ({words_of(error)})")
         return
@@ -91,20 +91,20 @@ def _made(trial: Trial, made_for: Shapes) -> list[tuple[str, torch.Tensor]]:
 
 
 def _unfit_images(trial: Trial, made_for: Shapes, images: Shape) -> Iterator[Problem]:
-    """Why images do not fit that are made as for torchvision's networks."""
+    """Problems of images in torchvision's form."""
     own, shape = "model.inputs=my_package.inputs", next(iter(made_for.values()), None)
     found = (
         f"{trial.model.file} takes inputs of {_shown(shape)}, but {_shown(images)} are asked for"
     )
     if len(made_for) > 1:
         found = f"{trial.model.file} takes {len(made_for)} inputs: {', '.join(made_for)}"
-        yield Problem("model.inputs", found, f"make them by a function of yours: {own}")
+        yield Problem("model.inputs", found, f"create them with a function of your own: {own}")
     elif shape is None or len(shape) != 4:
-        return  # of a clip, or of something that only its user knows
+        return  # a clip, or something that only the user knows
     elif shape[1] not in (3, None):
-        yield Problem("model.inputs", found, f"make others by a function of yours: {own}")
+        yield Problem("model.inputs", found, f"create others with a function of your own: {own}")
     elif not _fits(images, shape):
-        remedy = "set input.batch_size and input.size so, or export it for other shapes"
+        remedy = "set input.batch_size and input.size to match, or export it for other shapes"
         yield Problem("input.size", found, remedy)
 
 

@@ -1,4 +1,4 @@
-"""Is the output still right? A network as it was timed against itself in fp32."""
+"""Is the output still right? Compares the timed network with the same one in fp32."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runner.models.workload import tensors_of
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an output is from its reference.
+    """The difference of an output from its reference.
 
     `rel_error` is the norm of their difference in units of the reference's, over all its floating
     numbers; `top1` the share of a batch with the same best class, where there are classes.
@@ -25,7 +25,7 @@ class Agreement:
 
 
 def agreement(output: object, reference: object, classes: bool) -> Agreement:
-    """Compare the tensors of two outputs. Raises ModelError where they can't be.
+    """Compare the tensors of two outputs. Raises ModelError if they are not comparable.
 
     `classes`: the first tensor is (batch, classes).
     """
@@ -33,7 +33,7 @@ def agreement(output: object, reference: object, classes: bool) -> Agreement:
     shapes = [[tuple(tensor.shape) for tensor in each] for each in (ours, theirs)]
     if shapes[0] != shapes[1]:
         raise ModelError(
-            f"the output has other shapes than that in fp32: {_shown(shapes[0])} against "
+            f"the output's shapes differ from those in fp32: {_shown(shapes[0])} against "
             f"{_shown(shapes[1])}"
         )
     pairs = [
@@ -42,13 +42,13 @@ def agreement(output: object, reference: object, classes: bool) -> Agreement:
         if b.is_floating_point() and b.numel()
     ]
     if not pairs:
-        raise ModelError("there are no floating numbers in the output to compare")
+        raise ModelError("the output has no floating-point numbers to compare")
     difference = sum(float((a - b).square().sum()) for a, b in pairs)
     norm = sum(float(b.square().sum()) for _, b in pairs)
     if not math.isfinite(difference) or not math.isfinite(norm):
-        raise ModelError("the output, or that in fp32, holds NaN or infinity: no error tells more")
+        raise ModelError("the output, or its fp32 reference, contains NaN or infinity")
     if norm == 0 and difference > 0:
-        raise ModelError("the output in fp32 is zero, and this one is not")
+        raise ModelError("the fp32 reference is zero, and this output is not")
     top1 = None
     if classes and pairs[0][1].dim() == 2:
         best = [each.argmax(dim=1) for each in pairs[0]]
@@ -57,9 +57,9 @@ def agreement(output: object, reference: object, classes: bool) -> Agreement:
 
 
 def denormal_share(value: object) -> float | None:
-    """The share of numbers so small that a CPU takes many times as long for them.
+    """The share of denormal numbers, which are many times slower on a CPU.
 
-    Of floating tensors on the CPU; None where there are none.
+    Counts floating-point tensors on the CPU; None without any.
     """
     small = total = 0
     for tensor in tensors_of(value):
@@ -72,7 +72,7 @@ def denormal_share(value: object) -> float | None:
 
 
 def finite(output: object) -> bool:
-    """Whether there are finite numbers only."""
+    """Whether all numbers are finite."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors_of(output))
 
 

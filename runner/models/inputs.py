@@ -1,4 +1,4 @@
-"""The batch that a forward pass gets, by the task of its model or from a callable of the user."""
+"""The inputs of a forward pass, by the task of its model or from a callable of the user."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from runner.trial.description import Trial
 
 
 def inputs_of(trial: Trial, device: torch.device) -> tuple[Any, ...]:
-    """What the network is called with, on the device, seeded by `trial.seed`.
+    """The inputs of the network, on the device, seeded by `trial.seed`.
 
-    A dictionary stands for keywords, and is the only one then.
-    Raises ModelError if a callable of the user gives no tensors.
+    A dictionary is passed as keywords, and is then the only element.
+    Raises ModelError if a callable of the user returns no tensors.
     """
     torch.manual_seed(trial.seed)
     made = _made(trial) if trial.model.inputs is None else _from_user(trial, device)
@@ -27,7 +27,7 @@ def inputs_of(trial: Trial, device: torch.device) -> tuple[Any, ...]:
 
 
 def problems(trial: Trial) -> Iterator[Problem]:
-    """Why `model.inputs` can't be imported or called."""
+    """Problems of importing or calling `model.inputs`."""
     if trial.model.inputs is None:
         return
     try:
@@ -40,7 +40,7 @@ def problems(trial: Trial) -> Iterator[Problem]:
         remedy = "it gets (batch_size, (height, width), device) and returns what the network takes"
         yield Problem("model.inputs", found, remedy)
     except ValueError:
-        return  # a callable of C has no signature to be read
+        return  # a callable written in C may have no signature
 
 
 def _from_user(trial: Trial, device: torch.device) -> tuple[Any, ...]:
@@ -67,7 +67,7 @@ def _made(trial: Trial) -> tuple[Any, ...]:
 
 
 def _filled(trial: Trial, shape: tuple[int, ...], unit: bool = False) -> torch.Tensor:
-    """A tensor of the asked-for fill; random values are normal, or `unit` from 0 to 1."""
+    """A tensor with the requested fill; random values are normal, or uniform in 0..1 if `unit`."""
     match trial.input.fill:
         case "zeros":
             return torch.zeros(shape)

@@ -41,7 +41,7 @@ def network(trial: Trial) -> OnnxFile:
 
 
 def problems(trial: Trial) -> Iterator[Problem]:
-    """Why the file can't be read, does not take the inputs, or has no engine."""
+    """Problems of the file, its inputs and its engine."""
     missing = list(unreadable(trial, "model.file=net.onnx"))
     try:
         yield from missing or other_shape(trial, _made_for(trial.model))
@@ -53,18 +53,18 @@ def problems(trial: Trial) -> Iterator[Problem]:
 
 
 def input_dtypes(network: OnnxFile) -> list[torch.dtype]:
-    """The types of its inputs that torch has, too."""
+    """The types of its inputs, as far as torch has them."""
     found = (one.type.tensor_type.elem_type for one in _inputs(network.path))
     return [DTYPES[element] for element in found if element in DTYPES]
 
 
 def own_size(model: Model) -> tuple[int, int] | None:
-    """(height, width) of its first input, where that is an image."""
+    """(height, width) of its first input, if that is an image."""
     return files.own_size(_made_for(model))
 
 
 def _made_for(model: Model) -> files.Shapes:
-    """Shapes of its inputs, None for what may be any number."""
+    """Shapes of its inputs; None is a dynamic dimension."""
     return {
         one.name: [size.dim_value or None for size in one.type.tensor_type.shape.dim]
         for one in _inputs(Path(str(model.file)))
@@ -72,7 +72,7 @@ def _made_for(model: Model) -> files.Shapes:
 
 
 def _inputs(path: Path) -> list[Any]:
-    """What it takes; files of earlier days name their weights among them."""
+    """Its inputs; old files list their weights among them."""
     import onnx
 
     graph = onnx.load(str(path), load_external_data=False).graph

@@ -39,8 +39,8 @@ def prepare(
 ) -> Workload:
     """The network's ONNX file, or one exported on the fly, in a session.
 
-    Raises ModelError when it is not in eval mode or can't be exported, or a provider that was
-    asked for is not used.
+    Raises ModelError if it is not in eval mode or can't be exported, or if a requested
+    provider is not used.
     """
     import onnxruntime
 
@@ -66,15 +66,16 @@ def prepare(
     wanted = [PROVIDERS[name] for name in words(trial)]
     if session.get_providers()[0] != wanted[0]:
         raise ModelError(
-            f"ONNX Runtime uses {session.get_providers()[0]} where {wanted[0]} was asked for; its "
-            "reason stands above in worker.log"
+            f"ONNX Runtime uses {session.get_providers()[0]} although {wanted[0]} was requested; "
+            "its "
+            "reason is in worker.log"
         )
     call = _on_gpu(session, device, stream) if device.type == "cuda" else _on_cpu(session)
     facts: dict[str, Callable[[], Any]] = {
         "engine": lambda: f"onnxruntime {onnxruntime.__version__}",
         "providers": session.get_providers,
         "engine_threads": lambda: session.get_session_options().intra_op_num_threads,
-        "dtype": lambda: dtypes_of(timed_inputs),  # the session refuses others than its weights'
+        "dtype": lambda: dtypes_of(timed_inputs),  # the session accepts only its weights' type
         "input_dtype": lambda: ", ".join(one.type for one in session.get_inputs()),
         "input_shapes": lambda: shapes(timed_inputs),
     }
@@ -82,7 +83,7 @@ def prepare(
 
 
 def problems(trial: Trial) -> Iterator[Problem]:
-    """Why ONNX Runtime can't run it so on this machine."""
+    """Problems of running it with ONNX Runtime on this machine."""
     try:
         import onnxruntime
     except ImportError:
@@ -96,16 +97,20 @@ def problems(trial: Trial) -> Iterator[Problem]:
             yield Problem("engine.providers", found, "use one of these, or install onnxruntime-gpu")
     if (known[:1] == ["CPU"]) != (trial.device_kind == "cpu"):
         found = f"engine.providers begins with {known[0]}, but the device is {trial.device}"
-        yield Problem("engine.providers", found, "CPU goes with device=cpu, the others with cuda")
+        yield Problem(
+            "engine.providers", found, "use CPU with device=cpu, the others with device=cuda"
+        )
     precision = trial.runtime.precision
     allowed = ("fp32",) if trial.device_kind == "cpu" else ("fp32", "tf32", "fp16", "bf16")
     if precision not in allowed:
-        found = f"runtime.precision={precision}, which ONNX Runtime has not on {trial.device}"
+        found = (
+            f"runtime.precision={precision}, which ONNX Runtime does not support on {trial.device}"
+        )
         yield Problem("runtime.precision", found, f"use {' or '.join(allowed)}")
 
 
 def words(trial: Trial) -> list[str]:
-    """The providers that were asked for, or that of the device."""
+    """The requested providers, else that of the device."""
     return trial.engine.providers or ["CPU" if trial.device_kind == "cpu" else "CUDA"]
 
 
@@ -141,7 +146,7 @@ def _options(trial: Trial) -> Any:
 
 
 def _providers(trial: Trial, device: torch.device, stream: torch.cuda.Stream | None) -> list[Any]:
-    """As ONNX Runtime takes them, in fp32 without TF32 unless that was asked for."""
+    """Provider options; fp32 without TF32 unless that was requested."""
     index, tf32 = device.index or 0, int(trial.runtime.precision == "tf32")
     on_stream = {} if stream is None else {"user_compute_stream": str(stream.cuda_stream)}
     options = {
@@ -166,7 +171,7 @@ def tensor_of(value: Any) -> torch.Tensor:
     """A copy of an OrtValue, by DLPack: NumPy has no bf16."""
     if hasattr(value, "__dlpack__"):
         return torch.from_dlpack(value).clone()  # type: ignore[attr-defined]
-    return torch.from_numpy(value.numpy())  # onnxruntime before it was there
+    return torch.from_numpy(value.numpy())  # older onnxruntime
 
 
 def _on_gpu(
@@ -175,8 +180,8 @@ def _on_gpu(
     """Inputs and outputs stay on the GPU.
 
     On a `stream` of torch a run is queued like torch's own work, behind what is in the current
-    stream and before what follows there; the default one can't be given away, as ONNX Runtime
-    takes its number, 0, for none. Without one a run returns when its work is done.
+    stream and before what follows there; the default stream can't be used, because ONNX Runtime
+    takes its handle, 0, for none. Without a stream a run returns when its work is done.
     """
     names = [one.name for one in session.get_inputs()]
     results = [one.name for one in session.get_outputs()]
@@ -195,7 +200,7 @@ def _on_gpu(
         if kept:
             run()
             return list(kept.values())
-        for name in results:  # the first time: where ONNX Runtime likes, which tells their shapes
+        for name in results:  # the first time wherever ONNX Runtime likes, to learn their shapes
             binding.bind_output(name, "cuda", index)
         run()
         if stream is not None:
@@ -211,7 +216,7 @@ def _on_gpu(
 
 
 def _without_waiting() -> Any:
-    """Options by which a run returns when its work is launched."""
+    """Options with which a run returns once its work is launched."""
     import onnxruntime
 
     options = onnxruntime.RunOptions()

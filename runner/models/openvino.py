@@ -18,7 +18,7 @@ from runner.models.workload import Workload, dtypes_of, innermost, named, shapes
 from runner.trial.description import Trial
 from runner.trial.rules import missing_package
 
-PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}  # of its hint
+PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}  # names of its hint
 
 
 def prepare(
@@ -62,7 +62,7 @@ def prepare(
 
 
 def problems(trial: Trial) -> Iterator[Problem]:
-    """Why OpenVINO can't run it so on this machine."""
+    """Problems of running it with OpenVINO on this machine."""
     try:
         import openvino  # noqa: F401
     except ImportError:
@@ -74,16 +74,18 @@ def problems(trial: Trial) -> Iterator[Problem]:
         return
     precision = trial.runtime.precision
     if precision not in PRECISIONS:
-        found = f"runtime.precision={precision}, which OpenVINO has not"
+        found = f"runtime.precision={precision}, which OpenVINO does not support"
         yield Problem("runtime.precision", found, f"use {' or '.join(PRECISIONS)}")
     elif precision.upper() not in (there := _capabilities()):
         usable = [word for word in PRECISIONS if word.upper() in there]
-        found = f"runtime.precision={precision}, but OpenVINO has no {precision} on this CPU"
+        found = (
+            f"runtime.precision={precision}, but OpenVINO does not support {precision} on this CPU"
+        )
         yield Problem("runtime.precision", found, f"use {' or '.join(usable)}")
 
 
 def _capabilities() -> list[str]:
-    """What its plugin for the CPU can do on this one: FP32, BF16, FP16, ..."""
+    """Capabilities of its CPU plugin on this CPU: FP32, BF16, FP16, ..."""
     import openvino
 
     found: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -91,7 +93,7 @@ def _capabilities() -> list[str]:
 
 
 def _compiled(network: Any, inputs: tuple[Any, ...], trial: Trial) -> Any:
-    """For the CPU, asked for its precision: left alone it takes bf16 where the CPU has it."""
+    """Compile for the CPU with an explicit precision: by default it uses bf16 where available."""
     import openvino
 
     core = openvino.Core()
@@ -117,12 +119,12 @@ def _compiled(network: Any, inputs: tuple[Any, ...], trial: Trial) -> Any:
 
 
 def _places(model: Any) -> dict[str, int]:
-    """The places of its inputs by their names; one without a name has that of its place."""
+    """Indices of its inputs by name; an input without a name is named by its index."""
     names = (sorted(one.get_names()) or [str(place)] for place, one in enumerate(model.inputs))
     return {first: place for place, (first, *_) in enumerate(names)}
 
 
 def _precision(compiled: Any) -> str:
-    """In which it really computes, in our words."""
+    """The precision in which it really computes, in our terms."""
     said: str = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     return {theirs: ours for ours, theirs in PRECISIONS.items()}.get(said, said)

@@ -1,8 +1,8 @@
-"""From a trial to its workload: the source that has its network, the engine that runs it.
+"""From a trial to its workload: the source of its network and the engine that runs it.
 
-A source is a module of this room with two functions, `network(trial)` and `problems(trial)`, and
-`own_size(model)` if its models are made for one, `input_dtypes(network)` if these are no parameters
-of torch, and `describe(network)` if it knows more facts; an engine has `prepare(network, inputs,
+A source is a module of this package with two functions, `network(trial)` and `problems(trial)`, and
+`own_size(model)` if its models have one, `input_dtypes(network)` if these are not parameters
+of torch, and `describe(network)` for more facts; an engine has `prepare(network, inputs,
 trial, device)` and `problems(trial)`.
 """
 
@@ -30,7 +30,7 @@ from runner.trial.description import Model, Trial
 def build(trial: Trial, device: torch.device) -> Workload:
     """The trial's network in eval mode and its inputs, seeded by `trial.seed`.
 
-    Raises ModelError when the network can't be made, its weights can't be had, or a part of it
+    Raises ModelError if the network can't be built, its weights are unavailable, or a part of it
     stays in training mode.
     """
     torch.manual_seed(trial.seed)
@@ -46,7 +46,7 @@ def build(trial: Trial, device: torch.device) -> Workload:
 def _in_own_type(
     inputs: tuple[Any, ...], source: Any, network: Any, trial: Trial
 ) -> tuple[Any, ...]:
-    """Inputs as the network's weights are, where these are of one type and no one made others."""
+    """Inputs in the type of the network's weights, if they have one type and no custom inputs."""
     dtypes = source.input_dtypes(network) if hasattr(source, "input_dtypes") else _dtypes(network)
     own = {dtype for dtype in dtypes if dtype.is_floating_point}
     if trial.model.inputs is not None or len(own) != 1 or own == {torch.float32}:
@@ -61,7 +61,7 @@ def _dtypes(network: torch.nn.Module) -> Iterator[torch.dtype]:
 
 
 def cost_before(trial: Trial) -> Cost | None:
-    """What a pass will cost, without memory for its weights; None where only a real one tells."""
+    """The cost of a pass, without memory for its weights; None if only a real pass tells."""
     shapes_only = replace(trial, model=replace(trial.model, weights=None))
     try:
         with torch.device("meta"), warnings.catch_warnings():
@@ -71,7 +71,7 @@ def cost_before(trial: Trial) -> Cost | None:
             if dtype := eager.CAST.get(trial.runtime.precision):
                 network, inputs = eager.cast(network, inputs, dtype)
             return cost_of(eager.by_keyword(network, inputs), inputs)
-    except BaseException as error:  # of the many kinds that a network may raise there
+    except BaseException as error:  # networks raise many kinds there
         if is_interrupt(error):
             raise
         print(f"no cost of {trial.title}: {words_of(error)}", file=sys.stderr)
@@ -79,19 +79,19 @@ def cost_before(trial: Trial) -> Cost | None:
 
 
 def problems(trials: Iterable[Trial]) -> Iterator[Problem]:
-    """What is wrong with models and engines, found without building a network."""
+    """Problems of models and engines, found without building a network."""
     for trial in trials:
         try:
             yield from _source(trial.model).problems(trial)
             yield from inputs_problems(trial)
             yield from importlib.import_module(f"runner.models.{trial.engine.name}").problems(trial)
-        except Exception as error:  # a file that is damaged, or a library that is
+        except Exception as error:  # a damaged file, or a broken library
             key = "model.file" if trial.model.file else "model"
             yield Problem(key, f"{trial.model.label} can't be read ({words_of(error)})")
 
 
 def own_sizes(trials: Sequence[Trial]) -> dict[str, tuple[int, int]]:
-    """(height, width) for which models are made that say so, by their labels."""
+    """(height, width) for which models are made, if known, by label."""
     models = {trial.model.label: trial.model for trial in trials if not trial.model.default_size}
     asked = {label: getattr(_source(model), "own_size", None) for label, model in models.items()}
     sizes = {label: ask(models[label]) for label, ask in asked.items() if ask is not None}

@@ -1,4 +1,4 @@
-"""Engine: TensorRT on an NVIDIA GPU, for networks by torch-tensorrt, or an engine of its own."""
+"""Engine: TensorRT on an NVIDIA GPU, for networks (torch-tensorrt) and serialized engines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runner.trial.description import Trial
 from runner.trial.rules import missing_package
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
-CONVERTED = "_run_on_acc"  # begins the names of the parts that torch-tensorrt has converted
+CONVERTED = "_run_on_acc"  # prefix of the names of parts that torch-tensorrt has converted
 
 
 def prepare(
@@ -66,23 +66,23 @@ def prepare(
 
 
 def problems(trial: Trial) -> Iterator[Problem]:
-    """Why TensorRT can't run it so on this machine."""
+    """Problems of running it with TensorRT on this machine."""
     package = "tensorrt" if trial.model.source == "engine" else "torch_tensorrt"
     if find_spec(package) is None:
         yield missing_package("engine", "engine=tensorrt", "tensorrt")
     precision = trial.runtime.precision
     if precision not in PRECISIONS:
-        found = f"runtime.precision={precision}, which TensorRT has not"
+        found = f"runtime.precision={precision}, which TensorRT does not support"
         yield Problem("runtime.precision", found, f"use {' or '.join(PRECISIONS)}")
     elif trial.model.source == "engine" and precision != "fp32":
-        found = f"runtime.precision={precision}, but {trial.model.label} was built in its own"
+        found = f"runtime.precision={precision}, but {trial.model.label} has a fixed one"
         yield Problem("runtime.precision", found, "leave it out, or build another engine")
 
 
 def _of_file(network: EngineFile, inputs: tuple[Any, ...], device: torch.device) -> Workload:
     import tensorrt
 
-    # the default stream is no number to give away: TensorRT would wait for it
+    # not the default stream: TensorRT would synchronize it
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     started = time.perf_counter()
     engine = deserialized(network.path)
@@ -97,7 +97,7 @@ def _of_file(network: EngineFile, inputs: tuple[Any, ...], device: torch.device)
 
 
 def bound(engine: Any, device: torch.device, stream: int) -> Callable[..., object]:
-    """A call that launches the engine on a stream, by its handle; outputs stay where they are."""
+    """A function that launches the engine on a stream; outputs stay on the GPU."""
     import tensorrt
 
     context = engine.create_execution_context()
@@ -119,7 +119,7 @@ def bound(engine: Any, device: torch.device, stream: int) -> Callable[..., objec
                     made[name] = torch.empty(shape, dtype=dtype, device=device)
                     context.set_tensor_address(name, made[name].data_ptr())
         if not context.execute_async_v3(stream):
-            raise ModelError("TensorRT did not launch the engine; its reason stands in worker.log")
+            raise ModelError("TensorRT did not launch the engine; its reason is in worker.log")
         return list(made.values())
 
     return call

@@ -14,7 +14,7 @@ from runner.host.raised import words_of
 from runner.trial.description import Model, Trial
 from runner.trial.rules import missing_package
 
-PRETRAINED = "DEFAULT"  # the word for a model's own trained weights, as torchvision has it
+PRETRAINED = "DEFAULT"  # a model's own trained weights, as in torchvision
 
 
 def network(trial: Trial) -> torch.nn.Module:
@@ -29,13 +29,13 @@ def network(trial: Trial) -> torch.nn.Module:
     except (URLError, OSError) as error:
         raise ModelError(
             f"the weights of {model.label} could not be downloaded ({error}); "
-            "leave model.weights out for random ones"
+            "omit model.weights for random ones"
         ) from error
     return made
 
 
 def problems(trial: Trial) -> Iterator[Problem]:
-    """Why timm does not have the model."""
+    """Problems of a model that timm does not have."""
     model = trial.model
     try:
         import timm
@@ -44,18 +44,18 @@ def problems(trial: Trial) -> Iterator[Problem]:
         return
     if not timm.is_model(model.name):
         near = difflib.get_close_matches(model.name.partition(".")[0], timm.list_models(), n=5)
-        hint = f"near it: {', '.join(near)}" if near else "timm.list_models() lists them"
+        hint = f"similar: {', '.join(near)}" if near else "timm.list_models() lists them"
         yield Problem("model.name", f"model.name is {model.name}, which timm does not have", hint)
         return
     if problem := _unfit_size(trial):
         yield problem
     if model.weights not in (None, PRETRAINED):
-        remedy = f"{PRETRAINED}, or null for random ones; a tag goes into the name, as in NAME.TAG"
+        remedy = f"{PRETRAINED}, or null for random ones; add a tag to the name, as in NAME.TAG"
         yield Problem("model.weights", f"model.weights is {model.weights}", f"expected {remedy}")
 
 
 def _unfit_size(trial: Trial) -> Problem | None:
-    """Why a model that is built for one size does not take another."""
+    """The problem of a size that the model does not take."""
     model, size = trial.model, trial.input.size
     if not _settings(model.name).get("fixed_input_size") or size in (None, own_size(model)):
         return None
@@ -74,9 +74,9 @@ def _unfit_size(trial: Trial) -> Problem | None:
 
 
 def _tried(trial: Trial, kwargs: dict[str, Any]) -> str | None:
-    """Why a model built with these does not take the input, found without memory; None if it does.
+    """Why a model built with these arguments does not take the input; None if it does.
 
-    None too where the meta device lacks an operator, which is no fault of the size.
+    Found on the meta device, without memory; None, too, if that lacks an operator.
     """
     import timm
 
@@ -84,7 +84,7 @@ def _tried(trial: Trial, kwargs: dict[str, Any]) -> str | None:
         with torch.device("meta"), torch.no_grad():
             network = timm.create_model(trial.model.name, **kwargs).eval()
             network(torch.randn(1, 3, *trial.input.pixels))
-    except NotImplementedError:  # of the meta device: then the trial itself will tell
+    except NotImplementedError:  # from the meta device: then the trial itself will tell
         return None
     except Exception as error:  # each architecture raises its own
         return words_of(error)
@@ -98,7 +98,7 @@ def own_size(model: Model) -> tuple[int, int] | None:
 
 
 def describe(network: torch.nn.Module) -> dict[str, Callable[[], Any]]:
-    """How images must be normalised for it; it makes no difference to the time."""
+    """How its images must be normalised, for the record; it does not affect the time."""
     settings: Any = network.pretrained_cfg
     return {"normalisation": lambda: {name: list(settings[name]) for name in ("mean", "std")}}
 

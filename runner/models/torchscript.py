@@ -12,13 +12,13 @@ from runner.trial.description import Trial
 
 
 def network(trial: Trial) -> torch.nn.Module:
-    """The network that the file holds."""
+    """The network in the file."""
     made: torch.nn.Module = torch.jit.load(trial.model.file, map_location="cpu")  # type: ignore[no-untyped-call]
     return made
 
 
 def problems(trial: Trial) -> Iterator[Problem]:
-    """Why the file can't be read."""
+    """Problems of the file."""
     yield from unreadable(trial, "model.file=net.pt")
     if trial.runtime.compile != "off":
         found = f"runtime.compile={trial.runtime.compile}, but {trial.model.label} is a TorchScript"

@@ -24,14 +24,14 @@ def network(trial: Trial) -> torch.nn.Module:
     except (URLError, TimeoutError) as error:
         raise ModelError(
             f"weights {model.weights} of {model.name} could not be downloaded ({error}); "
-            f"put the file into {torch.hub.get_dir()}/checkpoints, or leave model.weights out "
+            f"put the file into {torch.hub.get_dir()}/checkpoints, or omit model.weights "
             "for random ones"
         ) from error
     return made
 
 
 def problems(trial: Trial) -> Iterator[Problem]:
-    """What is wrong with arguments and weights, found without building the network."""
+    """Problems of arguments and weights, found without building the network."""
     model = trial.model
     if model.kwargs:
         yield from _unknown_arguments(model)
@@ -55,7 +55,7 @@ def _builder_arguments(trial: Trial) -> dict[str, Any]:
     if model.task == "quantized":
         arguments["quantize"] = True
     if model.task in ("detection", "segmentation") and model.weights is None:
-        arguments["weights_backbone"] = None  # else the backbone's are downloaded
+        arguments["weights_backbone"] = None  # otherwise the backbone's weights are downloaded
     if model.task == "detection" and not model.name.startswith("ssd"):
         # otherwise its own transform scales every image to about 800 pixels
         arguments |= {"min_size": min(height, width), "max_size": max(height, width)}
@@ -63,7 +63,7 @@ def _builder_arguments(trial: Trial) -> dict[str, Any]:
 
 
 def _unknown_arguments(model: Model) -> Iterator[Problem]:
-    """Why torchvision's builder refuses model.kwargs, found without memory for its weights."""
+    """Why torchvision's builder refuses model.kwargs, found on the meta device."""
     try:
         with torch.device("meta"):
             torchvision.models.get_model(model.name, weights=None, **_without_weights(model))
@@ -73,7 +73,7 @@ def _unknown_arguments(model: Model) -> Iterator[Problem]:
             f"model.kwargs are {model.kwargs}, which {model.name} does not take ({error})",
             "leave them out, or sweep over models that take them",
         )
-    except Exception as error:  # what else the meta device can't do is no fault of the arguments
+    except Exception as error:  # limits of the meta device, not of the arguments
         print(f"model.kwargs of {model.name} not tried: {error}", file=sys.stderr)
 
 

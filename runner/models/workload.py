@@ -1,4 +1,4 @@
-"""What is timed: something that can be called, on its inputs."""
+"""What is timed: a callable and its inputs."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from runner.contract import ModelError
 from runner.host.raised import first_cause, text_of
 from runner.host.torch_private import tree_leaves, tree_map_only
 
-MOST_COPIES = 2**18  # in rotation: more tensors than that take memory and minutes to make
+MOST_COPIES = 2**18  # in rotation: more tensors take too much memory and minutes to create
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A network, or whatever else can be called, and its inputs; `forward()` runs it once.
+    """A network, or any other callable, and its inputs; `forward()` runs it once.
 
-    `describe` has a function for each fact that can be read back, as any of them may raise.
-    `reference` gives the output of the same network in fp32 as torch runs it, if that may differ;
-    `setup_s` what making it ready took, in seconds, part by part; `cost` counts its operations.
+    `describe` has a function for each property that can be read back; any of them may raise.
+    `reference` computes the output of the same network in eager fp32, if that may differ;
+    `setup_s` has the seconds of each preparation step; `cost` counts its operations.
     """
 
     call: Callable[..., object]
@@ -36,11 +36,11 @@ class Workload:
 
     @property
     def own_bytes(self) -> int:
-        """Memory that only the way of measuring asks for."""
+        """Bytes of memory that only measuring needs."""
         return 0
 
     def forward(self) -> object:
-        """One forward pass; what it returns is the network's own output."""
+        """One forward pass; returns the network's own output."""
         return self.call(*self.inputs)
 
     def rotated(self, cache_bytes: int) -> Rotating:
@@ -87,21 +87,21 @@ class Rotating(Workload):
 
 
 def innermost(error: BaseException) -> str:
-    """The first cause of an error, in a line: converters wrap it in pages of their own."""
+    """The original cause of an error in one line; converters wrap it in pages of text."""
     error = first_cause(error)
     text = re.sub("\x1b\\[[0-9;]*m", "", text_of(error)).strip()  # without colours
     return f"{type(error).__name__}: {text.partition(chr(10))[0]}"
 
 
 def converted(value: Any, convert: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """The same lists, tuples and dictionaries with every tensor converted."""
+    """The same nested structure with every tensor converted."""
     return tree_map_only(torch.Tensor, convert, value)
 
 
 def tensors_of(value: object) -> list[torch.Tensor]:
     """All tensors in the inputs or the output of a network, however nested."""
     leaves = tree_leaves(value)
-    if any(isinstance(leaf, Mapping) for leaf in leaves):  # a dictionary of a kind of its own
+    if any(isinstance(leaf, Mapping) for leaf in leaves):  # a dictionary of a special class
         leaves = [list(leaf.values()) if isinstance(leaf, Mapping) else leaf for leaf in leaves]
         return tensors_of(leaves)
     arrays = (torch.from_numpy(one) if isinstance(one, np.ndarray) else one for one in leaves)
@@ -109,9 +109,9 @@ def tensors_of(value: object) -> list[torch.Tensor]:
 
 
 def named(names: Sequence[str], inputs: tuple[Any, ...]) -> list[tuple[str, torch.Tensor]]:
-    """The tensors by the names under which a file takes them: keywords by theirs, others in order.
+    """The tensors by the input names of a file: keywords by name, others in order.
 
-    Raises ModelError for keywords that it does not have, or another number of tensors.
+    Raises ModelError for unknown keywords or another number of tensors.
     """
     keywords = inputs[0] if isinstance(inputs[0], dict) else {}
     if keywords and set(keywords) == set(names):
@@ -127,9 +127,9 @@ def named(names: Sequence[str], inputs: tuple[Any, ...]) -> list[tuple[str, torc
 def on_stream(
     run: Callable[..., object], stream: torch.cuda.Stream, device: torch.device
 ) -> Callable[..., object]:
-    """`run`, which launches its work on `stream`, as a part of torch's current stream.
+    """Make `run`, which launches its work on `stream`, part of torch's current stream.
 
-    Behind the work of that stream and before what follows there; it returns when it is launched.
+    It runs after the work queued there and before what follows; it returns once launched.
     """
     before, after = torch.cuda.Event(), torch.cuda.Event()  # type: ignore[no-untyped-call]
 
@@ -151,6 +151,6 @@ def shapes(inputs: object) -> list[list[int]]:
 
 
 def dtypes_of(value: object) -> str | None:
-    """`float32`, or the different ones with commas; None where there is no tensor."""
+    """`float32`, or several with commas; None without a tensor."""
     names = (str(tensor.dtype).removeprefix("torch.") for tensor in tensors_of(value))
     return ", ".join(dict.fromkeys(names)) or None

@@ -1,1 +1,1 @@
-"""Pages for people: what results say, as HTML, Markdown and text, from records only."""
+"""Pages for people: results as HTML, Markdown and text, made from records only."""

@@ -1,4 +1,4 @@
-"""What a sweep has found out, in one sentence for each question that its axes ask."""
+"""Answers of a sweep: one sentence for each question that its axes ask."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from runner.trial.labels import short_titles
 from runner.trial.methods import METHODS
 
 MOST = 8  # sentences for one question; the table and the plots have all
-MOST_LOOKED_AT = 200  # records; each takes milliseconds
-MOST_LEFT_OUT = 3  # trials; of more, only their number
-UNSURE = 0.02  # of a rate: what processes of a trial differ by on a quiet machine
-FEWEST_SIZES = 4  # by three, an exponent's interval holds it in 63 % of cases only
-WORTH = 1.02  # times as fast, from where on a setting is worth it
+MOST_LOOKED_AT = 200  # records that are analysed; each takes milliseconds
+MOST_LEFT_OUT = 3  # trials that are named; beyond that only their number
+UNSURE = 0.02  # of a rate: usual difference between processes on a quiet machine
+FEWEST_SIZES = 4  # with three, an exponent's interval contains it in 63 % of cases only
+WORTH = 1.02  # speed-up from which on a setting is worth it
 
 
 def answers(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
-    """The sentences, `most` for each question; of invalid numbers none are made."""
+    """The sentences, at most `most` for each question; invalid numbers are excluded."""
     rows = usable(records)
     if not rows:
         if any(record.completed for record in records):
-            yield "nothing can be said of speed: all numbers are invalid"
+            yield "no answers: all numbers are invalid"
         return
     if not shows_methods(records):
         yield from fastest(rows, most)
@@ -48,7 +48,7 @@ def answers(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
 
 
 def _left_out(records: Sequence[Record]) -> Iterator[str]:
-    """The trials of which processes are ranked nowhere, as they are invalid."""
+    """The trials that are not ranked because processes are invalid."""
     invalid: dict[str, int] = {}
     for one in records:
         if one.completed and one.verdict == Verdict.INVALID:
@@ -61,7 +61,7 @@ def _left_out(records: Sequence[Record]) -> Iterator[str]:
         for title, count in list(invalid.items())[:MOST_LEFT_OUT]
     ]
     more = f" and {len(invalid) - MOST_LEFT_OUT} more" if len(invalid) > MOST_LEFT_OUT else ""
-    yield f"left out of the answers, as invalid: {', '.join(named)}{more}"
+    yield f"not ranked, because invalid: {', '.join(named)}{more}"
 
 
 def usable(records: Sequence[Record]) -> list[Result]:
@@ -70,10 +70,10 @@ def usable(records: Sequence[Record]) -> list[Result]:
 
 
 def fastest(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
-    """In each situation (input and batch): what is fastest, and by how much.
+    """For each input and batch: what is fastest, and by how much.
 
-    How a pass is timed is nothing that one chooses for speed: of several timing methods, that
-    which most candidates have is taken.
+    The timing method is not a choice for speed: of several methods, the one
+    that most candidates share is used.
     """
     situations: dict[str, list[Result]] = defaultdict(list)
     for row in sorted(rows, key=_input):
@@ -92,7 +92,7 @@ def fastest(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
 
 
 def _ranked(rows: Sequence[Result]) -> list[Result]:
-    """The fastest row of each candidate, by one timing method, the fastest first."""
+    """The fastest row of each candidate by one timing method, fastest first."""
     by_method: dict[str, dict[str, Result]] = defaultdict(dict)
     for row in sorted(rows, key=lambda row: row.typical or 0.0):
         trial = row.first.trial
@@ -101,7 +101,7 @@ def _ranked(rows: Sequence[Result]) -> list[Result]:
 
 
 def _doubts(*rows: Result) -> str:
-    """That an answer rests on numbers that are not clean."""
+    """A note that an answer rests on suspect numbers."""
     return ", by suspect numbers" if any(row.verdict == Verdict.SUSPECT for row in rows) else ""
 
 
@@ -115,24 +115,24 @@ def _situation(trial: Trial) -> str:
 
 
 def _lead(ratio: Ratio, second: str, *rows: Result) -> str:
-    """How far the `second` is behind, and whether that is sure; the two `rows` are compared."""
-    told = f"; next {second}, {ratio.value:.2f} times as long"
+    """How far the `second` is behind, and whether that is significant."""
+    told = f"; next {second}, {ratio.value:.2f}x slower"
     if ratio.ci is None:
         return f"{told} ({_few(*rows)})"
     if ratio.ci[0] <= 1:
-        return f"; {second}, can't be told from it"
+        return f"; no significant difference to {second}"
     return f"{told} ({ratio.ci[0]:.2f} to {ratio.ci[1]:.2f})"
 
 
 def _few(*rows: Result) -> str:
-    """Why there is no interval."""
+    """Why the interval is missing."""
     if all(len(row.records) == 1 for row in rows):
-        return "one process each: indicative"
-    return "one of them by one process: indicative"
+        return "one process each, only indicative"
+    return "one side has a single process, only indicative"
 
 
 def best_throughput(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
-    """For each input size: which batch of which model makes most images a second."""
+    """For each input size: the batch and model with the best throughput."""
     if len({row.first.trial.input.batch_size for row in rows}) < 2:
         return
     sizes: dict[str, list[Result]] = defaultdict(list)
@@ -156,7 +156,7 @@ def _rate(row: Result, names: Callable[[Result], str]) -> str:
 
 
 def lines_of(rows: Sequence[Result], axis: str) -> list[Line]:
-    """The lines on which the rows lie along an axis, named by what tells them apart."""
+    """The lines of rows along an axis, named by what distinguishes them."""
     trials = [row.first.trial for row in rows]
     found = lines(trials, axis)
     names = short_titles([trials[line[0]] for line in found], but=(axis,)) if found else []
@@ -171,7 +171,7 @@ def lines_of(rows: Sequence[Result], axis: str) -> list[Line]:
 
 
 def knees(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
-    """From which batch on more images make hardly more a second."""
+    """The smallest batch with nearly the best throughput."""
     found = [line for line in lines_of(rows, "input.batch_size") if line.knee is not None]
     if not found:
         return
@@ -181,13 +181,13 @@ def knees(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
         rate, ms = number(row.images_per_second), number(row.typical)
         rising = " and still rising" if line.knee == line.places[-1] else ""
         whose = f"{line.name}: " if len(found) > 1 else ""
-        told.append(f"{whose}{_around(line)} ({rate} images/s in {ms} ms{rising})")
+        told.append(f"{whose}{_around(line)} ({rate} images/s at {ms} ms{rising})")
     more = [f"{len(found) - most} more in the plot"] if len(found) > most else []
     yield f"smallest batch with 95 % of the best throughput: {'; '.join([*told, *more])}"
 
 
 def _around(line: Line) -> str:
-    """A line's knee, as a range where the spread between processes could move it."""
+    """A line's knee, as a range if the spread between processes allows others."""
     rates = [row.images_per_second or 0.0 for row in line.rows]
     low, high = (knee(line.places, rates, NEAR_BEST + off) for off in (-UNSURE, UNSURE))
     return str(line.knee) if low == high else f"{line.knee}, perhaps {low} to {high}"
@@ -199,20 +199,20 @@ def exponents(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
     for line in found[:most]:
         law = power_law(line.places, [row.typical or 0.0 for row in line.rows])
         if law is None or law.ci is None or law.ci[1] - law.ci[0] > 1:
-            continue  # no power law, or none that these few would show
+            continue  # no power law, or too few points for one
         whose = f" of {line.name}" if len(found) > 1 else ""
         yield (
-            f"latency{whose} grows with the side's length to the power of {law.exponent:.2f} "
-            f"({law.ci[0]:.2f} to {law.ci[1]:.2f}); the number of pixels alone would give 2"
+            f"latency{whose} grows with the image side to the power of {law.exponent:.2f} "
+            f"({law.ci[0]:.2f} to {law.ci[1]:.2f}); 2 would be proportional to the pixels"
         )
 
 
 def warmups(records: Sequence[Record]) -> Iterator[str]:
-    """How many warm-ups each model needs, by all of its processes."""
+    """The number of warm-ups each model needs, over all its processes."""
     models = warmups_of(records)
     if len(models) > MOST:
         needed = max(need or 0 for need in models.values())
-        yield f"warm-up iterations needed: {needed} at most, for {len(models)} models"
+        yield f"warm-up iterations needed: at most {needed} for {len(models)} models"
     elif models:
         told = ", ".join(
             f"{name} has not settled" if need is None else f"{name} {need}"
@@ -222,10 +222,10 @@ def warmups(records: Sequence[Record]) -> Iterator[str]:
 
 
 def warmups_of(records: Sequence[Record]) -> dict[str, int | None]:
-    """The warm-up that each model needs; None for one that had not settled half-way.
+    """The warm-up that each model needs; None if it had not settled half-way.
 
-    The median over processes and inputs, as of many one is disturbed by others in its beginning;
-    passes that are not synchronized tell nothing of it. Of very many records some are looked at.
+    The median over processes and inputs, because others may disturb the start of one of many;
+    unsynchronized passes are ignored. Of very many records only some are analysed.
     """
     needs: dict[str, list[int | None]] = defaultdict(list)
     for record in records[:: max(1, len(records) // MOST_LOOKED_AT)]:
@@ -241,13 +241,13 @@ def warmups_of(records: Sequence[Record]) -> dict[str, int | None]:
 
 
 def _disturbed(record: Record) -> bool:
-    """Whether its first passes may show others on the machine, and not itself."""
+    """Whether other programs may have slowed its first passes."""
     codes = {reason["code"] for reason in record.reasons if reason["level"] != Level.NOTE}
     return record.verdict == Verdict.INVALID or bool(codes & {"CPU_CONTENDED", "FOREIGN_PROCESS"})
 
 
 def _warmup_of(record: Record) -> int | None:
-    """What its verdict says; where that finds nothing, no more than it had."""
+    """The warm-up its verdict names, else at most the one it had."""
     for reason in record.reasons:
         if reason["code"] == "WARMUP_SHORT":
             return int(reason.get("need", 0))
@@ -257,7 +257,7 @@ def _warmup_of(record: Record) -> int | None:
 
 @dataclass(frozen=True)
 class SpeedUp:
-    """How many times as fast a trial is as `plain`, the same in fp32 by torch as it comes."""
+    """The speed-up of a trial over `plain`, the same trial in eager fp32."""
 
     name: str
     row: Result
@@ -266,7 +266,7 @@ class SpeedUp:
 
 
 def speed_ups(rows: Sequence[Result]) -> list[SpeedUp]:
-    """One for each trial beside which the same runs in fp32 by torch as it comes."""
+    """A SpeedUp for each trial with an eager fp32 baseline in the sweep."""
     names = _names(rows)
     return [
         SpeedUp(names(row), row, plain, times_as_fast(plain, row))
@@ -276,32 +276,33 @@ def speed_ups(rows: Sequence[Result]) -> list[SpeedUp]:
 
 
 def worth(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
-    """Whether a precision, an order in memory, a compiler or an engine is worth it."""
+    """Whether a precision, memory order, compiler or engine is worth it."""
     found = speed_ups(rows)
     for one in sorted(found, key=lambda one: -one.ratio.value)[:most]:
         row, ratio = one.row, one.ratio
-        low, high = ratio.ci or (ratio.value, ratio.value)
-        if ratio.ci is None:
-            judged = "slower" if ratio.value <= 1 / WORTH else "no gain"
-            judged = "faster" if ratio.value >= WORTH else judged
-            sure = f" ({_few(row, one.plain)})"
+        ends: tuple[float, ...] = ratio.ci or ()
+        if ratio.value < 1:
+            word, value, ends = "slower", 1 / ratio.value, tuple(1 / end for end in ends[::-1])
         else:
-            differs = max(ratio.value, 1 / ratio.value) >= WORTH
-            judged = "worth it" if low >= 1 else "slower" if high < 1 else "no sure gain"
-            judged = judged if differs else "no gain" if low >= 1 or high < 1 else "no sure gain"
-            sure = f" ({low:.2f} to {high:.2f})"
+            word, value = "faster", ratio.value
+        certain = not ends or ends[0] >= 1
+        judged = "" if certain else "no significant gain, "
+        if certain and value < WORTH:
+            judged = "no gain, "
+        elif certain and ends:
+            judged = "worth it, " if word == "faster" else "not worth it, "
+        sure = f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else f" ({_few(row, one.plain)})"
         error = row.first.figures.get("rel_error")
-        off = "" if error is None else f", its output off by {error:.0e}"
+        off = "" if error is None else f", relative error {error:.0e}"
         wrong = any(reason["code"] == "WRONG_OUTPUT" for reason in row.first.reasons)
-        off += ", which is more than it explains" if wrong else ""
-        told = f"{judged}, {ratio.value:.2f} times as fast as fp32 as it comes"
-        yield f"{one.name}: {told}{sure}{off}"
+        off += ", more than the precision explains" if wrong else ""
+        yield f"{one.name}: {judged}{value:.2f}x {word} than eager fp32{sure}{off}"
     if len(found) > most:
         yield f"and {len(found) - most} more, see the plot of speed-ups"
 
 
 def _names(rows: Sequence[Result], but: Sequence[str] = ()) -> Callable[[Result], str]:
-    """What tells each row from the others."""
+    """Names that distinguish the rows."""
     titles = short_titles([row.first.trial for row in rows], but)
     by_row = {id(row): title for row, title in zip(rows, titles, strict=True)}
     return lambda row: by_row[id(row)]

@@ -18,11 +18,11 @@ from runner.terminal.layout import Column
 from runner.terminal.table import names_of
 
 VERSION = 1  # of the JSON
-NAMED = 8  # trials that one side lacks; of more, only their number is told
+NAMED = 8  # trials that one side lacks; beyond that only their number is shown
 
 
 def page_of(comparisons: Sequence[Comparison]) -> Page:
-    """One page for a comparison, or for several against the same side."""
+    """The page for a comparison, or for several against the same side."""
     first = comparisons[0]
     title = f"{first.before.name} -> {', '.join(one.after.name for one in comparisons)}"
     sections: list[Section] = []
@@ -39,7 +39,7 @@ def _fact(role: str, side: Side) -> str:
     began = sorted(record.started_at[:16].replace("T", " ") for record in records)
     when = " to ".join(dict.fromkeys((began[0], began[-1])))
     where = machines(records)
-    mixed = " - mixed machines, whose differences count as noise" if len(where) > 1 else ""
+    mixed = " - mixed machines, their differences count as noise" if len(where) > 1 else ""
     processes = f"{len(records)} processes" if len(records) > trials else "one process each"
     return (
         f"{role}: {side.name}, {trials} trial{'s' if trials > 1 else ''}, {processes}, {when}, "
@@ -48,10 +48,10 @@ def _fact(role: str, side: Side) -> str:
 
 
 def headline(comparison: Comparison) -> str:
-    """The comparison in a line: how many trials are what."""
+    """The comparison in one line: the number of trials for each verdict."""
     if not comparison.pairs:
         return "nothing can be compared: " + (
-            "the two have no trial in common"
+            "the two sides have no trial in common"
             if not comparison.unusable
             else "no trial has a number on both sides"
         )
@@ -73,8 +73,8 @@ def _sections(one: Comparison, heading: str) -> Iterator[Section]:
     if same:
         lines.append(f"all trials: {same}")
     note = (
-        "ratio: time after / time before, above 1 is slower; detects: a change of this size would "
-        f"have been found in 4 of 5 cases; below {one.threshold:.1%} no change matters"
+        "ratio: time after / time before, above 1 is slower; detects: a change of this size is "
+        f"detected in 4 of 5 cases; changes below {one.threshold:.1%} are ignored"
     )
     yield Section(heading, tuple(lines), tuple(columns), plots, note if one.pairs else "")
     if one.changed:
@@ -94,30 +94,36 @@ def _named(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _remarks(one: Comparison) -> Iterator[str]:
-    """What a reader must know before the table."""
+    """Notes that a reader needs before the table."""
     judged = one.judged
     if one.pairs and one.fewest < 2:
         some = "some trials have one process on a side" if _deciding(one) else "one process each"
-        yield f"{some}: only indicative; sweep.repeats=5 on both sides gives intervals"
+        yield f"{some}: only indicative; use sweep.repeats=5 on both sides for intervals"
     if judged.shift is not None:
         if judged.centred:
-            yield f"what all trials share, {judged.shift:+.1%}, is taken out of the ratios"
+            yield (
+                f"the change that all trials share, {judged.shift:+.1%}, is removed from the ratios"
+            )
         elif abs(judged.shift) >= SUITE_SHIFT:
             yield (
-                f"the whole suite moved by {judged.shift:+.1%}: is it the machine, or software "
-                "that all trials use? what else differs is listed below"
+                f"the whole suite changed by {judged.shift:+.1%}: the machine, or software that "
+                "all "
+                "trials use? what else differs is listed below"
             )
     if judged.widened > 1.5:
         yield (
-            f"intervals are {judged.widened:.1f} times as wide as the processes of each trial say: "
-            "trials moved to and fro by more than their own noise"
+            f"intervals are widened {judged.widened:.1f}x: trials differ between the sides by more "
+            "than between their own processes"
         )
     suspect = sum(
         any(one.verdict == Verdict.SUSPECT for one in (*pair.before, *pair.after))
         for pair in one.pairs
     )
     if suspect:
-        yield f"{suspect} of {len(one.pairs)} trials have suspect numbers; their tables say why"
+        yield (
+            f"{suspect} of {len(one.pairs)} trials have suspect numbers; see their tables for "
+            "the reasons"
+        )
 
 
 def _deciding(one: Comparison) -> bool:
@@ -154,12 +160,12 @@ def _typical(records: Sequence[Record]) -> float:
 
 
 def verdict_of(pair: Pair) -> str:
-    """The verdict, and how many processes would decide where it is none."""
+    """The verdict, and for an inconclusive one how many processes would decide."""
     found = pair.difference
     if found.verdict != "inconclusive" or found.ci is None:
         return found.verdict
     more = f"over {MOST_NEEDED}" if found.needed == MOST_NEEDED else f"about {found.needed}"
-    return f"inconclusive: could not exclude {found.ci[1] - 1:+.1%}; {more} processes would decide"
+    return f"inconclusive: up to {found.ci[1] - 1:+.1%} not excluded; {more} processes would decide"
 
 
 def values_of(comparisons: Sequence[Comparison]) -> dict[str, Any]:

@@ -20,27 +20,27 @@ from runner.statistics.gate import FEWEST_NIGHTS
 from runner.terminal.figures import number
 from runner.terminal.layout import Column
 
-DATED = (GateVerdict.REGRESSION, GateVerdict.SUSPECT)  # verdicts of which one asks since when
+DATED = (GateVerdict.REGRESSION, GateVerdict.SUSPECT)  # verdicts with an onset
 HEADINGS = {
     GateVerdict.REGRESSION: "Regressions",
     GateVerdict.SUSPECT: "Suspects",
-    GateVerdict.INCONCLUSIVE: "Not decided",
+    GateVerdict.INCONCLUSIVE: "Undecided",
     GateVerdict.FAILED: "Failed",
     GateVerdict.MISSING: "Missing",
-    GateVerdict.NO_BASELINE: "New, or at a new level",
+    GateVerdict.NO_BASELINE: "New, or with a new baseline",
     GateVerdict.IMPROVEMENT: "Improvements",
     GateVerdict.PASS: "Passed",
 }
-NAMED = 3  # trials in a line; of more, only their number is told
-CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # not for XML
+NAMED = 3  # trials in a line; beyond that only their number is shown
+CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # not in XML
 
 
 @dataclass(frozen=True)
 class Report:
-    """A judged night, and all that is told of it.
+    """A judged night and everything its report shows.
 
-    `commits` lists those between two, `link_of` has the page of a trial in MLflow, if it is there,
-    `decided` is by which a later night sees whether decisions were rewritten.
+    `commits` lists those between two, `link_of` has the page of a trial in MLflow, if any,
+    `decided` lets a later night detect edited decisions.
     """
 
     judgement: Judgement
@@ -57,14 +57,14 @@ class Report:
 
     @cached_property
     def onsets(self) -> Mapping[str, Onset]:
-        """Since when trials are slower, by their identity."""
+        """Since when trials are slower, by identity."""
         asked = [one.identity for one in self.judgement.findings if one.verdict in DATED]
         found = {identity: self.attribution.onset(identity) for identity in asked}
         return {identity: onset for identity, onset in found.items() if onset is not None}
 
     @cached_property
     def steps(self) -> Sequence[Step]:
-        """What changes of the driver have done."""
+        """The effects of changes of the driver."""
         return list(self.attribution.steps())
 
     @cached_property
@@ -73,7 +73,7 @@ class Report:
         return self.attribution.since_last_night()
 
     def first_seen(self, identity: str) -> str:
-        """The night since which a regression has been called one."""
+        """The night since which a regression has been reported."""
         first = self.judgement.night.sweep_id
         for night in reversed(self.judgement.before):
             verdict = night.said.get(identity)
@@ -92,18 +92,20 @@ class Report:
 
 
 def headline(judgement: Judgement) -> str:
-    """The night in one line, fit for a chat."""
+    """The night in one line, for a chat message."""
     host = next((one.facts.get("host") for one in judgement.night.processes), None)
     where = f" on {host}" if host else ""
     parts = [f"{count} {_plural(verdict, count)}" for verdict, count in judgement.counts.items()]
     worst = [one for one in judgement.findings if one.verdict == GateVerdict.REGRESSION]
     named = ", ".join(f"{one.title} {_percent(one)}" for one in worst[:NAMED])
     more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
-    asks = "; all trials together have moved" if judgement.health.question else ""
+    asks = "; the whole suite changed" if judgement.health.question else ""
     if judgement.creep is not None:
-        asks = f"; all trials together have crept by {judgement.creep:+.1%}"
+        asks = f"; the whole suite crept by {judgement.creep:+.1%}"
     told = f" ({named}{more})" if worst else ""
-    return f"{judgement.night.sweep_id}{where}: {', '.join(parts) or 'nothing timed'}{told}{asks}"
+    return (
+        f"{judgement.night.sweep_id}{where}: {', '.join(parts) or 'nothing was timed'}{told}{asks}"
+    )
 
 
 def _plural(verdict: GateVerdict, count: int) -> str:
@@ -146,29 +148,34 @@ def _facts(judgement: Judgement) -> Iterator[str]:
 def _health(report: Report) -> Iterator[str]:
     judgement, health = report.judgement, report.judgement.health
     counted = len(judgement.before) - len(judgement.flagged)
-    yield f"judged by {counted} night{'s' if counted != 1 else ''} before it"
+    yield f"judged by the {counted} night{'s' if counted != 1 else ''} before it"
     if counted < FEWEST_NIGHTS:
-        yield f"below {FEWEST_NIGHTS} nights nothing is called a regression, only suspect"
+        yield f"with fewer than {FEWEST_NIGHTS} nights a trial can be suspect, but not a regression"
     if health.shift is not None:
         question = (
-            ": machine or software? nothing will be judged by tonight" if health.question else ""
+            ": machine or software? tonight will not be used as a baseline"
+            if health.question
+            else ""
         )
-        yield f"all trials together moved by {health.shift:+.2%}{question}"
+        yield f"the whole suite changed by {health.shift:+.2%}{question}"
     if judgement.creep is not None:
         first, last = judgement.pinned[0], judgement.pinned[-1]
         yield (
-            f"all trials together have crept by {judgement.creep:+.2%} since {first} to {last}: "
-            "machine or software? --accept '*' or --baseline agrees to it"
+            f"the whole suite crept by {judgement.creep:+.2%} since {first} to {last}: machine or "
+            "software? --accept '*' or --baseline accepts it"
         )
     if health.widened > 1.005:
-        yield f"trials moved {health.widened:.2f} times as much as nights do: intervals are wider"
+        yield (
+            f"trials varied {health.widened:.2f}x as much as between earlier nights: intervals "
+            "are widened"
+        )
     if health.detectable is not None:
-        yield f"a slowdown of {health.detectable:.1%} would have been seen in 4 of 5 cases"
+        yield f"a slowdown of {health.detectable:.1%} would be detected in 4 of 5 cases"
     if judgement.pinned:
         first, last = judgement.pinned[0], judgement.pinned[-1]
-        yield f"creep is looked for against {first if first == last else f'{first} to {last}'}"
+        yield f"creep is measured against {first if first == last else f'{first} to {last}'}"
     for night, why in judgement.flagged.items():
-        yield f"{night} is left out: {why}"
+        yield f"{night} is not used: {why}"
     yield from (f"changed since the night before: {one}" for one in _told(report, report.changed))
     for step in report.steps:
         yield _step(step)
@@ -192,9 +199,9 @@ def _step(step: Step) -> str:
     moved.sort(key=lambda pair: -abs(pair[1].ratio - 1))
     named = ", ".join(f"{title} {one.ratio - 1:+.1%}" for title, one in moved[:NAMED])
     rest = f", and {len(moved) - NAMED} more" if len(moved) > NAMED else ""
-    shift = f"all together {step.found.shift:+.2%}, " if step.found.shift is not None else ""
-    verdict = f"{named}{rest}" if moved else f"no trial of {len(pairs)} has moved"
-    return f"new segment since {step.night} ({told}): {shift}{verdict}"
+    shift = f"whole suite {step.found.shift:+.2%}, " if step.found.shift is not None else ""
+    verdict = f"{named}{rest}" if moved else f"none of {len(pairs)} trials changed"
+    return f"new baseline since {step.night} ({told}): {shift}{verdict}"
 
 
 def _section(report: Report, verdict: GateVerdict, found: Sequence[Finding]) -> Section:
@@ -216,22 +223,22 @@ def _reason(finding: Finding) -> str:
     judged = finding.judged
     if finding.verdict == GateVerdict.INCONCLUSIVE and judged.ci is not None and judged.detectable:
         return (
-            f"{finding.title}: could not exclude {judged.ci[1] - 1:+.1%}; such a night finds "
+            f"{finding.title}: up to {judged.ci[1] - 1:+.1%} not excluded; such a night detects "
             f"{judged.detectable:.1%}"
         )
     return ""
 
 
 def _details(report: Report, finding: Finding) -> Iterator[str]:
-    """What one wants to know of a trial that has become slower."""
+    """Details of a trial that has become slower."""
     pinned, onset = report.judgement.pinned, report.onsets.get(finding.identity)
-    crept = f"crept, seen against {pinned[0]} to {pinned[-1]} only; " if finding.creep else ""
+    crept = f"crept, visible only against {pinned[0]} to {pinned[-1]}; " if finding.creep else ""
     if onset is not None:
         changes = list(_told(report, onset.changed))
-        told = "; ".join(changes) or "nothing recorded of the environment had changed there"
+        told = "; ".join(changes) or "no recorded change of the environment"
         yield f"{finding.title}: {crept}began {onset}, last good {onset.before}; {told}"
     elif crept:
-        yield f"{finding.title}: {crept}since when can't be told"
+        yield f"{finding.title}: {crept}start unknown"
     if finding.verdict == GateVerdict.REGRESSION:
         yield f"{finding.title}: first seen {report.first_seen(finding.identity)}"
         places = (report.link_of.get(finding.identity), report.reproduce(finding))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).with_name("page.html")
 MOST_ROWS = 1000
-COLOURS = {  # of words that judge, in tables
+COLOURS = {  # of verdicts in tables
     "valid": "good", "same": "good", "faster": "good", "pass": "good", "improvement": "good",
     "suspect": "warn", "inconclusive": "warn",
     "invalid": "bad", "slower": "bad", "failed": "bad", "regression": "bad", "missing": "bad",
@@ -28,7 +28,7 @@ COLOURS = {  # of words that judge, in tables
 
 @dataclass(frozen=True)
 class Plot:
-    """A plotly figure and what it shows, for whoever can't see it."""
+    """A plotly figure with its alternative text."""
 
     figure: Figure
     alt: str
@@ -38,7 +38,7 @@ class Plot:
 class Section:
     """A heading with lines, then a table, then plots; each may be missing.
 
-    A `folded` one is opened by a click; where nothing can be clicked it has no table.
+    A `folded` one opens by a click; text forms omit its table.
     """
 
     heading: str
@@ -51,7 +51,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A title, what it is about in a few facts, and sections."""
+    """A title, a few facts, and sections."""
 
     title: str
     facts: tuple[str, ...]
@@ -59,14 +59,14 @@ class Page:
 
 
 def to_html(page: Page) -> str:
-    """One file that needs nothing from anywhere: the plots' library is in it, once."""
+    """One self-contained HTML file; it includes the plot library once."""
     plots = [plot for section in page.sections for plot in section.plots]
     library = ""
     if plots:
         from plotly.offline import get_plotlyjs
 
         library = get_plotlyjs()
-    # a name in a plot may hold "</script>"
+    # a name in a plot may contain "</script>"
     figures = [plot.figure.to_json().replace("</", "<\\/") for plot in plots]
     return _template().render(
         page=page, library=library, figures=figures, kind_of=_kind_of, most=MOST_ROWS
@@ -82,7 +82,7 @@ def _template() -> Template:
 
 
 def _kind_of(cell: str) -> str:
-    """The class of a cell that judges, by its first word."""
+    """The CSS class of a verdict cell, by its first word."""
     return COLOURS.get(re.split(r"\W", cell, maxsplit=1)[0], "")
 
 

@@ -1,6 +1,6 @@
-"""The plots of the pages: readable without the text, told apart by colour, symbol and dash.
+"""The plots of the pages; series differ by colour, symbol and dash.
 
-The colours are Okabe and Ito's (2008), which colour-blind people tell apart.
+The colours are Okabe and Ito's (2008), which colour-blind people can distinguish.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _marker(index: int) -> dict[str, Any]:
 
 
 def make_plot(traces: Sequence[Any], title: str, x: str, y: str, alt: str, **layout: Any) -> Plot:
-    """Traces with axes named `x` and `y`, in the look that all plots share."""
+    """Traces with axes titled `x` and `y`, in the shared style."""
     axis = {"automargin": True, "gridcolor": "#e6e9ec", "zeroline": False, "linecolor": GREY}
     common = {
         "title": {"text": title, "font": {"size": 16}, "x": 0.03, "xanchor": "left"},
@@ -70,7 +70,7 @@ def interval_of(row: Result) -> tuple[float, float] | None:
 def _error(
     rows: Sequence[Result], values: Sequence[float | None], scale: Sequence[float] | None = None
 ) -> dict[str, Any]:
-    """The bars of the intervals, as plotly has them; scale turns times into something else."""
+    """Error bars of the intervals for plotly; `scale` converts the times."""
     above, below = [], []
     for number_, (row, value) in enumerate(zip(rows, values, strict=True)):
         bounds = interval_of(row)
@@ -85,7 +85,7 @@ def _error(
 
 
 def ranking(rows: Sequence[Result]) -> Plot:
-    """Latency of each trial as a bar, the fastest on top, with its interval."""
+    """The latency of each trial as a bar with its interval, the fastest on top."""
     shown = sorted(rows, key=lambda row: row.typical or 0.0)[:MOST_BARS]
     names = short_titles([row.first.trial for row in rows])
     by_key = {id(row): name for row, name in zip(rows, names, strict=True)}
@@ -105,7 +105,7 @@ def ranking(rows: Sequence[Result]) -> Plot:
     plot = make_plot(
         [bars],
         f"Latency, fastest first{more}",
-        "latency (ms), 95 % interval; pale: suspect",
+        "latency (ms), 95 % interval",
         "",
         "bars of the typical latency of each trial",
         height=max(260, 120 + 26 * len(shown)),
@@ -116,7 +116,7 @@ def ranking(rows: Sequence[Result]) -> Plot:
 
 @dataclass(frozen=True)
 class Line:
-    """Trials that differ in one number only, `places`; a `knee` is one of those."""
+    """Trials that differ only in one number, `places`; `knee` is one of those."""
 
     name: str
     places: tuple[int, ...]
@@ -125,7 +125,7 @@ class Line:
 
 
 def latency_along(lines: Sequence[Line], what: str, title: str, *, log: bool) -> Plot:
-    """Latency of each line against what it varies, with intervals."""
+    """The latency of each line along its axis, with intervals."""
     traces = []
     for index, line in enumerate(lines):
         values = [row.typical for row in line.rows]
@@ -140,7 +140,7 @@ def latency_along(lines: Sequence[Line], what: str, title: str, *, log: bool) ->
 
 
 def throughput_along(lines: Sequence[Line]) -> Plot:
-    """Images a second of each line against the batch size, its knee marked."""
+    """Throughput of each line against the batch size, its knee marked."""
     traces = []
     for index, line in enumerate(lines):
         values = [row.images_per_second for row in line.rows]
@@ -157,7 +157,7 @@ def throughput_along(lines: Sequence[Line]) -> Plot:
             )  # fmt: skip
     plot = make_plot(
         traces,
-        "Throughput against batch size; circled: 95 % of the best",
+        "Throughput against batch size",
         "batch size (images)",
         "images/s, 95 % interval",
         "images a second against batch size, a line each",
@@ -182,7 +182,7 @@ def _line(index: int, line: Line, values: Sequence[float | None], error: dict[st
 
 
 def _decades(values: Iterable[float | None]) -> dict[str, Any]:
-    """A logarithmic axis with ticks at 1, 2 and 5 of each decade that the values reach."""
+    """A logarithmic axis with ticks at 1, 2 and 5 of each decade of the values."""
     known = [value for value in values if value and value > 0]
     low, high = min(known, default=1.0), max(known, default=1.0)
     ticks = [
@@ -201,7 +201,7 @@ def _places(plot: Plot, lines: Sequence[Line], *, log: bool) -> None:
 
 
 def samples_over_time(records: Sequence[Record], needed: int | None) -> Plot:
-    """Every sample in run order: the warm-up shaded, outliers marked, the needed warm-up drawn."""
+    """Every sample in run order; warm-up, outliers and the needed warm-up are marked."""
     traces = []
     names = short_titles([record.trial for record in records])
     for index, (record, name) in enumerate(zip(records, names, strict=True)):
@@ -258,7 +258,7 @@ def distribution(records: Sequence[Record]) -> Plot:
 
 
 def methods(rows: Sequence[Result], faults: Sequence[str]) -> Plot:
-    """The article's bars: the mean by each way of timing, what is wrong with it on hovering."""
+    """The article's bars: the mean by each timing method; hover shows its problems."""
     names = short_titles([row.first.trial for row in rows])
     values = [row.first.summary.get("mean_ms") for row in rows]
     verdicts = [verdict_label(row.records).partition(":")[0] for row in rows]
@@ -297,7 +297,7 @@ def methods(rows: Sequence[Result], faults: Sequence[str]) -> Plot:
 
 
 def speed_ups(names: Sequence[str], ratios: Sequence[Ratio]) -> Plot:
-    """How many times as fast as fp32 by torch as it comes, with intervals; 1 is no gain."""
+    """Speed-ups over eager fp32 with intervals; 1 is no gain."""
     ends = [ratio.ci or (ratio.value, ratio.value) for ratio in ratios]
     kinds = ["faster" if low > 1 else "slower" if high < 1 else "" for low, high in ends]
     return _intervals(
@@ -305,13 +305,13 @@ def speed_ups(names: Sequence[str], ratios: Sequence[Ratio]) -> Plot:
         [ratio.value for ratio in ratios],
         ends,
         kinds,
-        "Speed-up against fp32 by torch as it comes",
-        "times as fast, 95 % interval (right of the line: faster)",
+        "Speed-up over eager fp32",
+        "speed-up, 95 % interval (right of 1: faster)",
     )
 
 
 def changes(one: Comparison) -> Plot:
-    """The ratio of each trial with its interval, those that changed most on top."""
+    """The ratio of each trial with its interval, the largest changes on top."""
     pairs = one.pairs[:MOST_BARS]
     found = [pair.difference for pair in pairs]
     more = f" ({MOST_BARS} of {len(one.pairs)})" if len(one.pairs) > MOST_BARS else ""
@@ -320,7 +320,7 @@ def changes(one: Comparison) -> Plot:
         [item.ratio for item in found],
         [item.ci or (item.ratio, item.ratio) for item in found],
         [item.verdict for item in found],
-        f"Time after / time before{more}; grey: no change that matters",
+        f"Time after / time before{more}",
         "ratio, 95 % interval (right of 1: slower)",
     )
     plot.figure.add_vrect(
@@ -337,7 +337,7 @@ def _intervals(
     title: str,
     what: str,
 ) -> Plot:
-    """Ratios with their intervals below each other, the line at 1."""
+    """Ratios with their intervals, one below the other, and a line at 1."""
     points = go.Scatter(
         x=values,
         y=list(range(len(values))),
@@ -363,14 +363,14 @@ def _intervals(
     height = max(260, 150 + 40 * len(values))
     plot = make_plot([points], title, what, "", alt, height=height, showlegend=False)
     plot.figure.add_vline(x=1, line_width=1)
-    # two trials may go by one name: places are numbers
+    # two trials may have the same name, so positions are numbers
     ticks = {"tickvals": list(range(len(values))), "ticktext": list(names)}
     plot.figure.update_yaxes(range=[len(values) - 0.5, -0.8], showgrid=False, **ticks)
     return plot
 
 
 def against_cost(rows: Sequence[Result]) -> Plot:
-    """Latency against the operations of a pass: what FLOPs say of speed, and what they don't."""
+    """Latency against FLOPs of a pass."""
     models = list(dict.fromkeys(row.first.trial.model.label for row in rows))
     traces = []
     for index, model in enumerate(models):

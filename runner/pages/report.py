@@ -1,4 +1,4 @@
-"""The page of a sweep: what was measured on what, what it says, table and plots."""
+"""The report of a sweep: what was measured, the answers, table and plots."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEGEND = (
 
 
 def write(records: Sequence[Record], sweep_dir: Path, notes: Sequence[str] = ()) -> list[Path]:
-    """Write the page in both forms and its table into the sweep's folder; the files.
+    """Write report.html, report.md and summary.csv into the sweep's folder; their paths.
 
     Raises OSError.
     """
@@ -42,7 +42,7 @@ def write(records: Sequence[Record], sweep_dir: Path, notes: Sequence[str] = ())
 
 
 def _csv(records: Sequence[Record]) -> str:
-    """The table for a spreadsheet, with all columns that differ."""
+    """The table as CSV, with all columns that differ."""
     _, columns = columns_of(records)
     text = io.StringIO()
     writer = csv.writer(text)
@@ -52,9 +52,9 @@ def _csv(records: Sequence[Record]) -> str:
 
 
 def page_of(records: Sequence[Record], sweep_dir: Path | None, notes: Sequence[str] = ()) -> Page:
-    """The page; `notes` are what a reader must know first, as that trials are missing.
+    """The page; `notes` come first, such as that trials are missing.
 
-    `sweep_dir` is where the records are, if in one place.
+    `sweep_dir` is the folder of the records, if there is one.
     """
     same, columns = columns_of(records)
     shown = tuple(column for column in columns if column.spare != 0)  # summary.csv has all
@@ -64,7 +64,7 @@ def page_of(records: Sequence[Record], sweep_dir: Path | None, notes: Sequence[s
         Section("Answers", tuple(found)),
         Section("Table", (f"all trials: {same}",) if same else (), shown, (), LEGEND),
         *_plots(records),
-        Section("How good are the numbers", tuple(said) or ("nothing was found against them",)),
+        Section("How good are the numbers", tuple(said) or ("no problems found",)),
     ]
     full = [section for section in sections if section.lines or section.columns or section.plots]
     title = summary_of([record.trial for record in records])
@@ -84,7 +84,7 @@ def _facts(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _plots(records: Sequence[Record]) -> Iterator[Section]:
-    """The plots that the axes of the sweep call for."""
+    """The plots for the axes of the sweep."""
     rows = results_of(records)
     if shows_methods(records):
         yield _section("Methods", plots.methods(rows, list(faults(records))))
@@ -146,7 +146,7 @@ def _section(heading: str, *shown: Plot) -> Section:
 
 
 def _typical(records: Sequence[Record]) -> list[Record]:
-    """A few records whose samples are worth a look: the first process of each trial, spread out."""
+    """A few records whose samples are drawn: the first process of each trial, spread out."""
     first = [one for one in records if one.repeat == 0 and len(one.latency_ms) > 1]
     step = max(1, -(-len(first) // plots.MOST_SERIES))
     return first[::step][: plots.MOST_SERIES]

@@ -24,20 +24,20 @@ BAD = (GateVerdict.REGRESSION, GateVerdict.FAILED, GateVerdict.MISSING)
 
 
 def page_of(judgement: Judgement, name: str) -> Page:
-    """The page of all nights that are known; `name` is what their sweeps have in common."""
+    """The page of all known nights; `name` is the name of their sweep."""
     nights = judgement.nights
     facts = [
         f"{len(nights)} nights, {nights[0].sweep_id} to {nights[-1].sweep_id}, "
         f"{len(judgement.findings)} trials, the worst first",
-        "a point is a night's typical latency, its bar the 95 % interval between processes",
+        "each point is a night's typical latency, its bar the 95 % interval between processes",
     ]
     if judgement.flagged:
-        facts.append("grey crosses: nights that nothing is judged by")
+        facts.append("grey crosses: nights not used as a baseline")
     shown = judgement.findings[:MOST_DRAWN]
     sections = [Section(_heading(one), plots=(_trend(judgement, one),)) for one in shown]
     if len(judgement.findings) > MOST_DRAWN:
         rest = len(judgement.findings) - MOST_DRAWN
-        sections.append(Section("", (f"{rest} more trials, that have passed, are not drawn",)))
+        sections.append(Section("", (f"{rest} more trials, which passed, are not drawn",)))
     return Page(f"{name}: all nights", tuple(facts), tuple(sections))
 
 
@@ -73,7 +73,7 @@ def _trend(judgement: Judgement, finding: Finding) -> Plot:
         type="date", tickformat="%d %b", tickvals=days[:: max(1, len(days) // MOST_TICKS)]
     )
     times = [one.typical_ms or 0.0 for _, some in timed for one in some]
-    if times:  # noise of some permille is not to look like a mountain range
+    if times:  # small noise must not fill the plot
         margin = LEAST_SPAN / 2 * statistics.median(times)
         low, high = min(times), max(times)
         middle, half = (low + high) / 2, max(margin, 0.55 * (high - low))
@@ -116,7 +116,7 @@ def _points(
 
 
 def _segments(timed: Sequence[tuple[Night, Sequence[Brief]]]) -> Iterator[tuple[str, str]]:
-    """Where the machine or its driver has changed, and what of it."""
+    """Nights at which the machine or its driver changed, with the changes."""
     for (_, before), (night, after) in pairwise(timed):
         old, new = before[0].facts, after[0].facts
         changes = [f"{k} {new.get(k)}" for k in MACHINE + DRIVERS if old.get(k) != new.get(k)]

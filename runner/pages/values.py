@@ -1,4 +1,4 @@
-"""The result of a sweep as JSON: what the table shows, with all figures and in full precision."""
+"""The result of a sweep as JSON, with all figures in full precision."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LATENCIES = ("min", "p25", "p50", "p75", "p90", "p95", "p99", "max", "mean", "st
 
 
 def to_json(sweep_dir: Path, records: Sequence[Record], planned: int, code: ExitCode) -> str:
-    """The whole result of a sweep of so many `planned` trials (processes counted)."""
+    """The result of a sweep of so many `planned` trials (counting processes)."""
     values = {
         "version": VERSION,
         "sweep_id": sweep_dir.name,

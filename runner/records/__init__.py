@@ -1,1 +1,1 @@
-"""What is on disk: one record for each trial and one manifest for each sweep."""
+"""Files on disk: one record for each trial and one manifest for each sweep."""

@@ -1,7 +1,7 @@
-"""Processes in short: what judging night after night needs of each, without its samples.
+"""Summaries of processes: what judging nights needs of each, without its samples.
 
-An index beside the records of a sweep holds that of all of them; it is made anew where it is
-missing or older than they are.
+An index beside the records of a sweep caches them; it is rebuilt if it is
+missing or older than the records.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from runner.records.record import Record
 from runner.records.store import RECORD, load_in_place, write_whole
 
 INDEX = "index.json"
-VERSION = 2  # 1 had identities of trials without their secrets
+VERSION = 2  # version 1 had identities of trials without their secrets
 MACHINE = ("host", "cpu", "usable_cpus", "gpu", "power_limit_w", "max_sm_clock_mhz")
 DRIVERS = ("gpu_driver", "cuda", "cudnn")
 SOFTWARE = (
@@ -38,7 +38,7 @@ class Brief:
 
     `title` is that of the trial, `folder` the process's own below its sweep's.
 
-    `typical_ms` is None where there is none to compare by, `unfit` says why. `began_s` is in
+    `typical_ms` is None if there is none to compare by, `unfit` says why. `began_s` is in
     seconds since 1970.
     """
 
@@ -65,7 +65,7 @@ class _Index:
 
 
 def brief_of(record: Record) -> Brief:
-    """A record in short."""
+    """The summary of a record."""
     gpu = (record.contention or {}).get("gpu") or {}
     known = {**gpu, **record.environment}
     began, ended = (datetime.fromisoformat(at) for at in (record.started_at, record.ended_at))
@@ -78,7 +78,7 @@ def brief_of(record: Record) -> Brief:
         typical_ms=None if record.unfit else record.typical_ms,
         began_s=began.timestamp(),
         took_s=(ended - began).total_seconds(),
-        # what a GPU runs by says nothing of trials on the CPU
+        # GPU facts are irrelevant to trials on the CPU
         facts={
             name: str(known[name])
             for name in FACTS
@@ -89,7 +89,7 @@ def brief_of(record: Record) -> Brief:
 
 
 def briefs(sweep_dir: Path) -> tuple[list[Brief], list[str]]:
-    """All processes of a sweep in the order they began, and why records can't be read."""
+    """All processes of a sweep in the order they began, and reasons for unreadable records."""
     written_ns = {
         path.parent.name: path.stat().st_mtime_ns for path in sweep_dir.glob(f"*/{RECORD}")
     }
@@ -103,13 +103,13 @@ def briefs(sweep_dir: Path) -> tuple[list[Brief], list[str]]:
             notes.append(str(error))
     found.sort(key=lambda one: one.began_s)
     if found and not notes:
-        with suppress(OSError):  # it only spares the next reader some seconds
+        with suppress(OSError):  # it only saves the next reader some seconds
             write_whole(_values(found, written_ns), sweep_dir / INDEX)
     return found, notes
 
 
 def _values(found: Sequence[Brief], written_ns: Mapping[str, int]) -> dict[str, object]:
-    """The index; what is the same of many processes stands in it once."""
+    """The index; facts that many processes share are stored once."""
     environments = {json.dumps(one.facts): one.facts for one in found}
     numbers = {text: number for number, text in enumerate(environments)}
     return {
@@ -124,7 +124,7 @@ def _values(found: Sequence[Brief], written_ns: Mapping[str, int]) -> dict[str, 
 
 
 def _indexed(path: Path, written_ns: Mapping[str, int]) -> list[Brief] | None:
-    """What the index holds; None where there is none, or one of other records than are there."""
+    """The index; None if it is missing or does not match the records."""
     try:
         index = checked(read_values(path), _Index, str(path))
         if index.written_ns != written_ns:
@@ -132,5 +132,5 @@ def _indexed(path: Path, written_ns: Mapping[str, int]) -> list[Brief] | None:
         values = [one | {"facts": index.facts[one["facts"]]} for one in index.processes]
         found = checked(values, list[Brief], str(path))
     except (Unreadable, LookupError, TypeError):
-        return None  # it is made anew
+        return None  # it is rebuilt
     return found if {one.folder for one in found} == written_ns.keys() else None

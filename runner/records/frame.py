@@ -1,4 +1,4 @@
-"""Records as tables for pandas: a row a trial, or a row a sample; units in the column names."""
+"""Records as pandas tables, one row for each process or sample; units in the column names."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ MORE = ("python", "os", "runner", "git_commit", "git_dirty", "own_code")
 
 
 def trials_frame(records: Iterable[Record]) -> DataFrame:
-    """A row for each record: what was timed by its keys, what came out, and where.
+    """A row for each record: its keys, figures and environment.
 
-    Times are in milliseconds, what is not known is missing. `p50_lo_ms` and `p50_hi_ms` are the
+    Times are in milliseconds, unknown values are missing. `p50_lo_ms` and `p50_hi_ms` are the
     ends of the median's 95 % interval within the process.
     """
     import pandas as pd
@@ -46,7 +46,7 @@ def trials_frame(records: Iterable[Record]) -> DataFrame:
 
 
 def samples_frame(records: Iterable[Record]) -> DataFrame:
-    """A row for each sample, in run order, the warm-up's too: `phase` is warmup or timed."""
+    """A row for each sample in run order, warm-up included: `phase` is warmup or timed."""
     import pandas as pd
 
     rows = [row for record in records for row in _sample_rows(record)]

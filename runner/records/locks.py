@@ -1,4 +1,4 @@
-"""Locks of a sweep, of a device and of a store, which the kernel lets go when their holder dies."""
+"""Locks of sweeps, devices and stores, which the kernel releases when their holder dies."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from runner.contract import Held, NoLock, Unreadable, counted, duration
 from runner.records.reading import checked, read_values
 from runner.records.record import utc_now
 
-SHARED = ("/run/lock", "/var/lock", "/tmp")  # TMPDIR may differ between users and sessions
-# neither another's link is followed nor waited for who writes into a pipe
+SHARED = ("/run/lock", "/var/lock", "/tmp")  # not TMPDIR, which differs between users
+# does not follow another user's link, nor wait for the writer of a pipe
 FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-LOCK_DIR = "RUNNER_LOCK_DIR"  # names another one, for containers that share a machine
+LOCK_DIR = "RUNNER_LOCK_DIR"  # another folder, for containers that share a machine
 
 
 def shared_folder() -> Path:
-    """The folder whose locks all processes of this machine see, whoever runs them.
+    """The folder for locks that all users and processes of this machine share.
 
-    It is chosen by its type and mode and not by this process's rights, so that all processes choose
+    It is chosen by type and mode, not by this process's rights, so that all processes choose
     the same.
     """
     if given := os.environ.get(LOCK_DIR):
@@ -43,9 +43,9 @@ def shared_folder() -> Path:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock: for what, from which process, and since when (UTC).
+    """The holder of a lock: its purpose, its process, and since when (UTC).
 
-    `folder` is that of the sweep for which it is held, if for one.
+    `folder` is that of the sweep for which it is held, if any.
     """
 
     what: str
@@ -59,8 +59,8 @@ class Holder:
         return f"{self.what} ({who}{self._progress()})"
 
     def _progress(self) -> str:
-        """How far its sweep is, and how long the rest may take; nothing where that is not known."""
-        from runner.records.manifest import load_manifest  # which is read with what is here
+        """The progress of its sweep and the time left; empty if unknown."""
+        from runner.records.manifest import load_manifest  # imports this module
 
         if self.folder is None:
             return ""
@@ -84,10 +84,10 @@ def locked(
     waits: Callable[[str], object] | None = None,
     folder: Path | None = None,
 ) -> Iterator[None]:
-    """Hold the lock at `path` for `what`, the sweep in `folder` if for one.
+    """Hold the lock at `path` for `what`, and for the sweep in `folder` if given.
 
-    While another process does, wait after telling `waits` who it is; without `waits` raise Held.
-    Raises NoLock where there can be no such file, or there is something else in its place.
+    While another process holds it, report the holder to `waits` and wait; or else raise Held.
+    Raises NoLock if the file can't be created or is not a regular file.
     """
     file = _opened(path)
     try:
@@ -102,29 +102,29 @@ def locked(
         _write_down(path, what, folder)
         yield
     finally:
-        os.close(file)  # lets go; the file stays, as its removal could let two in
+        os.close(file)  # releases; the file stays, because removing it could admit two holders
 
 
 def _opened(path: Path) -> int:
-    """A descriptor of the lock's file, which is created where there is none. Raises NoLock."""
+    """A descriptor of the lock's file, created if missing. Raises NoLock."""
     try:
-        # one in a folder for all may be another user's, which can be locked but not written
+        # in a shared folder it may be another user's, which can be locked but not written
         try:
             file = os.open(path, FLAGS | os.O_RDWR | os.O_CREAT, 0o644)
         except PermissionError:
             file = os.open(path, FLAGS | os.O_RDONLY)
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
-            raise NoLock(f"{path} can't be locked: it is no file")
+            raise NoLock(f"{path} can't be locked: it is not a regular file")
         with suppress(PermissionError):
-            os.fchmod(file, 0o644)  # whatever the umask: others need to read who holds it
+            os.fchmod(file, 0o644)  # independent of the umask: others must read who holds it
         return file
     except OSError as error:
         raise NoLock(f"{path} can't be locked: {error.strerror}") from error
 
 
 def holder_of(path: Path) -> str | None:
-    """Who holds the lock now; None if nobody does."""
+    """The current holder of the lock; None if it is free."""
     try:
         file = os.open(path, FLAGS | os.O_RDONLY)
     except OSError:
@@ -139,12 +139,12 @@ def holder_of(path: Path) -> str | None:
 
 
 def _write_down(path: Path, what: str, folder: Path | None) -> None:
-    """Say who holds the lock, where that can be written."""
+    """Write the holder into the file, if it is writable."""
     where = None if folder is None else str(folder.absolute())
     holder = Holder(what, socket.gethostname(), os.getpid(), utc_now(), where)
     try:
         path.write_text(json.dumps(asdict(holder)), encoding="utf-8")
-    except OSError:  # another user's file, or a full disk: the lock holds all the same
+    except OSError:  # another user's file, or a full disk: the lock is held anyway
         return
 
 

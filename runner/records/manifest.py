@@ -27,7 +27,7 @@ VERSION: Final = 1
 
 
 class _Tracking(TypedDict, total=False):
-    """Where runs go; `kind` is off, sqlite or server."""
+    """The MLflow store for runs; `kind` is off, sqlite or server."""
 
     kind: Required[str]
     uri: Required[str | None]
@@ -36,7 +36,7 @@ class _Tracking(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Planned:
-    """One process of a trial in a plan: its folder, its key, what a person calls it.
+    """One process of a trial in a plan: its folder, key and titles.
 
     `trial_title` is the title without the number of the process, `command` the number of the
     command that planned it: 0, or above where one has extended the sweep.
@@ -52,13 +52,13 @@ class Planned:
 
     @property
     def identity(self) -> str:
-        """What the processes of a trial on a device have in common."""
+        """The identity that all processes of a trial on a device share."""
         return folder_of(self.key, self.device)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A sweep as it was planned, its trials in the order they were to run.
+    """A sweep as planned, with its trials in run order.
 
     `name` is that of its file in conf/sweep/, `order_seed` decided the order within each round
     (null without rounds), `tracking` says where the MLflow runs were to go, without secrets.
@@ -79,7 +79,7 @@ class Manifest:
 
     @property
     def commands(self) -> tuple[tuple[str, ...], ...]:
-        """All that have planned its trials, in the order they were typed."""
+        """All commands that planned its trials, in order."""
         return (self.command, *self.extended_by)
 
 
@@ -102,7 +102,7 @@ def load_manifest(sweep_dir: Path) -> Manifest:
 
 
 def _titled(planned: Sequence[Planned]) -> tuple[Planned, ...]:
-    """The same with the titles of their trials, which manifests of before do not hold."""
+    """The same with trial titles, which old manifests do not have."""
     first = {one.identity: one.title for one in planned if not one.repeat}
     return tuple(
         one if one.trial_title else replace(one, trial_title=first.get(one.identity, one.title))

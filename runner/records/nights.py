@@ -1,4 +1,4 @@
-"""Nights: the sweeps of one name that a scheduler has started, a folder `<name>-<date>` each."""
+"""Nights: nightly sweeps of one name, each in a folder `<name>-<date>`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from runner.records.brief import Brief, briefs
 from runner.records.manifest import load_manifest
 from runner.records.reading import Index, NotNegative, Number, checked, read_values
 
-VERDICTS = "gate.json"  # in a night's folder: what was said of it
+VERDICTS = "gate.json"  # in a night's folder: its verdicts
 VERSION: Final = 1  # of that file
 
 
 @dataclass(frozen=True)
 class GateOnset:
-    """Since when a trial is slower: the nights, and what had changed then."""
+    """Since when a trial is slower: the nights, and what changed then."""
 
     first: str
     last: str
@@ -31,7 +31,7 @@ class GateOnset:
 
 @dataclass(frozen=True)
 class GateTrial:
-    """What a night said of a trial, as in docs/nightly.md."""
+    """A night's verdict about a trial, as in docs/nightly.md."""
 
     identity: str
     title: str
@@ -54,7 +54,7 @@ class GateTrial:
 
 @dataclass(frozen=True)
 class GateHealth:
-    """The nights it was judged by, and what it did to all trials together."""
+    """The nights it was judged by, and its effect on the whole suite."""
 
     question: bool
     nights: list[str] = field(default_factory=list)
@@ -68,7 +68,7 @@ class GateHealth:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The file of decisions as it was: how long, and a hash of all of it."""
+    """The file of decisions as it was: length and hash."""
 
     bytes: Index
     sha256: str
@@ -76,7 +76,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Gate:
-    """What was said of a night: gate.json, for programs and for later nights."""
+    """The verdicts of a night: gate.json, for programs and for later nights."""
 
     night: str
     trials: list[GateTrial]
@@ -94,11 +94,11 @@ class Gate:
 
 @dataclass(frozen=True)
 class Night:
-    """One night: what was `planned` (title by identity), its processes, what was `said` of it.
+    """One night: what was `planned` (title by identity), its processes, and its verdicts.
 
-    `said` has the verdict of each trial by its identity; `question` is that the suite as a whole
-    had moved; `decided` is the file of decisions as it was then. They are empty before the night
-    was judged. `notes` say what of it can't be read.
+    `said` has the verdict of each trial by identity; `question`: the suite as a whole
+    changed; `decided` is the file of decisions as it was then. They are empty before the night
+    is judged. `notes` name what can't be read.
     """
 
     sweep_id: str
@@ -119,7 +119,7 @@ class Night:
 
     @property
     def began_s(self) -> float:
-        """When its first process began, in seconds since 1970; 0 without any."""
+        """When its first process began, in seconds since 1970; 0 without processes."""
         return min((one.began_s for one in self.processes), default=0.0)
 
 
@@ -130,7 +130,7 @@ def nights_of(output_dir: Path, name: str) -> list[Path]:
 
 
 def load_night(sweep_dir: Path) -> Night:
-    """A night from its folder. Raises Unreadable where nobody knows what was planned."""
+    """A night from its folder. Raises Unreadable if its plan can't be read."""
     manifest = load_manifest(sweep_dir)
     found, notes = briefs(sweep_dir)
     titles = {one.identity: one.title for one in found}

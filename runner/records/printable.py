@@ -1,4 +1,4 @@
-"""Text that any terminal, log, page and file can show, and no longer than it is read."""
+"""Text that is safe and short enough for terminals, logs, pages and files."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e
 
 
 def printable(text: str) -> str:
-    """The text with what would act on a terminal, or fits into no file, as its escape sequence."""
+    """The text with control characters and lone surrogates escaped."""
     return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def shortened(text: str, most: int) -> str:
-    """The text, or its beginning."""
+    """The text, cut at its end if too long."""
     return text if len(text) <= most else f"{text[:most]}..."
 
 
 def in_short(text: str) -> str:
-    """The text with each very long word shortened: an error is read, and names what is wrong."""
+    """The text with very long words shortened."""
     return LONG_WORD.sub(lambda found: f"{found[0][:60]}... ({len(found[0])} characters)", text)
 
 
 def cut(text: str, most: int) -> str:
-    """The text, or its beginning and end and how long it was."""
+    """The text, or its beginning, length and end if too long."""
     if len(text) <= most:
         return text
     half = most // 2

@@ -1,7 +1,7 @@
-"""Reading what programs have written: each kind of file is checked by its types, at one door.
+"""Validated reading of all files: each kind is checked against its types, in this module only.
 
-A file may be damaged, cut off, edited by hand or written by another program. Whatever is wrong
-with it raises Unreadable, with the file and the field; nobody else needs to check what is read.
+A file may be damaged, truncated, edited by hand or written by another program. Any problem
+raises Unreadable with the file and the field; no other code needs to check what it read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LARGEST = 1e15  # of any time or figure; 30,000 years in milliseconds
-LARGEST_INT = 2**64  # seeds go up to it
+LARGEST_INT = 2**64  # the largest seed
 LONGEST_VALUE = 60  # characters of a wrong value that are shown
 
 Number = Annotated[float, Ge(-LARGEST), Le(LARGEST)]
@@ -32,7 +32,7 @@ Index = Annotated[int, Ge(0), Le(LARGEST_INT)]
 
 
 class Of:
-    """Marks a plain dictionary or text as one that is read as a `kind`, a TypedDict for one."""
+    """Annotates a dictionary or text that is read as a `kind`, such as a TypedDict."""
 
     def __init__(self, kind: Any) -> None:
         self._kind = kind
@@ -44,7 +44,7 @@ class Of:
 
 
 class _Matching:
-    """Marks a text that matches a pattern, and that `check` takes without a ValueError."""
+    """Annotates a text that matches a pattern and passes `check` without a ValueError."""
 
     def __init__(self, pattern: str, check: Callable[[str], object] = str) -> None:
         self._pattern, self._check = pattern, check
@@ -70,10 +70,12 @@ FileName = Annotated[str, _Matching(PLAIN)]
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file. Raises Unreadable where there is no file that can be read."""
+    """The bytes of a file. Raises Unreadable."""
     try:
         if path.exists() and not path.is_file():
-            raise Unreadable(f"{path} can't be read: it is no file")  # a pipe would never end
+            raise Unreadable(
+                f"{path} can't be read: it is not a regular file"
+            )  # a pipe would never end
         return path.read_bytes()
     except OSError as error:
         raise Unreadable(f"{path} can't be read: {error}") from error
@@ -88,13 +90,13 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def of_version(values: Mapping[str, Any], version: int, path: Path) -> None:
-    """Raise Unreadable for a file of another version than the one that can be read."""
+    """Raise Unreadable for a file of another version."""
     if (found := values.get("version")) != version:
         raise unfit(str(path), "version", found, str(version))
 
 
 def unfit(where: object, field: str, value: object, expected: str) -> Unreadable:
-    """The error for a field whose value is none that it can have."""
+    """The error for a field with a wrong value."""
     try:
         shown = repr(value)
     except ValueError:  # an integer of more digits than Python writes out
@@ -119,9 +121,9 @@ def parsed(text: bytes | str, where: str) -> Any:
 
 
 def checked(values: Any, kind: type[T], where: str, *, strict: bool = True) -> T:
-    """JSON values as a `kind`: a dataclass, or a list or union of some.
+    """JSON values validated as a `kind`: a dataclass, or a list or union of dataclasses.
 
-    Without `strict`, texts are taken for the numbers they spell, as tags of MLflow are texts.
+    Without `strict`, texts are converted to numbers, because MLflow's tags are texts.
     Raises Unreadable with the first field that does not fit its type.
     """
     from pydantic import ValidationError
@@ -152,7 +154,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def schema_of(kind: Any) -> dict[str, Any]:
-    """The JSON Schema of what `checked` takes for a `kind`."""
+    """The JSON Schema of a `kind`, as `checked` validates it."""
     return _adapter(kind).json_schema()
 
 

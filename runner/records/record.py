@@ -21,7 +21,7 @@ Figure = NotNegative | None
 
 
 class _Reason(TypedDict, total=False):
-    """A finding of the judge, as runner.verdict.flag.Flag has it."""
+    """A finding of the judge; see runner.verdict.flag.Flag."""
 
     code: Required[str]
     level: Required[Level]
@@ -33,7 +33,7 @@ class _Reason(TypedDict, total=False):
 
 
 class _Summary(TypedDict, total=False):
-    """What the samples say, as runner.statistics.summary.Summary has it."""
+    """The statistics of the samples; see runner.statistics.summary.Summary."""
 
     __pydantic_config__ = {"extra": "allow"}  # type: ignore[misc]  # noqa: RUF012  # of a later program
     n: int
@@ -61,7 +61,7 @@ class _Summary(TypedDict, total=False):
 
 
 class _Error(TypedDict, total=False):
-    """Why a trial did not complete; `where` is the line of the user's own that raised it."""
+    """Why a trial did not complete; `where` is the line of the user's code that raised it."""
 
     __pydantic_config__ = {"extra": "allow"}  # type: ignore[misc]  # noqa: RUF012
     type: Required[str]
@@ -71,7 +71,7 @@ class _Error(TypedDict, total=False):
 
 
 class _Contention(TypedDict, total=False):
-    """What was seen of others on the CPU and the GPU."""
+    """Measured contention on the CPU and the GPU."""
 
     cpu: dict[str, Any] | None
     gpu: dict[str, Any] | None
@@ -82,12 +82,12 @@ Reason = Annotated[dict[str, Any], Of(_Reason)]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of the process that ran a trial; milliseconds in run order.
+    """The outcome of a trial's process; milliseconds in run order.
 
-    `figures` holds what else was measured as one number (hidden_device_ms, build_s, ...), `series`
-    as several, `effective` the settings that were really in force, `contention` what was seen of
-    others on the CPU and the GPU, `error` type, message and traceback, `why_null` the reason for
-    whatever could not be looked at or described after the last sample.
+    `figures` has other measured numbers (hidden_device_ms, build_s, ...), `series`
+    other lists, `effective` the settings that were really in force, `contention` the measured
+    contention, `error` type, message and traceback, `why_null` the reason for
+    whatever could not be read after the last sample.
     """
 
     status: Status
@@ -104,12 +104,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Record:
-    """One trial, once run. `trial` has every default filled in and its secrets blanked.
+    """One process of a trial. `trial` has every default filled in and its secrets redacted.
 
-    `key` is of the trial with its secrets: what a record is matched by comes from it alone.
+    `key` is that of the trial with its secrets; records are matched by it alone.
     `trial_title` is the title without the number of the process.
     `order_seed` decided the order of the trials within each round; null without rounds.
-    `why_null` holds the reason for each null that has none beside it, by its dotted name.
+    `why_null` has the reason for each null without a reason beside it, by dotted name.
     `key_rule` is the version of the rule that made `key`; 0 before there was one. `series` are
     lists in run order, `figures` single numbers.
     """
@@ -141,22 +141,22 @@ class Record:
 
     @property
     def identity(self) -> str:
-        """What the processes of its trial on a device have in common."""
+        """The identity that all processes of a trial on a device share."""
         return folder_of(self.key, self.trial.device)
 
     @property
     def folder(self) -> str:
-        """Name of its folder inside that of its sweep."""
+        """The name of its folder inside that of its sweep."""
         return folder_of(self.key, self.trial.device, self.repeat)
 
     @property
     def completed(self) -> bool:
-        """Whether the trial was timed to its end."""
+        """Whether the trial completed."""
         return self.status == Status.COMPLETED
 
     @property
     def outcome(self) -> Outcome:
-        """What came out of the process that ran it."""
+        """The outcome of its process."""
         return Outcome(
             self.status,
             tuple(self.warmup_ms),
@@ -178,7 +178,7 @@ class Record:
         return f"{self.status}: {where}{error['type']}: {error['message'] or 'no message'}"
 
     def half_width(self, figure: str = "p50") -> float | None:
-        """Half of a figure's 95 % interval, as a share of it; None where there is none."""
+        """Half of a figure's 95 % interval, as a share of it; None without an interval."""
         value, bounds = (
             self.summary.get(f"{figure}_ms"),
             self.summary.get("ci_ms", {}).get(figure),
@@ -189,7 +189,7 @@ class Record:
     def typical_ms(self) -> float | None:
         """The time of a pass by which trials are compared: above 0, or None.
 
-        The median; the mean where a sample is a mean already; by throughput for pipelined passes.
+        The median; the mean if samples are means already; from throughput for pipelined passes.
         """
         summary = self.summary
         ms: float | None = summary.get("p50_ms" if summary.get("inner", 1) == 1 else "mean_ms")
@@ -209,7 +209,7 @@ class Record:
 
     @property
     def images_per_second(self) -> float | None:
-        """Throughput where it was measured, else closed-loop FPS."""
+        """Measured throughput, else closed-loop FPS."""
         return self.summary.get("img_s") or self.summary.get("fps")
 
     @property
@@ -220,7 +220,7 @@ class Record:
 
     @property
     def headline(self) -> str:
-        """The figures in a few words: `p50 12.34 ms +-0.5%, 81.03 FPS`."""
+        """The main figures: `p50 12.34 ms +-0.5%, 81.03 FPS`."""
         summary = self.summary
         if not summary:
             return f"{len(self.latency_ms)} samples"
@@ -236,7 +236,7 @@ class Record:
 
 
 def sentence(reason: dict[str, Any]) -> str:
-    """One of a record's reasons: what was found and what to do."""
+    """A reason as a sentence: what was found and what to do."""
     return "; ".join(filter(None, (reason["found"], reason.get("remedy"))))
 
 

@@ -1,6 +1,6 @@
-"""The result of a trial, from the records of its processes: one figure, wherever it is shown.
+"""The result of a trial, combined from the records of its processes.
 
-Table, answers, report and MLflow take theirs from here.
+Table, answers, report and MLflow all use it, so their figures agree.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ class Result:
 
     @cached_property
     def counted(self) -> tuple[Record, ...]:
-        """Its processes that its figures are made of: without invalid ones, if there are others."""
+        """The processes behind its figures: without invalid ones, if there are others."""
         completed = tuple(one for one in self.records if one.completed)
         good = tuple(one for one in completed if one.verdict in (Verdict.VALID, Verdict.SUSPECT))
         return good or completed
 
     @property
     def usable(self) -> bool:
-        """Whether its figures may be ranked: there is one, and it is not invalid."""
+        """Whether its figures may be ranked: they exist and are not invalid."""
         return self.verdict in (Verdict.VALID, Verdict.SUSPECT) and self.typical is not None
 
     @property
     def verdict(self) -> Verdict | None:
-        """The worst of its processes that count; None where none was judged."""
+        """The worst verdict of the counted processes; None if none was judged."""
         found = {one.verdict for one in self.counted}
         return next((verdict for verdict in Verdict if verdict in found), None)
 
     @property
     def first(self) -> Record:
-        """The record that stands for all where they are alike."""
+        """The record that represents all of them."""
         return next(iter(self.counted or self.records))
 
     @property
     def pipelined(self) -> bool:
-        """Whether passes overlapped, so that its time is by throughput and no latency."""
+        """Whether passes overlapped, so that its time comes from throughput."""
         return any(one.summary.get("img_s") is not None for one in self.records)
 
     @property
@@ -56,12 +56,12 @@ class Result:
 
     @cached_property
     def combined(self) -> Processes | None:
-        """The typical time over its processes, where any has one; None for overlapping passes."""
+        """The typical time over its processes, if any; None for overlapping passes."""
         return None if self.pipelined else self._over_processes
 
     @property
     def typical(self) -> float | None:
-        """The typical time of a pass in milliseconds, by throughput for overlapping passes."""
+        """The typical time of a pass in milliseconds, from throughput for overlapping passes."""
         return self._over_processes.median_ms if self._over_processes else None
 
     @cached_property
@@ -96,10 +96,10 @@ def results_of(records: Sequence[Record]) -> list[Result]:
 
 
 def has_processes(records: Sequence[Record]) -> bool:
-    """Whether there are several processes of a trial."""
+    """Whether any trial has several processes."""
     return any(record.repeat for record in records)
 
 
 def times_as_fast(before: Result, after: Result) -> Ratio:
-    """How many times as fast `after` is; both have a typical time."""
+    """The speed-up of `after` over `before`; both have a typical time."""
     return speed_up(before.each_ms, after.each_ms)

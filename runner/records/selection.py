@@ -1,4 +1,4 @@
-"""Records by what a person calls them: a sweep's id, `latest`, a folder, a file."""
+"""Finds records by name: a sweep's id, `latest`, a folder, a file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from runner.records.record import Record
 from runner.records.store import LOCK, RECORD, load, load_in_place
 
 LATEST = re.compile(r"latest(?:~(\d+))?")
-SHOWN = 3  # unreadable files; of more, only their number is told
+SHOWN = 3  # unreadable files; beyond that only their number is shown
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The records that go by one name, in the order of their plan.
+    """The records of one name, in the order of their plan.
 
-    `notes` says what a reader must know beside them: unreadable files, a sweep that still runs
-    or was never finished. `folder` is that of the sweep, where it is one on this disk.
+    `notes` are for the reader: unreadable files, a sweep that is still running
+    or was never finished. `folder` is that of the sweep, if it is one on this disk.
     """
 
     name: str
@@ -46,8 +46,7 @@ def select(word: str, output_dir: Path) -> Selection:
     if path is None:
         shown = in_short(printable(word))
         raise NothingThere(
-            f"{shown} is neither a sweep below {output_dir} nor a folder or file"
-            f"{_offer(output_dir)}"
+            f"{shown} is neither a sweep in {output_dir} nor a folder or file{_offer(output_dir)}"
         )
     if path.is_file():
         return _of_files(path.name, [path])
@@ -57,7 +56,7 @@ def select(word: str, output_dir: Path) -> Selection:
         return _of_sweep(path)
     sweeps = sorted({file.parents[1] for file in path.glob(f"*/*/{RECORD}")})
     if not sweeps:
-        raise NothingThere(f"{path} holds no record; expected the folder of a sweep or a trial")
+        raise NothingThere(f"{path} has no record; expected the folder of a sweep or a trial")
     records: list[Record] = []
     notes = []
     for sweep in sweeps:
@@ -74,12 +73,12 @@ def select(word: str, output_dir: Path) -> Selection:
 
 
 def _newest(output_dir: Path, back: int) -> Path:
-    """The sweep that was planned last, or `back` before that, of those that have a record."""
+    """The last planned sweep with a record, or the one `back` before it."""
     sweeps = {file.parents[1] for file in output_dir.glob(f"*/*/{RECORD}")}
     by_age = sorted(sweeps, key=_planned_at, reverse=True)
     if back >= len(by_age):
         wanted = f"latest~{back}" if back else "latest"
-        raise NothingThere(f"{wanted} asked for, but {output_dir} holds {len(by_age)} sweeps")
+        raise NothingThere(f"{wanted} was requested, but {output_dir} has {len(by_age)} sweeps")
     return by_age[back]
 
 
@@ -91,7 +90,7 @@ def _planned_at(sweep_dir: Path) -> float:
 def _offer(output_dir: Path) -> str:
     newest = sorted({file.parent for file in output_dir.glob(f"*/{MANIFEST}")}, key=_planned_at)
     names = ", ".join(path.name for path in newest[-SHOWN:])
-    return f"; the newest there: {names}" if names else "; no sweep is there at all"
+    return f"; the newest sweeps: {names}" if names else "; it has no sweeps"
 
 
 def _of_sweep(sweep_dir: Path) -> Selection:
@@ -122,18 +121,18 @@ def _of_files(name: str, files: list[Path], manifest: Manifest | None = None) ->
     if not records and unread:
         raise NothingThere("; ".join([*unread[:SHOWN], *(["..."] if len(unread) > SHOWN else [])]))
     if not records:
-        raise NothingThere(f"{name} holds no record yet")
+        raise NothingThere(f"{name} has no record yet")
     notes = unread[:SHOWN]
     if len(unread) > SHOWN:
-        notes.append(f"{len(unread) - SHOWN} more records are left out")
+        notes.append(f"{len(unread) - SHOWN} more records are skipped")
     return Selection(name, tuple(records), tuple(notes))
 
 
 def _unfinished(sweep_dir: Path, manifest: Manifest | None, there: set[str]) -> Iterator[str]:
-    """That trials are missing: the sweep still runs, or was cut off."""
+    """Notes about missing trials: the sweep is still running, or was interrupted."""
     missing = sum(planned.folder not in there for planned in manifest.trials) if manifest else 0
     if holder := holder_of(sweep_dir / LOCK):
-        yield f"the sweep still runs ({holder}); {missing} trials are to come"
+        yield f"the sweep is still running ({holder}); {missing} trials to come"
     elif manifest and missing:
         yield (
             f"{missing} of {len(manifest.trials)} planned trials have no record; "

@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all: records, and how they are written."""
+"""Records on disk, written atomically: a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ LOCK = ".lock"  # of the folder of a sweep
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Give a file to be written, which becomes `path` when all of it is on disk, and else nothing.
+    """Open a temporary file that is renamed to `path` once it is completely on disk.
 
-    A pipe or a device is written as it is. Raises OSError with the name of `path`.
+    A pipe or a device is written directly. Raises OSError with the name of `path`.
     """
     if path.exists() and not path.is_file():
         yield path
         return
-    target = Path(os.path.realpath(path))  # a link stays one, but for one that leads to itself
+    target = Path(os.path.realpath(path))  # keeps a link, unless it points to itself
     partial = target.with_name(f"{target.name}.partial")
     try:
         yield partial
@@ -47,7 +47,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_text_whole(text: str, path: Path) -> None:
-    """Write a text so that `path` holds either what it held before or all of it. Raises OSError."""
+    """Write a text atomically: `path` has either its old content or all of it. Raises OSError."""
     with whole(path) as file:
         file.write_text(text, encoding="utf-8")
 
@@ -61,12 +61,12 @@ def write_whole(values: Any, path: Path) -> None:
 
 
 def save(record: Record, path: Path) -> None:
-    """Write a record as a whole. Raises as `write_whole` does."""
+    """Write a record atomically. Raises as `write_whole` does."""
     write_whole(asdict(record), path)
 
 
 def set_aside(path: Path) -> None:
-    """Keep the record of an earlier attempt, if there is one, as record.1.json or the next."""
+    """Rename the record of an earlier attempt, if any, to record.1.json or the next number."""
     if path.exists():
         number = 1
         while (kept := path.with_suffix(f".{number}.json")).exists():
@@ -92,9 +92,9 @@ def load(path: Path) -> Record:
 
 
 def load_in_place(path: Path, sweep_id: str | None = None) -> Record:
-    """Read the record of a trial of a sweep, where that trial's record must lie.
+    """Read the record of a trial from its own folder in its sweep.
 
-    Raises Unreadable also for one of another trial, or of a sweep of another id, that was copied.
+    Raises Unreadable also for a copied record of another trial or sweep.
     """
     record = load(path)
     if record.folder != path.parent.name:
@@ -107,13 +107,13 @@ def load_in_place(path: Path, sweep_id: str | None = None) -> Record:
 
 
 def _bring_up_to_date(values: dict[str, Any]) -> None:
-    """Give a record of earlier days today's form; what has not even that form is left as it is."""
-    for reason in _part(values, "reasons", list):  # once one sentence, in `advice`
+    """Convert a record of an earlier version to today's form, as far as possible."""
+    for reason in _part(values, "reasons", list):  # formerly one sentence, in `advice`
         if isinstance(reason, dict):
             reason.setdefault("found", reason.pop("advice", ""))
     series, why_null = _part(values, "series", dict), _part(values, "why_null", dict)
     single = {name: value for name, value in series.items() if not isinstance(value, list)}
-    if single:  # figures once stood among the series
+    if single:  # figures were formerly among the series
         values["figures"] = single | _part(values, "figures", dict)
         values["series"] = {name: v for name, v in series.items() if name not in single}
         values["why_null"] = {
@@ -129,6 +129,6 @@ def _bring_up_to_date(values: dict[str, Any]) -> None:
 
 
 def _part(values: dict[str, Any], name: str, kind: type[T]) -> T:
-    """A part of a record where it is of its kind, else an empty one."""
+    """A part of a record if it has the right type, else an empty one."""
     value = values.get(name)
     return value if isinstance(value, kind) else kind()

@@ -1,4 +1,4 @@
-"""What a record can hold, and any terminal, log and page can show, made of what a trial gave."""
+"""Converts the outcome of a trial into what a record can store and anything can show."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LONGEST_MESSAGE, LONGEST_TRACE = 2_000, 20_000  # characters; worker.log has all
 def writable(outcome: Outcome) -> Outcome:
     """The outcome with finite numbers and printable text only.
 
-    What is no finite number is null, with the reason in `why_null`; a series that holds one is
-    empty. Error messages and traces are cut.
+    A number that is not finite becomes null, with the reason in `why_null`; a series with one is
+    emptied. Error messages and traces are cut.
     """
     why_null = dict(outcome.why_null)
     values = {
@@ -40,7 +40,7 @@ def writable(outcome: Outcome) -> Outcome:
 
 
 def cleaned(values: Any) -> Any:
-    """Nested dictionaries and lists whose texts are printable and whose numbers are finite."""
+    """The same nested values with printable texts and finite numbers."""
     return _clean(values, "", {})
 
 
@@ -59,4 +59,4 @@ def _clean(value: Any, name: str, why_null: dict[str, str]) -> Any:
 
 
 def _no_number(value: float) -> str:
-    return f"it is {value}, which is no finite number"
+    return f"it is {value}, which is not a finite number"

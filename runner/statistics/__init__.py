@@ -1,1 +1,1 @@
-"""What samples say: pure functions of arrays, in milliseconds and run order."""
+"""Statistics of samples: pure functions of arrays, in milliseconds and run order."""

@@ -1,4 +1,4 @@
-"""When an adaptive run has taken samples enough."""
+"""When an adaptive run has taken enough samples."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from runner.statistics.quantiles import half_width, independent
 from runner.statistics.shape import FEWEST_FOR_SHAPE
 
-FEWEST_INDEPENDENT = 30  # samples, below which a run does not know its own noise
+FEWEST_INDEPENDENT = 30  # samples; with fewer a run does not know its own noise
 
 
 def is_reached(target: float, samples: Sequence[float]) -> bool:
-    """Whether the median is known to +-`target`, a share, and by enough to believe that."""
+    """Whether the median is known to +-`target` (a share), from enough samples."""
     if len(samples) < FEWEST_FOR_SHAPE or independent(samples) < FEWEST_INDEPENDENT:
         return False
     width = half_width(samples)

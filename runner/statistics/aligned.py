@@ -1,4 +1,4 @@
-"""Nights beside each other: the processes of each trial and night, in arrays with gaps."""
+"""Nights as arrays with gaps: the processes of each trial in each night."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def processes_of(
 ) -> np.ndarray:
     """Nights, tonight last, x trials x processes; NaN where there are fewer.
 
-    Of nights whose `times`, the latest last, are known, less what neighbours in time share.
+    If the start `times` of nights are known, the part that neighbours in time share is removed.
     """
     depth = max(map(len, history))
     nights = [
@@ -35,7 +35,7 @@ def processes_of(
 def _settled(
     night: Sequence[np.ndarray], times: Sequence[Sequence[float]] | None
 ) -> Sequence[np.ndarray]:
-    """A night's log medians, less what neighbours in time share where their times are known."""
+    """A night's log medians, less what neighbours in time share if their times are known."""
     if times is None or any(
         len(logs) and len(began) != len(logs) for began, logs in zip(times, night, strict=True)
     ):

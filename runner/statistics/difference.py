@@ -1,8 +1,8 @@
 """Whether trials have become slower: the ratio of two sides, with the process as the unit.
 
-The value of a process is the logarithm of its median. Many trials borrow strength from each
-other: their variances are moderated, what all of them share is taken out, and intervals that
-the suite as a whole shows to be too narrow are widened. Few trials stand alone, by Welch's t.
+The value of a process is the logarithm of its median. Many trials are judged together:
+their variances are moderated, a shared shift is removed, and intervals that
+the suite as a whole shows to be too narrow are widened. A few trials are judged one by one (Welch).
 Sources: Smyth, 2004 (moderated t); Holm, 1979; Welch, 1947.
 """
 
@@ -21,18 +21,18 @@ from runner.statistics.processes import welch
 from runner.statistics.quantiles import CONFIDENCE
 
 MANY = 20  # trials from which on they are judged together
-SUITE = 6  # trials, from which on what they have in common is taken for the machine's
-NEIGHBOURS = 31  # processes in time whose common deviation is the machine's, not the trial's
+SUITE = 6  # trials from which on a shared shift is attributed to the machine
+NEIGHBOURS = 31  # processes in time whose common deviation is attributed to the machine
 PHASE, FAR_PHASE = 7, 2.0  # processes, and spreads their median is off by 6e-5 chance at most
-THRESHOLD = 0.02  # a smaller change is none that matters
-SUITE_SHIFT = 0.015  # from here on, what all trials share is a question of its own
+THRESHOLD = 0.02  # smaller changes do not matter
+SUITE_SHIFT = 0.015  # from which on a shared shift is reported as a question of its own
 POWER = 0.8
-FEWEST_BESIDE_ONE = 3  # processes by which a single one on the other side can be judged
+FEWEST_BESIDE_ONE = 3  # processes needed to judge a single one on the other side
 FEWEST_TO_DRAW, DRAWN_IN, FAR = 4, 2.5, 3.5  # processes, and robust spreads
-OF_SIDE = 0.4  # share of the processes of a side: of so many far off, others may be the odd ones
-OF_FEW_PROCESSES = 1.5  # by which their spread is too small, divided by their number
+OF_SIDE = 0.4  # share of a side's processes; if so many are far off, they may be right
+OF_FEW_PROCESSES = 1.5  # correction of their spread, divided by their number
 INFLATION = 0.3  # of errors, divided by the processes on the smaller side
-MOST_NEEDED = 200  # processes on each side; to need more is told as that
+MOST_NEEDED = 200  # processes on each side; a larger need is reported as that
 VERDICTS = ("slower", "faster", "inconclusive", "same")  # what to read first
 
 
@@ -42,9 +42,9 @@ class Difference:
 
     `ratio` is that of the times: above 1 is slower; `ci` its 95 % interval, `p` two-sided and
     adjusted for the number of trials. `detectable` is the change, as a share, that such a
-    comparison finds in 4 of 5 cases; `needed` the processes on each side by which one of the
-    threshold, or as large as this one, would be found so (MOST_NEEDED: that many or more). None
-    where a side has a single process, and the other fewer than three.
+    comparison detects in 4 of 5 cases; `needed` the processes on each side with which one of the
+    threshold, or as large as this one, would be detected (MOST_NEEDED: that many or more). None
+    if a side has a single process and the other fewer than three.
     """
 
     ratio: float
@@ -59,8 +59,8 @@ class Difference:
 class Differences:
     """All trials, after against before.
 
-    `shift` is what they have in common, as a share (the median change), None for fewer than 20;
-    it has been taken out of the ratios where it is `centred`. Intervals have been multiplied by
+    `shift` is the shared change, as a share (their median), None for fewer than 20 trials;
+    it has been removed from the ratios if `centred`. Intervals have been multiplied by
     `widened`.
     """
 
@@ -75,7 +75,7 @@ def differences(
 ) -> Differences:
     """Compare trials by the log medians of their processes, an array for each trial and side.
 
-    A change below `threshold`, a share, is none that matters. Raises ValueError for sides of
+    Changes below `threshold`, a share, do not matter. Raises ValueError for sides of
     different lengths or a trial without a process on a side.
     """
     if len(before) != len(after) or not all(len(side) for side in (*before, *after)):
@@ -131,9 +131,9 @@ def _verdict(change: float, low: float, high: float, p: float, threshold: float)
 def _standard_errors(
     before: Sequence[np.ndarray], after: Sequence[np.ndarray], changes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Of each change, its degrees of freedom, and the factor that all were widened by.
+    """Standard error and degrees of freedom of each change, and the common widening factor.
 
-    NaN where there is nothing to tell it by.
+    NaN where nothing determines it.
     """
     if len(before) < MANY:
         pairs = [_alone(a, b) for a, b in zip(before, after, strict=True)]
@@ -160,10 +160,10 @@ def _standard_errors(
 
 
 def _drawn_in(before: np.ndarray, after: np.ndarray) -> tuple[list[np.ndarray], float]:
-    """Both sides of a trial with the processes far off drawn in towards their side's others.
+    """Both sides of a trial with outlying processes drawn in towards the others of their side.
 
-    And what the variance of the change has to grow by: where two of five are far off, there is no
-    telling which are. Of fewer than four on a side nothing is drawn in.
+    And the factor by which the variance of the change must grow: if two of five are far off, it is
+    unknown which are outliers. With fewer than four on a side nothing is drawn in.
     """
     sides = [before, after]
     if min(map(len, sides)) < FEWEST_TO_DRAW:
@@ -183,16 +183,16 @@ def _drawn_in(before: np.ndarray, after: np.ndarray) -> tuple[list[np.ndarray], 
 
 
 def _inflation(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> np.ndarray:
-    """By how much errors of few processes are too small, as unchanged trials show."""
+    """By how much errors of few processes are too small, estimated from unchanged trials."""
     fewest = np.array([min(len(a), len(b)) for a, b in zip(before, after, strict=True)])
     inflation: np.ndarray = 1 + INFLATION / np.maximum(fewest, 1)
     return inflation
 
 
 def _alone(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
-    """Standard error and degrees of freedom of a trial for itself.
+    """Standard error and degrees of freedom of a trial on its own.
 
-    A single process beside several is taken to vary as they do.
+    A single process beside several is assumed to vary as they do.
     """
     sizes = len(before), len(after)
     if min(sizes) > 1:
@@ -205,15 +205,15 @@ def _alone(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Moderation:
-    """What all trials say about the variance of each: `variance`, worth `freedom` degrees."""
+    """The prior of a trial's variance from all trials: `variance`, worth `freedom` degrees."""
 
     variance: float
     freedom: float
 
     def applied(self, variance: np.ndarray, freedom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Variances drawn towards that of all, and the degrees of freedom they have then.
+        """Variances moderated towards the prior, and their degrees of freedom afterwards.
 
-        Where `freedom` is 0 it is that of all. No more than those of all trials together.
+        With `freedom` 0 the prior is used alone. At most the degrees of all trials together.
         """
         total = freedom.sum()
         if math.isinf(self.freedom):
@@ -224,7 +224,7 @@ class Moderation:
 
 
 def moderation(variance: np.ndarray, freedom: np.ndarray) -> Moderation:
-    """Fit the distribution that variances of many trials come from, by the moments of their logs.
+    """Fit the distribution of the variances of many trials by the moments of their logs.
 
     limma's squeezeVar: Smyth, 2004, section 6.2.
     """
@@ -247,12 +247,12 @@ def _trigamma_inverse(value: float) -> float:
 
 
 def without_common(logs: Sequence[np.ndarray], started_s: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Log medians less what processes that ran close in time have in common: the machine's part.
+    """Log medians less what processes that ran close in time share, the machine's part.
 
     Each process's deviation from the median of its trial, in the order they began; subtracted is
     the median over its 31 neighbours, which follows a drift, and where the median over 7 of what
-    is then left is far from 0, that as well: a neighbour on the machine that came for minutes. Of
-    fewer than 6 trials, or one process each, nothing is.
+    is then left is far from 0, that as well: a neighbour on the machine for some minutes. With
+    fewer than 6 trials, or one process each, nothing is subtracted.
     """
     if len(logs) < SUITE or max(map(len, logs)) < 2:
         return list(logs)
@@ -269,9 +269,9 @@ def without_common(logs: Sequence[np.ndarray], started_s: Sequence[np.ndarray]) 
 
 
 def _needed(spread: float, change: float, least: float, trials: int) -> int:
-    """Processes on each side by which a `change` would be found; sizes in logarithms.
+    """Processes on each side with which a `change` would be detected; sizes in logarithms.
 
-    Found is what is significant among so many `trials`, and not below the `least` that matters.
+    Detected means significant among so many `trials` and not below the `least` that matters.
     """
     counts = np.arange(2, MOST_NEEDED)
     errors = spread * np.sqrt(2 / counts) * (1 + INFLATION / counts)
@@ -288,7 +288,7 @@ def _factors(chance: float) -> np.ndarray:
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Adjusted for their number, NaN left out of it."""
+    """Holm's adjustment for their number, ignoring NaN."""
     adjusted = np.full(len(p_values), math.nan)
     known = np.flatnonzero(~np.isnan(p_values))
     order = known[np.argsort(p_values[known])]

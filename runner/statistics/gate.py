@@ -6,8 +6,8 @@
 `history` has for each trial its nights, the latest last, each a list of processes, each the
 samples of one process in milliseconds; `tonight` the same for one night. A night without the trial
 is an empty list. The unit is the process and its value the logarithm of its median; a night's
-value is Huber's estimate of theirs, as single processes may be spikes. Nights x trials is polished
-into the level of each trial and what each night did to all of them; the variance from night to
+value is Huber's estimate of theirs, because single processes may be spikes. Nights x trials are
+polished into the level of each trial and the effect of each night; the variance from night to
 night is moderated over trials.
 Sources: Huber, 1964; Tukey, 1977 (median polish); Smyth, 2004 (moderation); Holm, 1979.
 """
@@ -34,23 +34,23 @@ from runner.statistics.location import LEAST, drawn_in, huber, median, of_most, 
 from runner.statistics.quantiles import CONFIDENCE
 
 REGRESSION, SUSPECT = 0.02, 0.012  # changes that matter
-# by which at most 0.5 % of simulated nights without a change have a regression; the variance of
-# each of few trials is known less well than Student's t allows for
+# so that at most 0.5 % of simulated nights without a change have a regression; the variance of
+# each of few trials is known less well than Student's t assumes
 FAMILY, FAMILY_OF_FEW = 0.0035, 0.001
 FEW = 20
 SUSPICION = 0.05
-OF_FEW_NIGHTS = 1.2  # by which their spread is too small, divided by their number
-QUESTION = 0.02  # chance that a night moves all trials so far, by the nights before
-LEAST_MOVE = 0.002  # standard deviation of quiet nights, which few of them may show as none
+OF_FEW_NIGHTS = 1.2  # correction of their spread, divided by their number
+QUESTION = 0.02  # probability of such a shift of all trials, judged by the nights before
+LEAST_MOVE = 0.002  # least standard deviation of nights, which a few of them may underestimate
 MOST_SUSPECTS = 10
-FEWEST_NIGHTS = 4  # by which a regression can be called
-EXCLUDED = 0.05  # the slowdown that a pass has excluded
-SURE = 0.995  # with which it has
+FEWEST_NIGHTS = 4  # needed to report a regression
+EXCLUDED = 0.05  # the slowdown that a pass excludes
+SURE = 0.995  # confidence of that
 LEVEL_VARIANCE = 1.1  # of Huber's estimate, in units of a mean's
-CLIPPED_FROM = 6  # nights, from which on single ones far off are drawn in
+CLIPPED_FROM = 6  # nights from which on single outlying ones are drawn in
 FAR = 3.5  # robust standard deviations
-ALSO_SLOW = 0.9  # a time that more than a tenth of former processes had, too, is no regression
-CHANCE = 0.7  # by how much the spread of few scores is above 1, times the root of their number
+ALSO_SLOW = 0.9  # a time that a tenth of earlier processes exceeded is not a regression
+CHANCE = 0.7  # excess of the spread of few scores over 1, times the root of their number
 POLISHES = 10
 
 Samples = Sequence[float] | np.ndarray
@@ -62,8 +62,8 @@ Times = Mapping[str, Sequence[float]]  # of each trial, when each of its process
 class Judged:
     """One trial: `ratio` is tonight's time over its level, `ci` the 95 % interval, `p` one-sided.
 
-    `detectable` is the slowdown, as a share, that such a night finds in 4 of 5 cases; `nights` how
-    many it was judged by; `before_ms` is the level and `tonight_ms` what came out, with all that
+    `detectable` is the slowdown, as a share, that such a night detects in 4 of 5 cases, `nights`
+    the number it was judged by; `before_ms` is the level and `tonight_ms` tonight's time, with what
     the night did to all trials. Verdicts: regression, suspect, pass, improvement, inconclusive,
     no_baseline (no night before), missing (none tonight); the last two have no figures.
     """
@@ -82,10 +82,10 @@ class Judged:
 class Night:
     """All trials, and the night's health.
 
-    `shift` is what tonight did to all trials, as a share; of 6 trials or more it has been taken
-    out of the ratios. It is a `question` of its own, machine or software, where the nights before
-    have not moved all trials so far, or from 1.5 % on where there are fewer than 4 of them.
-    Intervals were `widened` by what trials moved more than their nights say.
+    `shift` is tonight's effect on all trials, as a share; with 6 trials or more it has been removed
+    from the ratios. It is a `question` of its own, machine or software, if earlier nights
+    have not shifted all trials so far, or from 1.5 % on if there are fewer than 4 of them.
+    Intervals were `widened` by as much as trials varied more than between nights.
     """
 
     trials: dict[str, Judged]
@@ -106,7 +106,7 @@ class _Levels:
     usual: (
         np.ndarray
     )  # by trial: changes that a tenth of former processes exceed, downwards and upwards
-    moves: np.ndarray  # by night: what it did to all trials
+    moves: np.ndarray  # by night: its effect on all trials
 
 
 def judge(
@@ -120,9 +120,9 @@ def judge(
     """Judge tonight by the nights before.
 
     `began_s`, one mapping a night, the latest last, and `tonight_began_s` say when each process
-    began, where that is known: what neighbours in time share is then taken out. `segments` has for
+    began, if known: what neighbours in time share is then removed. `segments` has for
     each night of a trial how many changes of its level (a driver, an accepted change) lie between
-    then and tonight: nights with 0 give the level, all of them how much it varies about one.
+    then and tonight: nights with 0 give the level, all of them its variance.
     Raises ValueError for a process without samples or with one that is not above 0.
     """
     logs = {name: [_logs(night) for night in nights] for name, nights in history.items()}
@@ -151,7 +151,7 @@ def judge_logs(
     tonight_began_s: Times | None = None,
     segments: Mapping[str, Sequence[int]] | None = None,
 ) -> Night:
-    """Judge by the logarithms of the processes' medians, which is all that the gate needs."""
+    """Judge by the logarithms of the processes' medians, which is all the gate needs."""
     ago = {name: (segments or {}).get(name, [0] * len(nights)) for name, nights in history.items()}
     known = [name for name, nights in history.items() if any(map(len, nights))]
     judged = {name: Judged(GateVerdict.MISSING) for name in known if not len(tonight.get(name, ()))}
@@ -206,9 +206,9 @@ def judge_logs(
 
 
 def _is_question(shift: float, moves: np.ndarray) -> bool:
-    """Whether tonight moved all trials by more than its nights do.
+    """Whether tonight shifted all trials by more than earlier nights did.
 
-    On few nights, or below what matters to anyone, a fixed size decides.
+    With few nights, or below what matters, a fixed threshold decides.
     """
     known = moves[~np.isnan(moves)]
     if len(known) < FEWEST_NIGHTS:
@@ -221,7 +221,7 @@ def _is_question(shift: float, moves: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class _Errors:
-    """Standard errors of tonight's changes: `both` ways, and that of being `slower`."""
+    """Standard errors of tonight's changes: two-sided, and for being `slower`."""
 
     both: np.ndarray
     slower: np.ndarray
@@ -232,7 +232,7 @@ class _Errors:
 
 
 def _widened(changes: np.ndarray, errors: np.ndarray) -> float:
-    """By how much errors are too small, as most trials of a suite show."""
+    """By how much errors are too small, estimated from most trials of a suite."""
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = changes / errors
     finite = scores[np.isfinite(scores)]
@@ -242,12 +242,12 @@ def _widened(changes: np.ndarray, errors: np.ndarray) -> float:
 
 
 def _errors(levels: _Levels, spread: np.ndarray, counts: np.ndarray, off: np.ndarray) -> _Errors:
-    """Of tonight's changes; `counts` are the processes of each night, tonight's last.
+    """Errors of tonight's changes; `counts` are the processes of each night, tonight's last.
 
     `off` is how far tonight's processes are from their common value. One that is far slower may be
-    a spike; where a second is as far, there is no telling which are the spikes. Spikes are slow:
-    one that is far faster may be the only one that was not slowed, and only it says that the
-    others do not show the trial itself.
+    a spike; if a second is as far, it is unknown which are the spikes. Spikes are slow:
+    one that is far faster may be the only one that was not slowed, and the only sign that the
+    others do not represent the trial.
     """
     off = np.nan_to_num(off)
     ordinary = levels.variance * (1 + LEVEL_VARIANCE / levels.nights)
@@ -263,7 +263,7 @@ def _errors(levels: _Levels, spread: np.ndarray, counts: np.ndarray, off: np.nda
 
 
 def _levels(values: np.ndarray, labels: np.ndarray, processes: np.ndarray, many: bool) -> _Levels:
-    """The level of each trial, and how much a night's `values` vary about it."""
+    """The level of each trial, and the variance of a night's `values` about it."""
     level, residuals, moves = _polished(values, labels, many)
     single = processes[:-1] - (values - residuals)[..., None]
     by_trial = np.moveaxis(single, 1, 0).reshape(len(level), -1)
@@ -277,7 +277,7 @@ def _levels(values: np.ndarray, labels: np.ndarray, processes: np.ndarray, many:
     if (freedom > 0).any():
         between = _moderated(np.nansum(residuals**2, axis=0), freedom)
         return _Levels(level, *between, nights, usual, moves)
-    # one night only: what its processes say
+    # one night only: from its processes
     means = np.nansum(processes, axis=-1) / np.maximum(1, (~np.isnan(processes)).sum(axis=-1))
     squares = np.nansum((processes - means[..., None]) ** 2, axis=(0, 2))
     counts = (~np.isnan(processes)).sum(axis=-1)
@@ -288,9 +288,9 @@ def _levels(values: np.ndarray, labels: np.ndarray, processes: np.ndarray, many:
 def _polished(
     values: np.ndarray, labels: np.ndarray, many: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Level of each trial, what is left, and what each night did to all.
+    """The level of each trial, the residuals, and the effect of each night on all.
 
-    Of few trials nights do nothing to all.
+    With few trials, nights have no common effect.
     """
     settled, own = values, np.zeros_like(values)
     for _ in range(POLISHES if many and len(values) > 1 else 1):
@@ -310,13 +310,13 @@ def _polished(
 
 
 def _moderated(squares: np.ndarray, freedom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Variances and their degrees of freedom; NaN where no trial tells anything."""
+    """Variances and their degrees of freedom; NaN if no trial determines them."""
     known = freedom > 0
     if not known.any():
         return np.full(len(squares), math.nan), np.full(len(squares), math.nan)
     variance = np.zeros(len(squares))
     variance[known] = squares[known] / freedom[known]
-    if known.sum() < SUITE:  # few trials stand for themselves
+    if known.sum() < SUITE:  # few trials are judged on their own
         variance[~known] = variance[known].mean()
         return variance, np.where(known, freedom, freedom[known].min())
     return moderation(variance[known], freedom[known]).applied(variance, freedom)
@@ -350,7 +350,7 @@ def _judged(changes: np.ndarray, doubts: _Errors, levels: _Levels) -> list[Judge
         low = levels.usual[0, at]
         if regressions[at]:
             verdict = GateVerdict.REGRESSION
-        elif suspects[at]:  # beyond the worst of them it is undecided, and no pass
+        elif suspects[at]:  # beyond the worst ones a trial is undecided, never a pass
             verdict = GateVerdict.SUSPECT if at in worst else GateVerdict.INCONCLUSIVE
         elif enough[at] and improvements[at] and change <= min(math.log1p(-REGRESSION), low):
             verdict = GateVerdict.IMPROVEMENT

@@ -1,4 +1,4 @@
-"""Where values lie when some of them are spikes: medians that skip gaps, and Huber's estimate."""
+"""Robust location of values with spikes: medians that skip gaps, and Huber's estimate."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import warnings
 import numpy as np
 from scipy import stats
 
-TUNING = 1.5  # spreads from the centre, from which on a value counts less
+TUNING = 1.5  # spreads from the centre, beyond which a value counts less
 STEPS = 8
-OF_HALF = 0.7413  # width of the narrowest half to standard deviation, of normal values
-OF_FEW_HALVES = 2.0  # by which that is too small, divided by their number
-NEAR, OF_NEAR = 3.0, 1.03  # deviations from there that count as usual, and what these leave out
+OF_HALF = 0.7413  # width of the narrowest half to standard deviation, for normal values
+OF_FEW_HALVES = 2.0  # correction for few values, divided by their number
+NEAR, OF_NEAR = 3.0, 1.03  # deviations that count as usual, and the correction for the rest
 NORMAL = 1.4826  # median absolute deviation to standard deviation
-OF_FEW = 1.3  # deviations of about five values from their own median are so much too small
-LEAST = 0.3  # of the typical spread: of few values it may come out as none
+OF_FEW = 1.3  # correction: deviations of about five values from their median are too small
+LEAST = 0.3  # of the typical spread: a few values may show none by chance
 
 
 def median(values: np.ndarray, axis: int) -> np.ndarray:
-    """The median along an axis, NaN left out; NaN where there is nothing else."""
+    """The median along an axis, ignoring NaN; NaN if there is nothing else."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of slices that are all NaN
         found: np.ndarray = np.nanmedian(values, axis=axis)
@@ -26,9 +26,9 @@ def median(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def huber(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Huber's estimate along the last axis, NaN left out, for a known `scale` of each row.
+    """Huber's estimate along the last axis, ignoring NaN, for a known `scale` of each row.
 
-    Hardly more uncertain than the mean where values are normal, and moved by a spike no more
+    Hardly more uncertain than the mean for normal values, and affected by a spike no more
     than by a value at 1.5 spreads. Source: Huber, 1964.
     """
     centre = median(values, axis=-1)
@@ -45,7 +45,7 @@ def huber(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
 def spread_between(values: np.ndarray, many: bool) -> np.ndarray:
     """The robust spread of each trial's processes about their night; nights x trials x processes.
 
-    Of `many` trials none is taken to be far below the typical one.
+    With `many` trials none is assumed to be far below the typical one.
     """
     deviations = abs(values - median(values, axis=-1)[..., None])
     by_trial = np.moveaxis(deviations, 1, 0).reshape(values.shape[1], -1)
@@ -56,10 +56,10 @@ def spread_between(values: np.ndarray, many: bool) -> np.ndarray:
 
 
 def of_most(values: np.ndarray) -> tuple[float, float]:
-    """Centre and standard deviation of most of some values, of which nearly half may be far off.
+    """Centre and standard deviation of most values; nearly half of them may be far off.
 
-    They are those of what lies near the narrowest half, so that an efficient estimate does not
-    pay for being robust: where many trials have changed at once, the others say what is usual.
+    They come from the values near the narrowest half, so that an efficient estimate does not
+    pay for being robust: if many trials changed at once, the others show what is usual.
     Source: Rousseeuw and Leroy, 1988 (least median of squares, reweighted).
     """
     ordered = np.sort(values)
@@ -75,7 +75,7 @@ def of_most(values: np.ndarray) -> tuple[float, float]:
 
 
 def drawn_in(residuals: np.ndarray, far: float) -> np.ndarray:
-    """Values along the first axis that are `far` spreads off, drawn in: spikes say little."""
+    """Clip values along the first axis to `far` spreads from their centre."""
     spread = stats.median_abs_deviation(residuals, axis=0, scale="normal", nan_policy="omit")
     limit = np.where(spread > 0, far * spread, np.inf)
     found: np.ndarray = np.clip(residuals, -limit, limit)

@@ -28,14 +28,14 @@ class Processes:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as fast: `value`, and its 95 % interval, None where a side has one process."""
+    """A speed-up: `value` and its 95 % interval, None if a side has one process."""
 
     value: float
     ci: tuple[float, float] | None
 
 
 def speed_up(before_ms: Sequence[float], after_ms: Sequence[float]) -> Ratio:
-    """Of two trials by the medians of their processes: Welch's t of the logarithms.
+    """The ratio of two trials by the medians of their processes: Welch's t on logarithms.
 
     Raises ValueError without a median on a side, or for one that is not above 0.
     """
@@ -56,14 +56,14 @@ def welch(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
     By Welch and Satterthwaite, for at least two values on each side.
     """
     parts = np.array([side.var(ddof=1) / len(side) for side in (before, after)])
-    if not parts.any():  # of which the degrees of freedom are not defined
+    if not parts.any():  # then the degrees of freedom are undefined
         return 0.0, float(len(before) + len(after) - 2)
     freedom = parts.sum() ** 2 / (parts**2 / [len(before) - 1, len(after) - 1]).sum()
     return math.sqrt(parts.sum()), float(freedom)
 
 
 def combine(medians_ms: Sequence[float]) -> Processes:
-    """Combine the medians of several processes by their logarithms, with Student's t.
+    """Combine the medians of several processes on the log scale, with Student's t.
 
     The interval within one process is too narrow to compare by: on a busy machine processes
     differ several times more than their samples say. Raises ValueError without a median, or

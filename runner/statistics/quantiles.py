@@ -1,4 +1,4 @@
-"""Quantiles with intervals that know of the dependence between successive samples."""
+"""Quantiles with intervals that account for correlation between successive samples."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
-CLOCK_DIGITS = 6  # of milliseconds, that clocks tell; what differs less is equal
+CLOCK_DIGITS = 6  # clock resolution in digits of milliseconds; smaller differences are ties
 INDEPENDENT = 1.05  # below this correlation time the exact binomial ranks are used
-FEWEST_PARTS, MOST_PARTS = 4, 20  # of a run that is looked at in parts,
-LEAST_IN_PARTS, IN_PART = 20, 60  # samples it must have, and those of a part if there are enough
+FEWEST_PARTS, MOST_PARTS = 4, 20  # into which a run is divided
+LEAST_IN_PARTS, IN_PART = 20, 60  # least samples of a run, and usual samples of a part
 SIGNIFICANT = 1.645  # of a normal score
-NO_SIGN = 0.75  # p of the analysis of variance between the parts, above which they are alike
-TAILS = (0.90, 0.95, 0.99)  # bounded from above at 95 %; the others from both sides
+NO_SIGN = 0.75  # p of the analysis of variance between parts, above which they count as equal
+TAILS = (0.90, 0.95, 0.99)  # one-sided 95 % bounds; the others have two-sided ones
 
 
 def samples_needed(q: float) -> int:
@@ -27,7 +27,7 @@ def samples_needed(q: float) -> int:
 
 
 def correlation_time(values: Sequence[float] | np.ndarray) -> float:
-    """Samples that one independent sample is worth: 1 + 2 * the sum of autocorrelations.
+    """Correlation time: 1 + 2 * the sum of autocorrelations, in samples.
 
     Summed in pairs while a pair is positive (Geyer's initial positive sequence); 1 for
     independent, constant or fewer than four values, never below.
@@ -48,7 +48,7 @@ def correlation_time(values: Sequence[float] | np.ndarray) -> float:
 
 
 def autocorrelation(values: np.ndarray) -> float:
-    """Of neighbours; 0 where they show no significant one (one-sided, 5 %), or hardly vary."""
+    """Correlation of neighbours; 0 if not significant (one-sided, 5 %) or if they hardly vary."""
     centred = values - values.mean()
     power = float(centred @ centred)
     found = float(centred[1:] @ centred[:-1]) / power if power > 0 else 0.0
@@ -56,9 +56,9 @@ def autocorrelation(values: np.ndarray) -> float:
 
 
 def clock_step(samples: Sequence[float] | np.ndarray) -> float:
-    """The step of a coarse clock, of which all samples are multiples; 0 where there is none.
+    """The step of a coarse clock, of which all samples are multiples; 0 if there is none.
 
-    Three samples of a value are seen for it, and fewer values than a third of the samples.
+    It needs three samples of a value, and fewer distinct values than a third of the samples.
     """
     values = np.round(np.asarray(samples, dtype=float), CLOCK_DIGITS)
     levels = np.unique(values)
@@ -70,7 +70,7 @@ def clock_step(samples: Sequence[float] | np.ndarray) -> float:
 
 
 def independent(samples: Sequence[float] | np.ndarray) -> float:
-    """How many independent samples these are worth."""
+    """The effective number of independent samples."""
     return len(samples) / correlation_time(samples)
 
 
@@ -100,7 +100,7 @@ def interval(samples: Sequence[float] | np.ndarray, q: float) -> tuple[float, fl
     values = np.asarray(samples, dtype=float)
     told = np.round(values, CLOCK_DIGITS)
     below = told <= np.quantile(told, q)
-    # few samples lie in a tail: a correlation there that is not significant is chance
+    # few samples are in a tail, so a correlation there counts only if significant
     depends = q not in TAILS or autocorrelation(below.astype(float)) > 0
     lower, upper = ranks(len(values), q, correlation_time(below) if depends else 1.0)
     bounds = None
@@ -118,12 +118,12 @@ def _widened(
     compared: np.ndarray,
     figure: Callable[[np.ndarray], float],
 ) -> tuple[float, float] | None:
-    """Bounds that also hold what the parts of the run say of a figure, where these may differ.
+    """Bounds widened by the differences between parts of the run.
 
-    What correlates over tens of samples (clocks that hop between levels, a neighbour that comes
-    and goes) makes the correlation time an underestimate: too few such stays fit into a run. The
-    parts are long enough to be nearly independent, and Student's t knows that they are few.
-    They are left out only where `compared` shows no sign of a difference between them, so that
+    Correlation over tens of samples (clocks that hop between levels, a neighbour that comes
+    and goes) makes the correlation time an underestimate: too few such periods fit a run. The
+    parts are long enough to be nearly independent, and Student's t accounts for their number.
+    They are ignored only if `compared` shows no sign of a difference between them, so that
     independent samples keep a narrow interval: benchmarks/flags.py, docs/verdict.md.
     """
     if len(values) < LEAST_IN_PARTS or np.ptp(compared) == 0:
@@ -131,7 +131,7 @@ def _widened(
     count = min(max(FEWEST_PARTS, len(values) // IN_PART), MOST_PARTS)
     parts = np.array_split(compared, count)
     if all(np.ptp(part) == 0 for part in parts):
-        alike = 0.0  # each part all below or all above: nothing could differ more
+        alike = 0.0  # each part entirely below or above: the largest possible difference
     else:
         alike = float(stats.f_oneway(*parts).pvalue)
     if alike > NO_SIGN and bounds is not None:
@@ -146,14 +146,14 @@ def _widened(
 
 
 def half_width(samples: Sequence[float] | np.ndarray) -> float | None:
-    """Half of the median's 95 % interval, as a share of the median; None if there is none."""
+    """Half of the median's 95 % interval, as a share of the median; None without one."""
     bounds = interval(samples, 0.5)
     median = float(np.median(samples))
     return None if bounds is None or median <= 0 else (bounds[1] - bounds[0]) / 2 / median
 
 
 def mean_interval(samples: Sequence[float] | np.ndarray) -> tuple[float, float] | None:
-    """The 95 % interval of the mean, by t over the independent samples there are.
+    """The 95 % interval of the mean, by t over the effective number of independent samples.
 
     Widened like that of a quantile where parts of the run may differ, and never narrower than the
     step of a coarse clock, which rounds all samples alike.

@@ -1,4 +1,4 @@
-"""How a time grows with what it depends on: an exponent, and the knee of a curve."""
+"""How a time grows along an axis: an exponent, and the knee of a curve."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class PowerLaw:
 
 
 def power_law(places: Sequence[float], values: Sequence[float]) -> PowerLaw | None:
-    """Fit by least squares of the logarithms; None below two places, or where one is not above 0.
+    """Fit by least squares of logarithms; None below two places, or if a value is not above 0.
 
-    2 is what the number of pixels says of the size of a side, 1 of a batch.
+    Proportional to the pixels is 2 for an image side, and 1 for a batch.
     """
     x, y = np.asarray(places, dtype=float), np.asarray(values, dtype=float)
     if len(set(places)) < 2 or min(*x, *y) <= 0:

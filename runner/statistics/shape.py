@@ -1,6 +1,6 @@
-"""What is not noise in a series of samples: a slow start, a drift, two modes.
+"""Structure in a series of samples: a slow start, a drift, two modes.
 
-The rules and their limits (how often each is found, how often it is a false alarm) are in
+The rules and their error rates (detections and false alarms) are in
 docs/verdict.md; benchmarks/flags.py measures them.
 """
 
@@ -16,17 +16,17 @@ from runner.statistics.quantiles import CLOCK_DIGITS, clock_step
 
 CLIPPED = 0.9
 FAR = 5.0  # standard deviations, by the median absolute deviation
-TENTH = 1.1  # times the median, above which a slow start does not drown in a quiet half's noise
-FEWEST_FOR_SHAPE = 40  # samples: below, nothing is said about drift and modes
+TENTH = 1.1  # times the median: least level at which samples of a slow start are clipped
+FEWEST_FOR_SHAPE = 40  # samples needed to detect drift and modes
 MOST_CORRELATED = 0.95
 BATCHES, TREND = 20, 0.005  # of a run, and the p below which they rise or fall
-ROUNDING = 1e-9  # below this share, differences are those of floating point
+ROUNDING = 1e-9  # smaller shares are rounding errors
 ORDERED = 0.95  # of the samples, on the right side of a single change
 
 
 @dataclass(frozen=True)
 class SlowStart:
-    """The warm-up was too short: `enough` passes would have sufficed.
+    """The warm-up was too short; `enough` passes would have sufficed.
 
     `bias` is what the slow passes do to the mean of the timed part, as a share, `median_bias`
     what they do to its median.
@@ -54,9 +54,9 @@ class Modes:
 
 @dataclass(frozen=True)
 class Shape:
-    """What is not noise, None where there is nothing; `drift` as a share of the median.
+    """Detected structure, None where there is none; `drift` as a share of the median.
 
-    It is no `sure_drift` where noise whose neighbours correlate makes such trends as well.
+    Not a `sure_drift` if correlated noise also explains such a trend.
     """
 
     slow_start: SlowStart | None
@@ -66,7 +66,7 @@ class Shape:
 
 
 def spread(values: np.ndarray) -> float:
-    """A standard deviation that outliers don't move: 1.4826 * the median absolute deviation."""
+    """A robust standard deviation: 1.4826 * the median absolute deviation."""
     return float(stats.median_abs_deviation(values, scale="normal"))
 
 
@@ -115,7 +115,7 @@ def slow_start(samples: Sequence[float] | np.ndarray, warmup: int) -> SlowStart 
             break
     else:
         return None
-    enough = settled  # MSER overshoots a little: back to the last sample that is not like the rest
+    enough = settled  # MSER overshoots a little: go back to the last sample that differs
     while enough > warmup + 1 and abs(values[enough - 1] - median) <= 3 * spread(steady):
         enough -= 1
     timed = values[warmup:]
@@ -124,7 +124,7 @@ def slow_start(samples: Sequence[float] | np.ndarray, warmup: int) -> SlowStart 
 
 
 def drift(samples: Sequence[float] | np.ndarray) -> float | None:
-    """The change from the first to the last sample, as a share of the median; None for none.
+    """The change from the first to the last sample, as a share of the median; None without one.
 
     Theil-Sen's slope over 20 batch medians, when it is above 2 % in all and Mann-Kendall's
     test calls it a trend (two-sided p < 0.005).
@@ -142,7 +142,7 @@ def drift(samples: Sequence[float] | np.ndarray) -> float | None:
 
 
 def is_sure(samples: Sequence[float] | np.ndarray) -> bool:
-    """Whether the trend of a drift stays significant, its neighbours' correlation taken out.
+    """Whether a drift stays significant after correcting for autocorrelation.
 
     Mann-Kendall's test over 20 batch medians, the variance corrected for the first
     autocorrelation of the ranks about the trend, as if each were that of the one before.
@@ -190,7 +190,7 @@ def modes(samples: Sequence[float] | np.ndarray, step_ms: float = 0.0) -> Modes 
         return None
     upper = int((ordered > (low_ms + high_ms) / 2).sum())
     if min(upper, n - upper) <= 0.1 * n:
-        return None  # a few spikes, beside which the split had to take others
+        return None  # a few spikes, to which the split had to add others
     # a long tail has no dip before its far end: as wide a window there must hold twice as many
     between = abs(ordered - (low_ms + high_ms) / 2) <= gap_ms / 6
     at_the_end = abs(ordered - high_ms) <= gap_ms / 6
@@ -213,7 +213,7 @@ def _single_change(slow: np.ndarray) -> int | None:
 
 
 def shape_of(samples: Sequence[float] | np.ndarray, warmup: int) -> Shape:
-    """All three: drift and modes are looked for where the series has settled.
+    """Detect all three; drift and modes are searched in the settled part.
 
     A series that still drifts there, or that begins fast, has no slow start: more warm-up would
     not help it. What begins fast drifts.
@@ -231,9 +231,9 @@ def shape_of(samples: Sequence[float] | np.ndarray, warmup: int) -> Shape:
 
 
 def warmup_needed(samples: Sequence[float] | np.ndarray) -> int | None:
-    """How many first passes are slower than the rest; None if it had not settled half-way.
+    """The number of slow first passes; None if the series had not settled half-way.
 
-    By `slow_start`, or where that sees nothing by the first samples that are outliers.
+    By `slow_start`, or otherwise by the first samples that are outliers.
     """
     values = np.asarray(samples, dtype=float)
     half = len(values) // 2

@@ -1,4 +1,4 @@
-"""The summary of one trial's samples: every figure with its interval, or null and why."""
+"""The summary of one trial's samples: every figure with its interval, or null with a reason."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from runner.statistics.shape import outliers, spread
 
 QUANTILES = {"p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 SPREADS = ("std_ms", "mad_ms", "cv")
-NO_LATENCY = "pipelined passes overlap: their times are no latency, see img_s"
+NO_LATENCY = "pipelined passes overlap, so their times are not latencies; see img_s"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What the samples of one trial say, in milliseconds; null where they can't say it.
+    """The statistics of one trial's samples, in milliseconds; null if they can't support a figure.
 
     `ci_ms` holds the 95 % interval of each quantile and of the mean, within this process;
     `why_null` the reason for everything that is null. `fps` is closed-loop, as in the article:
     1000 * batch size / mean latency; `img_s` the throughput of passes that follow each other
     without waiting. `first_ms` is the very first call, warm-up included, `cold_start_ms` what
     it cost beyond the median. `outliers` are counted, never deleted. `inner` passes made one
-    sample. `tau` is the number of samples that one independent sample is worth.
+    sample. `tau` is the correlation time in samples.
     """
 
     n: int
@@ -85,7 +85,7 @@ def summarize(
             figures[f"{name}_ms"] = float(np.quantile(values, q))
             intervals[name] = interval(values, q)
     figures["img_s"] = 1000 * batch_size / pipelined_ms if pipelined_ms else None
-    untold: dict[str, str] = {}  # of samples that are no single passes, or no latencies
+    untold: dict[str, str] = {}  # figures that samples of several or overlapping passes don't have
     if inner > 1:
         names = ["min_ms", *(f"{name}_ms" for name in QUANTILES), "max_ms", *SPREADS]
         untold = dict.fromkeys(names, f"a sample is the mean of {inner} passes; see mean_ms")
@@ -98,7 +98,7 @@ def summarize(
     why_null |= untold
     for name, bounds in intervals.items():
         if bounds is None:
-            why_null[f"ci_ms.{name}"] = "too few independent samples to bound it"
+            why_null[f"ci_ms.{name}"] = "too few independent samples for an interval"
     return Summary(
         n=len(values),
         inner=inner,

@@ -1,1 +1,1 @@
-"""One sweep: planned as a whole, run point by point, closed whatever happens."""
+"""One sweep: planned as a whole, run trial by trial, closed whatever happens."""

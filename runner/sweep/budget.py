@@ -1,4 +1,4 @@
-"""A night's budget: the rounds of each trial, planned from what former nights took."""
+"""A night's budget: the rounds of each trial, planned from the durations of earlier nights."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from runner.records.manifest import MANIFEST, Planned, load_manifest
 from runner.records.nights import load_night, nights_of
 from runner.statistics.budget import rounds_within
 
-LAST = 3  # nights that say what a trial takes
-NAMED = 3  # trials with more rounds; of more, only their number is told
+LAST = 3  # nights that tell how long a trial takes
+NAMED = 3  # trials with extra rounds; beyond that only their number is shown
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The trials of a grid that are run, by their places in it, and what to tell of that."""
+    """The trials of a grid that run, by index, and a note about the selection."""
 
     places: tuple[int, ...]
     told: str
 
 
 def within_budget(trials: Sequence[Planned], settings: Settings) -> Kept:
-    """The trials of all rounds that fit the budget; a sweep that goes on keeps to its plan."""
+    """The trials of all rounds that fit the budget; a resumed sweep keeps its plan."""
     everything = tuple(range(len(trials)))
     budget = settings.nightly.budget
     if budget is None:
@@ -45,8 +45,8 @@ def within_budget(trials: Sequence[Planned], settings: Settings) -> Kept:
     known_s = [cost_s[identity] for identity in named if identity in cost_s]
     if not known_s:
         usual = _of_rounds(trials, dict.fromkeys(named, settings.repeats), identities)
-        why = "no former night says what a trial takes"
-        return Kept(usual, f"budget {budget}: {why}, so {settings.repeats} rounds are run")
+        why = "no earlier night tells how long a trial takes"
+        return Kept(usual, f"budget {budget}: {why}, so {settings.repeats} rounds run")
     typical_s = statistics.median(known_s)
     costs = [cost_s.get(identity, typical_s) for identity in named]
     spreads = [spread.get(identity, 0.0) for identity in named]
@@ -60,11 +60,11 @@ def within_budget(trials: Sequence[Planned], settings: Settings) -> Kept:
 
 
 def _as_planned(trials: Sequence[Planned], settings: Settings) -> tuple[int, ...]:
-    """The trials of the sweep that is there, whose own plan counts."""
+    """The trials of an existing sweep, whose own plan counts."""
     try:
         there = {planned.folder for planned in load_manifest(settings.sweep_dir).trials}
     except Unreadable:
-        there = set()  # who goes on with the sweep tells it
+        there = set()  # resuming the sweep reports it
     own = [place for place, trial in enumerate(trials) if trial.repeat < settings.repeats]
     kept = [place for place, trial in enumerate(trials) if trial.folder in there]
     return tuple(kept or own)
@@ -81,7 +81,7 @@ def _of_rounds(
 
 
 def _known(settings: Settings) -> tuple[dict[str, float], dict[str, float]]:
-    """What a process of each trial takes in seconds, and the spread between processes, a share."""
+    """Seconds for a process of each trial, and the spread between processes, a share."""
     found: dict[str, list[list[Brief]]] = defaultdict(list)
     nights = nights_of(settings.output_dir, settings.name or "nightly")
     for folder in nights[-LAST:]:
@@ -89,7 +89,7 @@ def _known(settings: Settings) -> tuple[dict[str, float], dict[str, float]]:
             for identity, processes in load_night(folder).by_trial.items():
                 found[identity].append(processes)
         except Unreadable:
-            continue  # a night without a plan says nothing of the next
+            continue  # a night without a plan
     cost_s = {
         identity: statistics.median(one.took_s for processes in nights for one in processes)
         for identity, nights in found.items()
@@ -111,25 +111,25 @@ def _told(
     usual: int,
     titles: Mapping[str, str],
 ) -> str:
-    """What the budget holds and what it does not."""
+    """The note about what fits the budget."""
     common, total_s = min(rounds.values()), sum(costs)
     planned_s = sum(cost * count for cost, count in zip(costs, rounds.values(), strict=True))
     text = f"budget {budget}: {_minutes(planned_s)} planned, {common} rounds"
     if total_s > budget_s:
         return (
-            f"budget {budget}: not even one round fits, which takes {_minutes(total_s)}; it is run"
+            f"budget {budget}: not even one round fits ({_minutes(total_s)}); one round runs anyway"
         )
     if common < usual:
         share = budget_s / (usual * total_s)
         return (
-            f"{text} of {usual}, which would take {_minutes(usual * total_s)}; with {share:.0%} of "
-            "the iterations all would fit, but timing.iterations starts a new history"
+            f"{text} of {usual}, which would take {_minutes(usual * total_s)}; {share:.0%} of "
+            "the iterations would fit, but another timing.iterations starts a new history"
         )
     more = [titles[identity] for identity, count in rounds.items() if count > common]
     if not more:
         return text
     shown = ", ".join(more[:NAMED]) if len(more) <= NAMED else f"{len(more)} trials"
-    return f"{text}, up to {max(rounds.values())} of what is uncertain: {shown}"
+    return f"{text}, up to {max(rounds.values())} for uncertain trials: {shown}"
 
 
 def _minutes(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""A machine on which others work: waited for, refused, or told with who they are."""
+"""A busy machine: wait for it, refuse it, or warn with the names of the processes."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ CONTENDED = "CPU_CONTENDED"
 
 
 def wait_until_idle(settings: Settings, tell: Callable[[str], object]) -> None:
-    """Before the first trial: do as `when_busy` says. Raises UsageError where it refuses."""
+    """Before the first trial, apply `when_busy`. Raises UsageError if it refuses."""
     action = settings.when_busy.action
     if action == "warn":
-        return  # Contention warns, after the first trial that was disturbed
+        return  # Contention warns after the first disturbed trial
     found, until = others(), time.monotonic() + (seconds_of(settings.when_busy.limit) or 0.0)
     if found.busy and action == "refuse":
         remedy = "wait for them, or when_busy=warn"
         raise UsageError(Problem("when_busy", f"when_busy is refuse, and {found}", remedy))
     if found.busy:
-        tell(f"waiting up to {settings.when_busy.limit}, as {found}")
+        tell(f"waiting up to {settings.when_busy.limit}: {found}")
     while found.busy and time.monotonic() < until:
         time.sleep(min(LOOK_S, max(0.0, until - time.monotonic())))
         found = others()
     if found.busy:
-        tell(f"warning: it is timed all the same after {settings.when_busy.limit}, though {found}")
+        tell(f"warning: timing anyway after {settings.when_busy.limit}, although {found}")
 
 
 class Contention:
-    """Says once who takes the CPUs, after the first trial that has felt it."""
+    """Warns once, after the first disturbed trial, which processes use the CPUs."""
 
     def __init__(self, tell: Callable[[str], object]) -> None:
         self._tell, self._told = tell, False
@@ -46,6 +46,6 @@ class Contention:
         if felt and not self._told:
             self._told = True
             found = others()
-            advice = "end them, or when_busy=wait waits until they are idle"
+            advice = "stop them, or use when_busy=wait to wait for an idle machine"
             if found.busy:
                 self._tell(f"warning: {found}; {advice}")

@@ -1,4 +1,4 @@
-"""The command line: from what was typed through Hydra to an exit code."""
+"""The command line: from its words through Hydra to an exit code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from runner.sweep.interrupt import Interrupt
 
 
 def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
-    """Run a command line, less the name of the program; its exit code."""
+    """Run a command line (without the program's name); its exit code."""
     axes: grid.Axes = {}
     given = Words((), (), asks_help=False, asks_config=False, all_files=False)
     try:
@@ -55,11 +55,11 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
             run_hydra([*won, *words], command)
     except (UsageError, *REFUSALS) as error:
         if interrupt.seen:
-            raise  # a library that Ctrl-C met has made this error of it
+            raise  # a library has turned Ctrl-C into this error
         return _refuse(error if isinstance(error, UsageError) else _usage_error(axes, error, given))
     except RecursionError:
         return _refuse(UsageError(Problem("", "the configuration is nested too deeply", NESTING)))
-    except BrokenPipeError:  # as of `... --help | head`
+    except BrokenPipeError:  # for example `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, LauncherFailed) as error:
         print(f"runner: {in_short(printable(redact(_told(error))))}", file=sys.stderr)
@@ -69,7 +69,7 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
 
 
 def _axes(given: Words) -> grid.Axes:
-    """The axes of a command line. Raises UsageError for what needs no Hydra to be refused."""
+    """The axes of a command line. Raises UsageError for what can be refused without Hydra."""
     axes = grid.axes({}, given.overrides, given.folders)
     if given.all_files:
         axes, unknown = grid.without_unknown_files(axes, given.folders)
@@ -79,7 +79,7 @@ def _axes(given: Words) -> grid.Axes:
             raise UsageError(*unknown, *(problems_of(axes, given.folders) if axes else ()))
     for key, words in axes.items():
         if key.startswith("hydra") and len(words) > 1:
-            found = f"{key} is swept over, but holds for a whole sweep"
+            found = f"{key} is swept, but applies to the whole sweep"
             raise UsageError(Problem(key, found, "give one"))
     return axes
 
@@ -101,7 +101,7 @@ def _usage_error(axes: grid.Axes, error: Exception, given: Words) -> UsageError:
 
 def _told(error: Exception) -> str:
     if isinstance(error, FileNotFoundError) and not Path(error.filename or ".").parent.exists():
-        remedy = "find out what has removed it: the network of the last trial, say"
+        remedy = "check what removed it, for example the network of the last trial"
         return f"{error.filename} can't be written: its folder is gone; {remedy}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = error.filename or "a file"
@@ -121,11 +121,11 @@ def _refuse(error: UsageError) -> int:
 
 
 class Command:
-    """What Hydra takes for its task function: the sweeper hands the words of the sweep to it."""
+    """Hydra's task function, to which the sweeper passes the overrides of the sweep."""
 
     def __init__(self, words: Sequence[str], interrupt: Interrupt) -> None:
         self._words, self._interrupt = words, interrupt
-        self.exit_code = ExitCode.OK  # also of --cfg, where there is no sweep
+        self.exit_code = ExitCode.OK  # also for --cfg, without a sweep
 
     def sweep(
         self,
@@ -137,7 +137,7 @@ class Command:
         """Plan the sweep and run it, or list its trials for a dry run. Raises UsageError."""
         is_json = str(config.format) == "json"
         out, shown = sys.stdout, sys.stderr if is_json else sys.stdout
-        with redirect_stdout(shown):  # of a network in this process, too
+        with redirect_stdout(shown):  # also the output of a network in this process
             self._sweep(loader, config, params, arguments, out)
 
     def _sweep(
@@ -174,5 +174,5 @@ class Command:
             raise LauncherFailed(f"{name} failed: {type(error).__name__}: {error}") from error
 
     def __call__(self, cfg: DictConfig) -> None:
-        """Never reached: the sweeper does all. Raises RuntimeError."""
+        """Never reached: the sweeper does everything. Raises RuntimeError."""
         raise RuntimeError("hydra.mode must be MULTIRUN, as conf/config.yaml has it")

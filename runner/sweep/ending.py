@@ -16,9 +16,9 @@ PARENT_STATUS = {ExitCode.OK: "FINISHED", ExitCode.INTERRUPTED: "KILLED"}  # of 
 
 
 def end(settings: Settings, heard: Listeners, code: ExitCode, lines: Lines, out: TextIO) -> None:
-    """Write the pages, close the MLflow run, say what came out and where it is.
+    """Write the pages, close the MLflow run, print the result and where it is.
 
-    The result as JSON, where that is asked for, goes to `out`.
+    With format=json the result goes to `out`.
     """
     records, publisher = heard.in_order, heard.publisher
     missing = len(heard.manifest.trials) - len(records)
@@ -42,27 +42,27 @@ def end(settings: Settings, heard: Listeners, code: ExitCode, lines: Lines, out:
 
 
 def _pages(settings: Settings, records: Sequence[Record], missing: int, lines: Lines) -> list[Path]:
-    """The pages about a sweep of several trials."""
+    """Write the pages about a sweep of several trials."""
     several = len(records) > 1 and any(record.completed for record in records)
     if not (settings.report and several):
         return []
-    from runner.pages import report  # brings plotly
+    from runner.pages import report  # imports plotly
 
     notes = [f"{missing} planned trials have not run"] if missing else []
     try:
         return report.write(records, settings.sweep_dir, notes)
-    except Exception as error:  # of what is only shown nothing may cost a result
+    except Exception as error:  # a page must never cost a result
         again = f"python -m runner.report {settings.sweep_id}"
-        lines.tell(f"warning: no report ({type(error).__name__}: {error}); {again}")
+        lines.tell(f"warning: the report failed ({type(error).__name__}: {error}); {again}")
         return []
 
 
 def _show(settings: Settings, records: Sequence[Record], missing: int, lines: Lines) -> None:
     from runner.pages.answers import answers
-    from runner.terminal.closing import closing_lines  # scipy comes with it
+    from runner.terminal.closing import closing_lines  # imports scipy
 
     if len({record.cause for record in records}) > 1 or records[0].completed:
-        lines.table(records)  # of nothing but one failure there is none
+        lines.table(records)  # not for a single failure
     said = answers(records, most=3) if len(records) > 1 else ()
     closing = closing_lines(records, len(records) + missing, settings.sweep_dir)
     for line in (*said, *closing):

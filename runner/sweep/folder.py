@@ -19,7 +19,7 @@ from runner.sweep.plan import Plan
 from runner.terminal.lines import Lines
 
 SWEEP_LOG = "sweep.log"  # what was shown
-AUTOMATIC = re.compile(r"\d{8}-\d{6}")  # the id that a sweep has by the second in which it began
+AUTOMATIC = re.compile(r"\d{8}-\d{6}")  # an id made from the time of the start
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ def with_free_id(settings: Settings, command: Sequence[str]) -> Settings:
         except FileExistsError:
             continue
         except OSError:
-            break  # told when it is locked
+            break  # reported when it is locked
         return free
     return settings
 
 
 @contextmanager
 def held_folder(settings: Settings) -> Iterator[None]:
-    """Make the sweep's folder, and keep all others out of it. Raises UsageError."""
+    """Create the sweep's folder and lock it. Raises UsageError."""
     with ExitStack() as lock:
         try:
             settings.sweep_dir.mkdir(parents=True, exist_ok=True)
@@ -69,19 +69,19 @@ def held_folder(settings: Settings) -> Iterator[None]:
                 )
             )
         except Held as holder:
-            found = f"sweep.id is {settings.sweep_id}, but that is being run by {holder}"
+            found = f"sweep.id is {settings.sweep_id}, but that sweep is being run by {holder}"
             remedy = "wait for it, or give another sweep.id"
             raise UsageError(Problem("sweep.id", found, remedy)) from holder
         except NoLock as error:
             found = f"sweep.id is {settings.sweep_id}, but {error}"
-            remedy = "have that removed, or give another sweep.id"
+            remedy = "remove it, or give another sweep.id"
             raise UsageError(Problem("sweep.id", found, remedy)) from error
         except OSError as error:
             found = (
-                f"output_dir is {settings.output_dir}, but no folder can be made there "
+                f"output_dir is {settings.output_dir}, but no folder can be created there "
                 f"({error.strerror})"
             )
-            remedy = "give one that can be written"
+            remedy = "give a writable one"
             raise UsageError(Problem("output_dir", found, remedy)) from error
         yield
 
@@ -101,8 +101,8 @@ def started(plan: Plan, command: Sequence[str], lines: Lines) -> Start:
             elif not resume.is_left(record, settings.retry):
                 records[one.folder] = _judged(record, settings)
         lines.tell(
-            f"going on with {settings.sweep_id}: {len(records)} of "
-            f"{len(manifest.trials)} trials are there"
+            f"resuming {settings.sweep_id}: {len(records)} of "
+            f"{len(manifest.trials)} trials are done"
         )
     if manifest is planned or len(manifest.trials) > len(planned.trials):
         save_manifest(manifest, sweep_dir)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, remembered: in the middle of a library they get lost or become any error."""
+"""Ctrl-C and SIGTERM, remembered, because libraries may swallow them or raise other errors."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import sys
 
 from runner.contract import ExitCode
 
-SHOW_CURSOR = "\x1b[?25h"  # which a progress line hides
+SHOW_CURSOR = "\x1b[?25h"  # a progress line hides it
 
 
 class Interrupt:
-    """Raises KeyboardInterrupt where the first one arrives, and ends the program at the second.
+    """Raises KeyboardInterrupt at the first signal, and ends the program at the second.
 
-    A scheduler that takes the machine away sends SIGTERM, and SIGKILL a while later.
+    A scheduler that preempts the machine sends SIGTERM, and SIGKILL a while later.
     """
 
     seen = False
 
     def listen(self) -> None:
-        """From here on; a background job of a shell goes on ignoring Ctrl-C."""
+        """Install the handlers; a background job of a shell keeps ignoring Ctrl-C."""
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._pressed)
         signal.signal(signal.SIGTERM, self._pressed)
@@ -31,6 +31,6 @@ class Interrupt:
                 os.write(sys.stdout.fileno(), SHOW_CURSOR.encode())
             os._exit(
                 ExitCode.INTERRUPTED
-            )  # the worker ends with its parent; what is on disk can be gone on with
+            )  # the worker ends with its parent, and the sweep can be resumed from disk
         self.seen = True
         raise KeyboardInterrupt

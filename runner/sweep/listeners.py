@@ -16,7 +16,7 @@ from runner.tracking.publisher import Publisher
 
 
 class Listeners:
-    """Keeps the `records` by their folders, shows each as it comes and publishes it."""
+    """Collects the `records` by folder, shows each and publishes it."""
 
     def __init__(self, plan: Plan, start: Start, left: Sequence[str], lines: Lines) -> None:
         self.manifest, self.records = start.manifest, dict(start.records)
@@ -27,7 +27,7 @@ class Listeners:
         self._sweep_dir = plan.settings.sweep_dir
 
     def open(self) -> None:
-        """Open MLflow; what earlier starts could not bring there is brought at the end."""
+        """Open MLflow; records that earlier starts could not publish follow at the end."""
         if self.publisher is not None:
             self.publisher.open()
             for folder, record in self.records.items():
@@ -43,7 +43,7 @@ class Listeners:
 
     @property
     def in_order(self) -> list[Record]:
-        """The records that are there, in the order of the plan."""
+        """The records so far, in the order of the plan."""
         order = [planned.folder for planned in self.manifest.trials]
         return [self.records[folder] for folder in order if folder in self.records]
 

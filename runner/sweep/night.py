@@ -1,4 +1,4 @@
-"""A night around its sweep: which one it is, what it is judged by, and where that is told."""
+"""A night around its sweep: its name, its history, and its report."""
 
 from __future__ import annotations
 
@@ -36,35 +36,35 @@ if TYPE_CHECKING:
 
 LOCK = ".nightly.lock"  # below output_dir
 HTML, MARKDOWN, JUNIT = "night.html", "night.md", "junit.xml"
-SAME_NIGHT = timedelta(hours=20)  # for which a night that was cut off is gone on with
+SAME_NIGHT = timedelta(hours=20)  # within which an interrupted night is resumed
 OF_NIGHTS, OF_TRIALS = ("flag", "baseline", "since"), ("accept", "retire", "of")  # decisions
-DEEP = 4  # windows of nights that are read from disk, as some may be flagged
+DEEP = 4  # windows of nights that are read from disk, because some may be flagged
 
 
 def name_of(settings: Settings) -> str:
-    """What the nights of a sweep are called. Raises UsageError for a sweep without a name."""
+    """The name of a sweep's nights. Raises UsageError for a sweep without a name."""
     if settings.name is None:
-        found = "this sweep has no sweep.name, by which its nights are called"
-        remedy = "add `name: NAME` below `sweep:` in its file, another one for each file"
+        found = "this sweep has no sweep.name, from which its nights get their names"
+        remedy = "add `name: NAME` below `sweep:` in its file, a different one for each file"
         raise UsageError(Problem("sweep.name", found, remedy))
     return settings.name
 
 
 def newest(settings: Settings) -> str:
-    """The night that began last. Raises NothingThere."""
+    """The most recent night. Raises NothingThere."""
     nights = nights_of(settings.output_dir, name_of(settings))
     if not nights:
-        raise NothingThere(f"there is no night below {settings.output_dir}; leave --judge out")
+        raise NothingThere(f"there is no night in {settings.output_dir}; run one without --judge")
     return nights[-1].name
 
 
 def tonight(settings: Settings, now: datetime) -> str:
-    """The night to run: one that was cut off some hours ago, else that of today."""
+    """The night to run: one that was interrupted some hours ago, else today's."""
     for folder in nights_of(settings.output_dir, name_of(settings))[-1:]:
         try:
             manifest = load_manifest(folder)
         except Unreadable:
-            continue  # it can't be gone on with; the sweep tells it if it is today's
+            continue  # it can't be resumed; if it is today's, the sweep reports that
         planned_at = datetime.fromisoformat(manifest.planned_at)
         recent = now.astimezone() - planned_at < SAME_NIGHT
         if recent and unfinished(manifest, folder, settings.retry) is not None:
@@ -73,11 +73,11 @@ def tonight(settings: Settings, now: datetime) -> str:
 
 
 def judged(settings: Settings, sweep_id: str, decisions: Decisions) -> tuple[Report, Store | None]:
-    """The report of a night, and the store it is to be published in, if that can be had.
+    """The report of a night, and the store to publish it in, if available.
 
-    Raises NothingThere for a night that has left nothing.
+    Raises NothingThere for a night without records.
     """
-    from runner.history.nightly import judge_night  # scipy comes with it
+    from runner.history.nightly import judge_night  # imports scipy
     from runner.pages.nightly import Report
 
     on_disk = settings.nightly.history == "disk"
@@ -90,7 +90,7 @@ def judged(settings: Settings, sweep_id: str, decisions: Decisions) -> tuple[Rep
             store = open_store(tracking.uri, tracking.experiment, settings.output_dir)
             links = tracked.links(store, sweep_id)
         except TrackingUnavailable as reason:
-            notes.append(f"MLflow can't be used: {reason}")
+            notes.append(f"MLflow is unavailable: {reason}")
             store = None
     night, before, missing = here or _from_mlflow(store, settings, sweep_id, decisions)
     judgement = judge_night(night, before, decisions, settings.nightly.window)
@@ -108,7 +108,7 @@ def judged(settings: Settings, sweep_id: str, decisions: Decisions) -> tuple[Rep
 def _from_disk(
     settings: Settings, sweep_id: str, decisions: Decisions
 ) -> tuple[Night, list[Night], list[str]]:
-    """The night, those before it that count, and why others can't be read."""
+    """The night, the nights before it, and reasons for unreadable ones."""
     try:
         night = load_night(settings.output_dir / sweep_id)
     except Unreadable as error:
@@ -128,7 +128,7 @@ def _from_disk(
 def _from_mlflow(
     store: Store | None, settings: Settings, sweep_id: str, decisions: Decisions
 ) -> tuple[Night, list[Night], list[str]]:
-    """The same with the history from MLflow, and the night too where it is not on this disk."""
+    """The same with the history from MLflow, and the night, too, if it is not on this disk."""
     before, missing = list[Night](), list[str]()
     found = None
     try:
@@ -136,7 +136,7 @@ def _from_mlflow(
     except Unreadable as error:
         why = str(error)
     if store is None:
-        missing.append("there is no history: nightly.history=mlflow, and no MLflow to read it from")
+        missing.append("no history: nightly.history=mlflow, but tracking is off")
     try:
         if store is not None:
             names = tracked.names_of_nights(store, name_of(settings))
@@ -153,19 +153,19 @@ def _from_mlflow(
 
 
 def _wanted(names: Sequence[str], decisions: Decisions, window: int, deep: int) -> set[str]:
-    """The nights that are read: the last ones, and those that creep is seen against."""
+    """The nights to read: the last ones, and those against which creep is measured."""
     pinned = [name for name in names if decisions.baseline and name <= decisions.baseline]
     first = names[:window] if decisions.baseline is None and deep > 1 else []
     return {*names[-deep * window :], *pinned[-window:], *first}
 
 
 def _rewritten(settings: Settings, before: Sequence[Night], decisions: Decisions) -> Sequence[str]:
-    """That the file of decisions no longer says what it said last night."""
+    """Notes about edited entries in the file of decisions."""
     last = next((night for night in reversed(before) if night.decided), None)
     if last is None or last.decided is None or still_holds(decisions.text, last.decided):
         return ()
     path = settings.nightly.accept
-    return (f"{path} was changed since {last.sweep_id}: expected entries at its end only",)
+    return (f"{path} was edited since {last.sweep_id}: expected new entries at its end only",)
 
 
 def check_names(settings: Settings, decision: Mapping[str, str]) -> None:
@@ -190,9 +190,9 @@ def check_names(settings: Settings, decision: Mapping[str, str]) -> None:
     for key, word, known in asked:
         if word not in known:
             near = get_close_matches(word, known, 3, 0.3) or known[-3:]
-            offer = f"expected one as {', '.join(near)}" if near else "there are no nights yet"
+            offer = f"expected one such as {', '.join(near)}" if near else "there are no nights yet"
             what = "night" if known is names else "trial of a night"
-            raise NothingThere(f"--{key} is {word}, which is no {what}; {offer}")
+            raise NothingThere(f"--{key} is {word}, which is not a {what}; {offer}")
 
 
 def _known(settings: Settings) -> list[Night]:
@@ -212,7 +212,7 @@ def _known(settings: Settings) -> list[Night]:
 
 
 def code_of(judgement: Judgement, allow_inconclusive: float) -> ExitCode:
-    """The exit code: the gravest of what was found."""
+    """The exit code: the most serious finding."""
     counts = judgement.counts
     if counts.get(GateVerdict.REGRESSION):
         return ExitCode.REGRESSION
@@ -227,11 +227,11 @@ def code_of(judgement: Judgement, allow_inconclusive: float) -> ExitCode:
 
 
 def write(report: Report, settings: Settings, values: Mapping[str, Any]) -> dict[str, Path]:
-    """Write the report in all its forms, and the page of all nights. Raises OSError.
+    """Write the report in all formats, and the page of all nights. Raises OSError.
 
-    `values` are what programs are told of it.
+    `values` are its content for programs.
     """
-    from runner.pages import trends  # brings plotly
+    from runner.pages import trends  # imports plotly
     from runner.pages.nightly import junit_of, page_of
     from runner.pages.page import to_html, to_markdown
 
@@ -262,7 +262,7 @@ def publish(
     values: Mapping[str, Any],
     files: Mapping[str, Path],
 ) -> str:
-    """Put the report into MLflow; the link to the trends. Raises TrackingUnavailable."""
+    """Publish the report to MLflow; the link to the trends. Raises TrackingUnavailable."""
     night, name = report.judgement.night, name_of(settings)
     tracked.publish(store, night, values, list(files.values()))
     tracked_trends.publish(store, name, report.judgement.nights, values)

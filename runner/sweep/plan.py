@@ -30,16 +30,16 @@ from runner.trial.labels import full_title, summary_of, varying
 from runner.worker import process
 from runner.worker.execution import Inspection
 
-MOST_COSTED = 200  # trials whose cost a dry run tells: a fraction of a second each
+MOST_COSTED = 200  # trials whose cost a dry run computes: a fraction of a second each
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is going to be run: the trials in their order, and what each is called.
+    """The trials to run, in order, with their names.
 
     `title` names the sweep by what it varies, `order_seed` shuffled each round (None: no rounds),
-    `source_dir` is where the command was typed, `devices` are available where the trials run, and
-    `budget_note` says which part of the grid fits the budget.
+    `source_dir` is the working directory, `devices` are available where the trials run, and
+    `budget_note` tells which part of the grid fits the budget.
     """
 
     settings: Settings
@@ -53,7 +53,7 @@ class Plan:
     budget_note: str
 
     def jobs(self, command: Sequence[str]) -> list[Job]:
-        """What the launcher runs, for each trial."""
+        """The jobs for the launcher, one for each trial."""
         where, isolation = (self.settings.sweep_dir, self.source_dir), self.settings.isolation
         return [
             Job(trial, planned, *where, tuple(command), self.order_seed, isolation)
@@ -61,7 +61,7 @@ class Plan:
         ]
 
     def manifest(self, command: Sequence[str]) -> Manifest:
-        """What is written down before the first trial."""
+        """The manifest that is written before the first trial."""
         tracking = asdict(self.settings.tracking)
         return Manifest(
             sweep_id=self.settings.sweep_id,
@@ -76,7 +76,7 @@ class Plan:
         )
 
     def listing(self) -> Iterator[str]:
-        """A line for each trial, with what a pass costs where that can be told beforehand."""
+        """A line for each trial, with the cost of a pass if known beforehand."""
         costs = self._costs()
         for number, (trial, planned) in enumerate(zip(self.trials, self.planned, strict=True), 1):
             line = f"{number:4}  {planned.folder}  {planned.title} on {trial.device}"
@@ -88,7 +88,7 @@ class Plan:
             yield line
         if self.budget_note:
             yield self.budget_note
-        yield f"{counted(len(self.trials), 'trial')}; a dry run: nothing was run"
+        yield f"{counted(len(self.trials), 'trial')}; dry run, nothing was timed"
 
     def as_json(self) -> str:
         """The trials in their order, as JSON."""
@@ -96,7 +96,7 @@ class Plan:
         return json.dumps({"version": 1, "title": self.title, "trials": trials}, indent=1)
 
     def _costs(self) -> dict[str, dict[str, float]]:
-        """What a pass of each trial costs, by its folder; of a long plan none, as that takes time.
+        """The cost of a pass of each trial, by folder; empty for a long plan, to save time.
 
         FLOPs, parameters and bytes as in runner/models/cost.py.
         """
@@ -111,13 +111,13 @@ class Plan:
         try:
             found = process.costs([group[0] for group in alike.values()])
         except WorkerDied:
-            return {}  # a module of the user ended it, which their trials will tell
+            return {}  # a module of the user ended the process; the trials will report it
         groups = {group[0].folder: group for group in alike.values()}
         return {one.folder: cost for first, cost in found.items() for one in groups[first]}
 
 
 def make_plan(grid: Grid, source_dir: Path) -> Plan:
-    """Check every point, and ask a process with torch where only that can tell.
+    """Check every point, in a process with torch if necessary.
 
     Raises UsageError with the problems of all points.
     """
@@ -168,7 +168,7 @@ def _planned(trial: Trial, shown: Trial, names: Sequence[str]) -> Planned:
 
 
 def _drafts(grid: Grid, source_dir: Path) -> tuple[list[Draft], Settings]:
-    """Every point as it was written, and the settings of the sweep."""
+    """Every point as given, and the settings of the sweep."""
     drafts: list[Draft] = []
     first: Values | None = None
     for values in grid.points:
@@ -194,10 +194,10 @@ def _settled(drafts: Sequence[Draft], devices: Devices, sizes: Sizes | None = No
 
 
 def _of_the_whole(values: Values, first: Values) -> Iterator[Problem]:
-    """Settings of a sweep that one of its points has otherwise."""
+    """Problems of sweep settings that differ between points."""
     for name in SWEEP_WIDE:
         if values[name] != first[name]:
-            found = f"{name} is swept over, but holds for a whole sweep"
+            found = f"{name} is swept, but applies to the whole sweep"
             yield Problem(name, found, "give one")
 
 
@@ -205,8 +205,8 @@ def _of_repeats(settings: Settings, trials: Sequence[Trial]) -> Iterator[Problem
     if settings.isolation == "none" and any(trial.repeat for trial in trials):
         yield Problem(
             "isolation",
-            "isolation=none runs everything in this process, but repeats stand for processes",
-            "leave isolation or the repeats out",
+            "isolation=none runs everything in this process, but repeats need fresh processes",
+            "omit isolation=none or the repeats",
         )
 
 
@@ -216,16 +216,16 @@ def _twice(trials: Sequence[Trial]) -> Iterator[Problem]:
         if count > 1:
             yield Problem(
                 "repeat",
-                f"{titles[folder]} comes {count} times in this sweep",
-                f"name it once, or time it in {count} processes by "
+                f"{titles[folder]} occurs {count} times in this sweep",
+                f"give it once, or time it in {count} processes with "
                 f"repeat={','.join(map(str, range(count)))}",
             )
 
 
 def _to_inspect(trials: Sequence[Trial]) -> list[Trial]:
-    """Trials of whose models and engines only these can say whether they can be had, one of each.
+    """Trials whose model or engine must be loaded to validate it, one of each.
 
-    What has a file may take inputs of one shape only, so each shape is asked for.
+    A model from a file may take inputs of one shape only, so each shape is checked.
     """
     asked: dict[str, Trial] = {}
     for trial in trials:
@@ -243,7 +243,7 @@ def _to_inspect(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def _inspected(trials: Sequence[Trial], settings: Settings) -> Inspection:
-    """What torch, sources and engines say. Raises UsageError for models that can't be had."""
+    """Devices and sizes reported by torch and the sources. Raises UsageError for problems."""
     if settings.isolation == "process":
         process.start()
     if settings.tracking.kind != "off" and not settings.dry_run:
@@ -251,9 +251,9 @@ def _inspected(trials: Sequence[Trial], settings: Settings) -> Inspection:
     try:
         inspection = process.inspect(trials, settings.isolation)
     except WorkerDied as death:
-        found = f"devices and models can't be looked at: {death}"
+        found = f"devices and models can't be checked: {death}"
         theirs = sorted({str(trial.model.target) for trial in trials if trial.model.target})
-        by = f"perhaps by code of your own: {', '.join(theirs)}" if theirs else ""
+        by = f"possibly because of your own code: {', '.join(theirs)}" if theirs else ""
         raise UsageError(Problem("model", found, by)) from death
     if inspection.problems:
         raise UsageError(*inspection.problems)

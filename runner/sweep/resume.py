@@ -1,4 +1,4 @@
-"""Going on with a sweep: which command planned it, what of it is there, what is left to run."""
+"""Resuming a sweep: its command, its finished trials, and what is left to run."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from runner.records.record import Record
 from runner.records.store import RECORD, load_in_place
 from runner.trial.near import near
 
-NAMED = 2  # trials of a difference; of more, only their number is told
+NAMED = 2  # trials of a difference; beyond that only their number is shown
 OF_ONE_START = ("sweep.resume", "sweep.retry", "sweep.extend", "sweep.id")
 
 
 def typed_again(words: Sequence[str]) -> list[str]:
-    """The words of a command line, with what `sweep.resume` stands for in its place.
+    """The words of a command line, with `sweep.resume` replaced by the command it stands for.
 
-    `latest` is the newest sweep below output_dir of which something is left to run, anything else
-    the id of one. Raises UsageError when there is none, or its command can't be typed again.
+    `latest` is the newest sweep in output_dir with trials left to run, anything else
+    the id of one. Raises UsageError if there is none, or its command can't be repeated.
     """
     given = [word for word in words if _key(word) != "sweep.resume"]
     named = [_value(word) for word in words if _key(word) == "sweep.resume"]
     if not named or named[-1] in ("", "null"):
         return given
     if twice := [word for word in given if _key(word) == "sweep.id"]:
-        found = f"sweep.resume={named[-1]} and {twice[-1]} both say which sweep"
+        found = f"sweep.resume={named[-1]} and {twice[-1]} both choose a sweep"
         raise UsageError(Problem("sweep.id", found, "give one"))
     default = OmegaConf.load(CONF / "config.yaml").output_dir
     output_dir = Path(_last(given, "output_dir") or default)
@@ -41,7 +41,7 @@ def typed_again(words: Sequence[str]) -> list[str]:
     if not sweep_dir.is_dir():
         there = sorted(path.parent.name for path in output_dir.glob(f"*/{MANIFEST}"))
         hint = near(named[-1], ["latest", *there])
-        found = f"sweep.resume is {named[-1]}, but there is no such sweep below {output_dir}"
+        found = f"sweep.resume is {named[-1]}, but there is no such sweep in {output_dir}"
         raise UsageError(Problem("sweep.resume", found, f"{hint}expected latest or a sweep's id"))
     try:
         manifest = load_manifest(sweep_dir)
@@ -50,7 +50,7 @@ def typed_again(words: Sequence[str]) -> list[str]:
     command = manifest.commands[unfinished(manifest, sweep_dir, retry) or 0]
     earlier = [word for word in command[1:] if _key(word) not in OF_ONE_START]
     if any(HIDDEN in word for word in earlier):
-        found = f"the command of {manifest.sweep_id} holds a secret, which was not written down"
+        found = f"the command of {manifest.sweep_id} needs a secret, which is never stored"
         remedy = f"type it again, with sweep.id={manifest.sweep_id}"
         raise UsageError(Problem("sweep.resume", found, remedy))
     extends = ["sweep.extend=true"] if manifest.extended_by else []
@@ -80,9 +80,9 @@ def _newestunfinished(output_dir: Path, retry: str | None) -> Path:
             if unfinished(load_manifest(path.parent), path.parent, retry) is not None:
                 return path.parent
         except Unreadable:
-            continue  # it can't be gone on with, whatever is left of it
-    found = f"of {len(manifests)} sweeps below {output_dir} none has anything left to run"
-    remedy = "sweep.retry=failed also runs again what has failed"
+            continue  # it can't be resumed
+    found = f"none of the {len(manifests)} sweeps in {output_dir} has trials left to run"
+    remedy = "sweep.retry=failed also runs failed trials again"
     raise UsageError(Problem("sweep.resume", found, remedy))
 
 
@@ -100,16 +100,16 @@ def unfinished(manifest: Manifest, sweep_dir: Path, retry: str | None) -> int | 
 
 
 def is_left(record: Record | None, retry: str | None) -> bool:
-    """Whether a planned trial is to be run: it has not ended, or it has failed and is retried."""
+    """Whether a planned trial must run: it has not ended, or it failed and is retried."""
     if record is None or record.status == Status.INTERRUPTED:
         return True
     return not record.completed and retry == "failed"
 
 
 def continued(planned: Manifest, sweep_dir: Path, extend: bool) -> Manifest:
-    """The manifest of a sweep that is there already, gone on with by the command of another.
+    """The manifest of an existing sweep that is resumed by this command.
 
-    Raises UsageError when that plans something else, and does not extend it.
+    Raises UsageError if this command plans something else and does not extend it.
     """
     try:
         manifest = load_manifest(sweep_dir)
@@ -135,7 +135,8 @@ def continued(planned: Manifest, sweep_dir: Path, extend: bool) -> Manifest:
                 "sweep.id",
                 f"sweep.id is {planned.sweep_id}, which has {len(there)} trials planned at "
                 f"{manifest.planned_at}, but this command {' and '.join(differences)}",
-                "type the same command, give another sweep.id, or add to it by sweep.extend=true",
+                "use the same command, give another sweep.id, or extend the sweep with "
+                "sweep.extend=true",
             )
         )
     if not added:
@@ -157,7 +158,7 @@ def _named(titles: Sequence[str]) -> str:
 def records_there(
     manifest: Manifest, sweep_dir: Path
 ) -> Iterator[tuple[Planned, Record | Unreadable]]:
-    """What is on disk of the planned trials, in their order; of an unreadable record, why."""
+    """The records of planned trials on disk, in order; for an unreadable one, the reason."""
     for planned in manifest.trials:
         path = sweep_dir / planned.folder / RECORD
         if path.exists():

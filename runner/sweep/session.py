@@ -1,4 +1,4 @@
-"""One start of a sweep: runs the rest of its plan, passes results on and sums them up."""
+"""One start of a sweep: runs the rest of its plan and passes on the results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from runner.trial.description import Timing, Trial
 
 
 class Session:
-    """Runs a plan once; what it shows goes to the console and the sweep's log, JSON to `out`."""
+    """Runs a plan once; output goes to the console and the sweep's log, JSON to `out`."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Session:
                 self._lines.tell,
                 settings.sweep_dir,
             ) as give_back:
-                if claimed and left:  # not on another machine
+                if claimed and left:  # only for devices of this machine
                     wait_until_idle(settings, self._lines.tell)
                 heard = Listeners(plan, start, keys, self._lines)
                 self._contention = Contention(self._lines.tell) if claimed else None
@@ -87,16 +87,16 @@ class Session:
     ) -> None:
         """Run the jobs, and pass each result to the listeners as it comes.
 
-        The devices are given back before the last one is passed on: MLflow may take its time.
+        The devices are released before the last one is passed on, because MLflow may be slow.
         """
         launcher, left = self._plan.launcher, dict(jobs)
         launcher.observed_by(self)
         results = launcher.run(list(jobs.values())) if jobs else iter(())
-        with heard.progress:  # torch may be loading elsewhere while MLflow loads here
+        with heard.progress:  # torch loads in another process while MLflow loads here
             heard.open()
             import runner.verdict.judge  # noqa: F401  (scipy: now, before anything is timed)
 
-            # what is loaded stays; beside it garbage would be looked for after 70 MiB only
+            # loaded libraries stay; with them the collector would run after 70 MiB only
             gc.freeze()
             try:
                 for trial, result in results:
@@ -117,7 +117,7 @@ class Session:
                 self._lines.tell(warning)
 
     def _take(self, job: Job | None, trial: Trial, result: Record | Lost, heard: Listeners) -> None:
-        """Pass on the result of a job; None: this start has no such job, or not any more."""
+        """Pass on the result of a job; None if this start has no such job (any more)."""
         if job is None:
             self._lines.tell(f"warning: the launcher returned an unexpected result: {trial.title}")
         else:

@@ -1,4 +1,4 @@
-"""What is posted to an address that the user has given, and why it could not be."""
+"""Posts a result to an address of the user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POST_S = 10.0  # in all: neither a silent server nor one that trickles holds the
 
 
 def post(url: str, values: Mapping[str, Any], limit_s: float = POST_S) -> str | None:
-    """Post `values` as JSON; why that could not be, in a line without the address, if so.
+    """Post `values` as JSON; the reason if that failed, in a line without the address.
 
     A user and password in the address are sent as `Authorization`. A redirect is not followed, as
     a POST would arrive there without its body.
@@ -30,20 +30,20 @@ def _post(url: str, values: Mapping[str, Any]) -> str | None:
     try:
         body = json.dumps(values).encode()
         sent = {"Content-Type": "application/json"}
-        # the answer's body is not read
+        # the body of the answer is not read
         reply = requests.post(
             url, body, headers=sent, timeout=POST_S, allow_redirects=False, stream=True
         )
         reply.close()
-    except Exception as error:  # not only its own: urllib3's and those of parsing URLs, too
+    except Exception as error:  # not only requests' own: also urllib3's and those of parsing URLs
         return _cause(error)
     if reply.is_redirect:
-        return f"it sends elsewhere ({reply.status_code}), which is not followed: give that address"
+        return f"it redirects ({reply.status_code}), which is not followed; give the final address"
     return None if reply.ok else f"it answered {reply.status_code} {reply.reason}".strip()
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost error, as the outer ones name the address, which is a secret itself."""
+    """The innermost error; the outer ones contain the address, which is itself a secret."""
     while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) and (
         isinstance(inner, BaseException)
     ):

@@ -1,1 +1,1 @@
-"""What the user sees: progress while a sweep runs, the table and the advice at its end."""
+"""Terminal output: progress while a sweep runs, the table and the advice at its end."""

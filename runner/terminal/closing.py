@@ -1,4 +1,4 @@
-"""What is said below the table: the reasons, what is missing, where it ran and where it lies."""
+"""The lines below the table: reasons, missing trials, device and paths."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from runner.trial.methods import METHODS
 
 LEVELS = list(Level)
 MOST_DEVICES = 4
-NAMED = 2  # trials; of more, only their number is told
+NAMED = 2  # trials; beyond that only their number is shown
 
 
 def closing_lines(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iterator[str]:
     """The lines for the records of a sweep of so many `trials`."""
     yield from about_numbers(records, trials, sweep_dir)
     if len(records) < trials or any(record.status == Status.INTERRUPTED for record in records):
-        yield f"go on     python -m runner sweep.resume={sweep_dir.name}"
+        yield f"resume    python -m runner sweep.resume={sweep_dir.name}"
     lines = device_lines(records)
     yield f"device    {lines[0]}"
     yield from (f"          {line}" for line in lines[1:])
@@ -31,7 +31,7 @@ def closing_lines(records: Sequence[Record], trials: int, sweep_dir: Path) -> It
 
 
 def about_numbers(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iterator[str]:
-    """Those that say how good the numbers are, and of what."""
+    """The lines about the quality of the numbers."""
     yield from faults(records) if shows_methods(records) else reasons(records)
     yield from _unfinished(records, trials, sweep_dir)
     yield from _resized(records)
@@ -60,15 +60,18 @@ def _unfinished(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iter
         return
     causes = {record.cause for record in records}
     if counts["not completed"] == trials > 1 and len(causes) == 1:
-        yield f"all {trials} trials ended alike: {causes.pop()}; output in {sweep_dir}/*/worker.log"
+        yield (
+            f"all {trials} trials failed the same way: {causes.pop()}; output in "
+            f"{sweep_dir}/*/worker.log"
+        )
         return
-    why = "; why: error and why_null in" if counts["not completed"] or counts["not judged"] else ""
-    files = f" {sweep_dir}/*/record.json, output in worker.log beside it" if why else ""
+    why = "; see error and why_null in" if counts["not completed"] or counts["not judged"] else ""
+    files = f" {sweep_dir}/*/record.json, and worker.log beside it" if why else ""
     yield f"of {counted(trials, 'trial')} {told}{why}{files}"
 
 
 def _resized(records: Sequence[Record]) -> Iterator[str]:
-    """Networks whose time does not follow input.size, where that was swept."""
+    """Notes about networks whose time does not depend on input.size, if that was swept."""
     if len({record.trial.input.size for record in records}) < 2:
         return
     works_at: dict[str, set[str]] = defaultdict(set)
@@ -78,13 +81,13 @@ def _resized(records: Sequence[Record]) -> Iterator[str]:
             works_at[record.trial.model.name].add(size_label(size))
     for name, sizes in works_at.items():
         yield (
-            f"note: {name} scales every image to a size of its own before its network "
-            f"({', '.join(sorted(sizes))}), so input.size changes little"
+            f"note: {name} resizes every image before its network "
+            f"({', '.join(sorted(sizes))}), so input.size has little effect"
         )
 
 
 def faults(records: Sequence[Record]) -> Iterator[str]:
-    """For each way of timing, what is wrong with it."""
+    """For each timing method, its problems."""
     models = {record.trial.model.name for record in records}
     for record in records:
         if record.verdict is None:
@@ -97,16 +100,16 @@ def faults(records: Sequence[Record]) -> Iterator[str]:
         if not METHODS[timing.method].synchronized and record.trial.device == "cpu":
             found.insert(
                 0,
-                "as a method nothing on a CPU, where a call returns when its work is done; "
-                "on a GPU this clock stops before the work does",
+                "harmless on a CPU, where a call returns when its work is done; wrong on a GPU, "
+                "where the clock stops before the work does",
             )
-        yield f"{name}: {'; '.join(found) or 'nothing: warm and synchronized'}"
+        yield f"{name}: {'; '.join(found) or 'no problems: warm and synchronized'}"
 
 
 def reasons(records: Sequence[Record]) -> Iterator[str]:
-    """One line for each reason, the worst first: the trials, their figures, a remedy for all.
+    """One line for each reason, the worst first: trials, figures, a common remedy.
 
-    Of the processes of one trial, the one in which it is worst speaks for the others.
+    Each trial is represented by its worst process.
     """
     found: dict[tuple[str, bool], list[tuple[Record, dict[str, Any]]]] = defaultdict(list)
     for record in records:
@@ -130,7 +133,7 @@ def _severity(case: tuple[Record, dict[str, Any]]) -> tuple[int, float]:
 
 
 def _weight(cases: Sequence[tuple[Record, dict[str, Any]]]) -> tuple[int, float]:
-    """The worst first: by level, then by how many have it."""
+    """The worst first: by level, then by number of trials."""
     return min(LEVELS.index(reason["level"]) for _, reason in cases), -len(cases)
 
 
@@ -152,7 +155,7 @@ def _who(
 
 
 def _together(found: Sequence[dict[str, Any]]) -> str:
-    """What was found and what to do: the whole sentence, or the span of several figures."""
+    """The sentence of one case, or the range of several figures."""
     neediest = max(
         found, key=lambda reason: (reason.get("need", 0), abs(reason.get("figure") or 0))
     )
@@ -175,7 +178,7 @@ def _span(figures: Sequence[float], unit: str) -> str:
 
 
 def device_lines(records: Sequence[Record]) -> list[str]:
-    """Where the trials ran that completed, in a line for each place; else where any did."""
+    """A line for each device on which trials completed, or else ran."""
     completed = [record for record in records if record.completed] or records[:1]
     return list(dict.fromkeys(map(_device_line, completed)))[:MOST_DEVICES]
 
@@ -183,7 +186,7 @@ def device_lines(records: Sequence[Record]) -> list[str]:
 def _device_line(record: Record) -> str:
     environment, effective = record.environment, record.effective
     if record.trial.device == "simulated":
-        return "simulated: a scripted clock, whose true time is known; nothing was really timed"
+        return "simulated: a scripted clock with a known true time; no hardware was timed"
     if environment.get("gpu"):
         return f"{environment['gpu']}, driver {environment.get('gpu_driver') or 'unknown'}"
     if record.trial.device_kind != "cpu":

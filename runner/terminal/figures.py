@@ -1,4 +1,4 @@
-"""What a table can show of trials: each column is a function of the rows; durations in ms."""
+"""The columns of the tables: each is a function of the rows; durations in ms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner.terminal.layout import Column
 
 Figure = Callable[[Sequence[Result]], Column | None]
 LABELS = {"std": "sd"}
-ROUNDING = 1e-9  # of a computer's numbers: nothing less is known
+ROUNDING = 1e-9  # smaller shares are rounding errors
 
 
 def p50(rows: Sequence[Result]) -> Column:
@@ -42,7 +42,7 @@ def of_samples(name: str, spare: int | None = None) -> Figure:
 
 
 def over_processes(row: Result, name: str) -> float | None:
-    """A figure of the summary over a trial's processes: the least, the largest, or the middle."""
+    """A figure of the summary over a trial's processes: the least, the largest, or the typical."""
     known = [value for one in row.counted if (value := one.summary.get(name)) is not None]
     if not known or len(known) < len(row.counted):
         return None
@@ -52,13 +52,13 @@ def over_processes(row: Result, name: str) -> float | None:
 
 
 def tail(rows: Sequence[Result]) -> Column | None:
-    """The 99th percentile, where there are samples enough: then that was what was asked for."""
+    """The 99th percentile, shown if there are enough samples for one."""
     values = [over_processes(row, "p99_ms") for row in rows]
     return _numbers("p99 ms", values) if any(value is not None for value in values) else None
 
 
 def seconds(name: str, spare: int = 1) -> Figure:
-    """What a step before the first pass took, where trials had it: `compile_s`, `convert_s`."""
+    """Seconds of a preparation step, if trials had it: `compile_s`, `convert_s`."""
 
     def column(rows: Sequence[Result]) -> Column | None:
         values = [row.first.figures.get(name) for row in rows]
@@ -69,24 +69,24 @@ def seconds(name: str, spare: int = 1) -> Figure:
 
 
 def article_mean(rows: Sequence[Result]) -> Column:
-    """The mean where it is what the article compares: never left out."""
+    """The mean, as the article compares it; never dropped."""
     return mean(rows, spare=None)
 
 
 def cold_start(rows: Sequence[Result]) -> Column:
-    """What the very first call cost beyond the median."""
+    """The cost of the very first call beyond the median."""
     values = [row.first.summary.get("cold_start_ms") for row in rows]
     return _numbers("cold start ms", values, spare=1)
 
 
 def true_time(rows: Sequence[Result]) -> Column | None:
-    """What a simulated device really takes."""
+    """The true time of a simulated device."""
     values = [row.first.figures.get("true_ms") for row in rows]
     return _numbers("true ms", values) if any(value is not None for value in values) else None
 
 
 def processes(rows: Sequence[Result]) -> Column:
-    """How many processes the figures are made of."""
+    """The number of processes behind the figures."""
     done = [len(row.counted) for row in rows]
     cells = (
         f"{n}" if n == len(row.records) else f"{n} of {len(row.records)}"
@@ -119,9 +119,9 @@ def fps(rows: Sequence[Result]) -> Column:
 
 
 def baselines(rows: Sequence[Result]) -> list[Result | None]:
-    """For each row, the other one that runs the same network in fp32 by torch as it comes.
+    """For each row, the row with the same trial in eager fp32, if any.
 
-    Records hold no secrets: rows that differ in these alone have none.
+    Records have no secrets: rows that differ only in secrets have no baseline.
     """
     alike: dict[str, list[Result]] = defaultdict(list)
     for row in rows:
@@ -134,7 +134,7 @@ def baselines(rows: Sequence[Result]) -> list[Result | None]:
 
 
 def faster(rows: Sequence[Result]) -> Column | None:
-    """How many times as fast as the same in fp32 by torch as it comes, if that is beside it."""
+    """The speed-up over the same trial in eager fp32, if that is in the sweep."""
     cells = []
     for row, plain in zip(rows, baselines(rows), strict=True):
         if plain is None or not (plain.each_ms and row.each_ms):
@@ -147,7 +147,7 @@ def faster(rows: Sequence[Result]) -> Column | None:
 
 
 def tflops(rows: Sequence[Result]) -> Column | None:
-    """10^12 operations a second, where models, precisions or engines are beside each other."""
+    """10^12 operations a second, if models, precisions or engines are compared."""
     trials = [row.first.trial for row in rows]
     ways = {(one.model.label, one.runtime, one.engine.name) for one in trials}
     values = [row.tflop_s for row in rows]
@@ -155,7 +155,7 @@ def tflops(rows: Sequence[Result]) -> Column | None:
 
 
 def error(rows: Sequence[Result]) -> Column | None:
-    """How far the output is from the same network in fp32, where it may be."""
+    """The relative error of the output against the same network in fp32, if it may differ."""
     errors = [row.first.figures.get("rel_error") for row in rows]
     cells = tuple("-" if value is None else f"{value:.0e}" for value in errors)
     return Column("rel err", cells, spare=2) if any(errors) else None
@@ -177,7 +177,7 @@ def _percents(name: str, shares: Sequence[float | None], spare: int) -> Column:
 
 
 def number(value: float | None) -> str:
-    """Two decimals, three digits below 1, a dash for what is not known."""
+    """Two decimals, three digits below 1, a dash if unknown."""
     value = 0.0 if value is not None and abs(value) < ROUNDING else value
     return "-" if value is None else f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
 
@@ -209,7 +209,7 @@ OF_PROCESSES: tuple[Figure, ...] = (
     *(processes, typical, interval, spread, *EXTRA[:2], tail, *EXTRA[2:], fps, tflops, faster),
     *(error, *STEPS, verdict),
 )
-# the article's, side by side; what is wrong with each is said below
+# the article's methods, side by side; their problems are listed below
 OF_METHODS: tuple[Figure, ...] = (article_mean, fps, cold_start, true_time, verdict)
 BY_NAME: dict[str, Figure] = {  # words of table.columns
     "p50": p50,

@@ -1,7 +1,7 @@
-"""Columns laid out in the width that there is.
+"""Lays out columns in the available width.
 
-A number is never cut and the verdict never left out: where there is no room, other columns are,
-and at last the table is.
+A number is never cut and the verdict never dropped: without room other columns are dropped,
+and at last the table becomes a list.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Column:
     """A column and its cells, one for each row.
 
     `text` may be broken over lines, at blanks if it is `words`; columns with a `spare` number
-    (0 to 3) are left out where there is no room, the lowest first.
+    (0 to 3) are dropped if there is no room, the lowest first.
     """
 
     name: str
@@ -33,24 +33,24 @@ class Column:
     spare: int | None = None
 
     def first(self, rows: int) -> Column:
-        """The column with as many rows at most."""
+        """The column with at most so many rows."""
         return replace(self, cells=self.cells[:rows])
 
     @property
     def width(self) -> int:
-        """What it needs without breaking anything."""
+        """Its width without breaking anything."""
         return max(map(len, (self.name, *self.cells)))
 
     @property
     def unbroken(self) -> int:
-        """What it needs with lines broken at blanks only, where those are words."""
+        """Its width with lines broken at blanks, if its cells are words."""
         if not self.words:
             return self.width
         return max(len(word) for cell in (self.name, *self.cells) for word in cell.split())
 
     @property
     def least(self) -> int:
-        """What it needs at least."""
+        """Its least width."""
         if self.text and not self.words:
             return min(self.width, NARROWEST_TEXT)
         return self.unbroken
@@ -71,9 +71,9 @@ def lay_out(columns: Sequence[Column], console: Console) -> list[str]:
 
 
 def fitting(columns: Sequence[Column], width: int) -> dict[Column, int] | None:
-    """The columns for which there is room and their widths; None if some must go that may not.
+    """The columns that fit, and their widths; None if required ones do not fit.
 
-    The first spare columns go before a name is broken, the others after.
+    The first spare columns are dropped before a name is broken, the others after.
     """
     widest = ((-1, False), (0, False), (1, False), (1, True), (2, True), (3, True))
     for spared, broken in widest:

@@ -1,4 +1,4 @@
-"""The lines that a sweep tells: on the terminal, and the same in its log."""
+"""The lines that a sweep prints, on the terminal and in its log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner.host.secrets import redact
 from runner.records.printable import printable
 from runner.records.record import Record, utc_now
 
-LOG_WIDTH = 140  # characters: no terminal's
+LOG_WIDTH = 140  # characters; independent of the terminal
 
 
 class Terminal(Console):
@@ -26,7 +26,7 @@ class Terminal(Console):
 
 
 class Lines:
-    """Prints every line to the console and, once it is known, to a log.
+    """Prints every line to the console and, once it exists, to a log.
 
     A `quiet` console gets tables and warnings only. `columns` are those of tables, None for what
     suits the sweep.
@@ -40,20 +40,20 @@ class Lines:
         self._log: Path | None = None
 
     def open(self, log: Path, command: Sequence[str]) -> None:
-        """Append to `log` from here on, beginning with the time and the command."""
+        """Append to `log` from here on, starting with the time and the command."""
         self._log = log
         self._to_log(lambda console: _line(console, f"{utc_now()} {' '.join(command)}"))
 
     def tell(self, text: str) -> None:
-        """Print a line, whatever is in it, without secrets."""
+        """Print a line without secrets and control characters."""
         text = printable(redact(text))
         if not self.quiet or text.startswith("warning: "):
             _line(self.console, text)
         self._to_log(lambda console: _line(console, text))
 
     def table(self, records: Sequence[Record]) -> None:
-        """Print the table of the trials, as wide as there is room."""
-        from runner.terminal.table import show  # brings scipy, which no dry run needs
+        """Print the table of the trials in the available width."""
+        from runner.terminal.table import show  # imports scipy, which a dry run does not need
 
         show(records, self.console, self._columns)
         self._to_log(lambda console: show(records, console, self._columns))
@@ -64,7 +64,7 @@ class Lines:
         try:
             with self._log.open("a", encoding="utf-8") as file:
                 write(Console(file=file, width=LOG_WIDTH))
-        except OSError:  # a full disk, say: the terminal still has them
+        except OSError:  # a full disk, for example; the terminal still has them
             self._log = None
 
 

@@ -1,8 +1,8 @@
-"""What the user sees while a sweep runs.
+"""Progress while a sweep runs.
 
 On a terminal one line that moves between the phases and stands still while a
 trial is timed: redrawing would take CPU time from what is being measured. In a
-log one plain line per trial; of trials that fail alike, one for all.
+log one plain line per trial; trials that fail the same way share one.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from runner.trial.description import Timing
 
 
 class SweepProgress:
-    """Progress of the trials of a sweep; the phases of each come in by `phase`.
+    """Progress of the trials of a sweep; `phase` is called for the phases of each.
 
     `there` are the records of earlier starts, `left` the keys of the trials that are to be run.
-    `verbose` says of each trial what was found about it.
+    `verbose` prints each trial's reasons and notes.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class SweepProgress:
         """The next trial begins in this process."""
         self._title = title
         self._timing = f"{timing.warmup} warm-ups, {timing.iterations} timed"
-        if self._began_s is None:  # a later one begins where that before it ended
+        if self._began_s is None:  # later ones begin where the previous one ended
             self._began_s = time.monotonic()
         self._show("starting a fresh process")
 
@@ -89,7 +89,7 @@ class SweepProgress:
         self._show(f"{DOING[name]} ({self._timing}){known}")
 
     def done(self, record: Record, log: Path) -> None:
-        """The trial has ended and its record is on disk; what it printed is in `log`."""
+        """The trial has ended and its record is on disk; its output is in `log`."""
         self._number += 1
         now_s = time.monotonic()
         self._spent_s[record.key] = 0.0 if self._began_s is None else now_s - self._began_s
@@ -120,11 +120,11 @@ class SweepProgress:
     def _tell_alike(self) -> None:
         if self._alike:
             more = counted(self._alike, "more trial")
-            self._lines.tell(f"{more} in the same way: {self._cause}")
+            self._lines.tell(f"{more} failed the same way: {self._cause}")
         self._alike = 0
 
     def _outlook(self, this_trial_s: float = 0.0, running: int = 0) -> str:
-        """What has come out so far, and the time left by what trials have taken."""
+        """The counts so far, and the estimated time left."""
         left = sum(self._left.values()) - running
         if self._total == 1 or (left and not self._spent_s) or (not left and not running):
             return ""
@@ -151,7 +151,7 @@ COUNTED = (
     Status.INTERRUPTED,
     Verdict.INVALID,
     Verdict.SUSPECT,
-)  # beside those that are as they should be
+)  # besides valid ones
 
 
 def verdict_of(record: Record) -> str:

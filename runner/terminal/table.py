@@ -1,6 +1,6 @@
 """The tables at the end of a sweep; durations in milliseconds.
 
-What is the same in all trials stands once above the table.
+What all trials share is shown once, above the table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from runner.trial.labels import settings, varying
 from runner.trial.methods import METHODS
 
 MOST_ROWS = 1000
-COLUMN_OF = {  # keys of the command line -> what their column is called
+COLUMN_OF = {  # keys of the command line -> title of their column
     "input.size": "size",
     "input.batch_size": "batch",
     "timing.warmup": "warm-up",
@@ -29,7 +29,7 @@ COLUMN_OF = {  # keys of the command line -> what their column is called
 def show(records: Sequence[Record], console: Console, chosen: Sequence[str] | None = None) -> None:
     """Print the table that suits the sweep, as wide as the console and MOST_ROWS long at most.
 
-    Columns that were `chosen` stand in place of its own, with the verdict.
+    Columns that were `chosen` replace its own, with the verdict.
     """
     keys = list(dict.fromkeys(record.key for record in records))
     kept = set(keys[:MOST_ROWS])
@@ -44,7 +44,7 @@ def show(records: Sequence[Record], console: Console, chosen: Sequence[str] | No
 def columns_of(
     records: Sequence[Record], chosen: Sequence[str] | None = None
 ) -> tuple[str, list[Column]]:
-    """What is the same in all trials, as a line, and the columns of what differs and came out."""
+    """What all trials share, as a line, and the columns of differences and results."""
     rows = results_of(records)
     shown: tuple[str, ...] = ()
     figures = OF_TRIALS
@@ -56,7 +56,7 @@ def columns_of(
     if chosen is not None:
         nothing = ("-",) * len(rows)
         own = [BY_NAME[name](rows) or Column(name, nothing) for name in chosen]
-        # a number is never left out that was asked for, and its verdict neither
+        # requested figures are never dropped, nor the verdict
         kept = [replace(column, spare=None) for column in own]
         return same, [*differing, *kept, *([] if "verdict" in chosen else [verdict(rows)])]
     made = (figure(rows) for figure in figures)
@@ -66,9 +66,9 @@ def columns_of(
 def names_of(
     records: Sequence[Record], shown: Sequence[str] = (), but: str = ""
 ) -> tuple[str, list[Column]]:
-    """What is the same in all trials, as a line, and columns of what differs or is `shown`.
+    """What all trials share, as a line, and columns of what differs or is `shown`.
 
-    `but` is a key of the command line that is told elsewhere.
+    `but` is a key that is shown elsewhere.
     """
     left_out = COLUMN_OF.get(but, but.rpartition(".")[2])
     columns = [one for one in _settings(records) if one.name != left_out]
@@ -78,7 +78,7 @@ def names_of(
 
 
 def shows_methods(records: Sequence[Record]) -> bool:
-    """Whether the ways of timing are what is compared."""
+    """Whether the sweep compares timing methods."""
     synchronized = all(METHODS[record.trial.timing.method].synchronized for record in records)
     return not synchronized and len(records) > 1 and not has_processes(records)
 

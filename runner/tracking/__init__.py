@@ -1,1 +1,1 @@
-"""MLflow, where people look: a projection of the records, made after the timing."""
+"""MLflow: a projection of the records, made after the timing."""

@@ -1,4 +1,4 @@
-"""Bringing MLflow up to date with sweeps that have ended: what could not be sent in their time."""
+"""Publishing finished sweeps to MLflow: whatever could not be sent while they ran."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from runner.tracking.journal import JOURNAL, Journal, unsent
 from runner.tracking.store import Store
 from runner.trial.labels import summary_of
 
-SHOWN = 3  # reasons; of more, only that there are
+SHOWN = 3  # reasons; beyond that only that there are more
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where runs go: a store by its URI (None: the file in `output_dir`), and an experiment."""
+    """The target of runs: a store by its URI (None: the file in `output_dir`) and an experiment."""
 
     uri: str | None
     experiment: str
@@ -31,10 +31,10 @@ class Target:
 
 @dataclass(frozen=True)
 class CaughtUp:
-    """How the records of a sweep stand in MLflow now; `why_not` says what kept some from it.
+    """The state of a sweep's records in MLflow; `why_not` has the reasons for missing ones.
 
-    `deleted` are those whose runs somebody has deleted there. `closed`: the run of the whole sweep
-    was still open, as MLflow had gone before its end.
+    `deleted` are those whose runs were deleted there. `closed`: the run of the whole sweep
+    was still open, because MLflow was lost before its end.
     """
 
     brought: int
@@ -46,7 +46,7 @@ class CaughtUp:
 
 
 def target_of(sweep_dir: Path) -> Target | None:
-    """Where a sweep was to go, secrets in the URI blanked; None if nowhere.
+    """The target of a sweep, secrets in its URI redacted; None for tracking=off.
 
     Raises Unreadable.
     """
@@ -57,23 +57,23 @@ def target_of(sweep_dir: Path) -> Target | None:
 
 
 def waiting(target: Target) -> Iterator[Path]:
-    """The sweeps beside each other that were to go to this target and are not all there."""
+    """The sweeps in `output_dir` whose target this is and which are not completely published."""
     shown = Target(target.uri and redact(target.uri), target.experiment, target.output_dir)
     for journal in sorted(target.output_dir.glob(f"*/{JOURNAL}")):
         try:
             if unsent(journal.parent) and target_of(journal.parent) == shown:
                 yield journal.parent
         except Unreadable:
-            continue  # told by whoever asks for that sweep by its name
+            continue  # reported when that sweep is published by name
 
 
 def catch_up(
     store: Store, sweep_dir: Path, seen: runs.Overview | None = None, *, again: bool = False
 ) -> CaughtUp:
-    """Bring to MLflow each record of a sweep that is not there, once; the rest stays as it is.
+    """Publish each record of a sweep that is not in MLflow, once; the rest stays as it is.
 
-    A record that MLflow refuses is skipped, and named. With `again`, runs that were deleted there
-    are made anew. `seen` spares asking for it, where many sweeps are brought. Raises Held while
+    A record that MLflow refuses is skipped and named. With `again`, runs that were deleted there
+    are created anew. `seen` saves queries when many sweeps are published. Raises Held while
     the sweep is being run.
     """
     paths = sorted(sweep_dir.glob(f"*/{RECORD}"))
@@ -126,7 +126,7 @@ def catch_up(
 
 
 def _planned(sweep_dir: Path, records: list[Record]) -> tuple[str | None, int]:
-    """The name of a sweep and how many trials it was to have; sweeps once had no manifest."""
+    """The name of a sweep and its number of trials; old sweeps have no manifest."""
     if not (sweep_dir / MANIFEST).exists():
         return None, len(records)
     manifest = load_manifest(sweep_dir)
@@ -134,7 +134,7 @@ def _planned(sweep_dir: Path, records: list[Record]) -> tuple[str | None, int]:
 
 
 def _status(records: list[Record], trials: int) -> str:
-    """That of the parent run of so many planned trials, as the sweep would have closed it."""
+    """The status of the parent run of so many planned trials, as the sweep would have set it."""
     if len(records) < trials or any(record.status == Status.INTERRUPTED for record in records):
         return "KILLED"
     return "FINISHED" if all(one.completed and one.verdict for one in records) else "FAILED"

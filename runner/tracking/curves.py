@@ -1,4 +1,4 @@
-"""Lines in MLflow's own charts: a run for each, whose metrics have the swept number as their step.
+"""Lines in MLflow's own charts: one run each, whose metrics use the swept number as their step.
 
 The UI draws a metric that a run holds at several steps as a line, and lays those of several runs
 over each other: latency against resolution, batch or warm-up, of all models in one chart.
@@ -24,12 +24,12 @@ from runner.trial.labels import keys_of, short_titles
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-MOST = 100  # lines of a sweep; the UI's charts could show no more
+MOST = 100  # lines of a sweep; the UI's charts can't show more
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line: what its trials have in common, and the metrics at each place along an axis."""
+    """A line: the params its trials share, and the metrics at each point of an axis."""
 
     name: str
     axis: str
@@ -38,7 +38,7 @@ class Curve:
 
 
 def curves_of(records: Sequence[Record]) -> list[Curve]:
-    """The lines of a sweep, along each axis, by the trials that have a number."""
+    """The lines of a sweep along each axis, from trials with figures."""
     results = [one for one in results_of(records) if one.usable]
     trials = [one.first.trial for one in results]
     found = []
@@ -60,7 +60,7 @@ def curves_of(records: Sequence[Record]) -> list[Curve]:
 
 
 def _metrics(result: Result) -> Iterator[tuple[str, float]]:
-    """The metrics of a trial over its processes, by the names that its own runs have."""
+    """The metrics of a trial over its processes, named as in its own runs."""
     found = {
         "lat_ms/p50": result.combined.median_ms if result.combined else None,
         "thr/img_s" if result.pipelined else "thr/fps": result.images_per_second,
@@ -70,9 +70,9 @@ def _metrics(result: Result) -> Iterator[tuple[str, float]]:
 
 
 def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Record]) -> list[str]:
-    """Log the lines of a sweep below its parent run, in place of those that were there.
+    """Log the lines of a sweep below its parent run, replacing earlier ones.
 
-    The axes along which there are any. Raises TrackingUnavailable.
+    Returns the axes that have lines. Raises TrackingUnavailable.
     """
     from mlflow.entities import Metric
 
@@ -111,7 +111,7 @@ def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Recor
 
 
 def there(store: Store, sweep_id: str) -> list[Run]:
-    """The runs of lines that a sweep has. Raises TrackingUnavailable."""
+    """The line runs of a sweep. Raises TrackingUnavailable."""
     query = f"tags.`runner.kind` = 'curve' and tags.`runner.sweep` = '{sweep_id}'"
     with explained():
         return list(store.client.search_runs([store.experiment_id], query, max_results=MOST * 2))

@@ -1,4 +1,4 @@
-"""Records by name, wherever they are: on this disk, or as artifacts of MLflow runs."""
+"""Records by name, on this disk or as artifacts of MLflow runs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-PAGE = 1000  # runs that are asked for at once
+PAGE = 1000  # runs for each query
 
 
 def result_options() -> argparse.ArgumentParser:
-    """The options of all commands that look for results, for `parents=[result_options()]`."""
+    """The options of all commands that read results, for `parents=[result_options()]`."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--output-dir", type=Path, default=Path("outputs"), help="as output_dir")
     parser.add_argument(
@@ -40,7 +40,7 @@ def find(word: str, output_dir: Path, tracking_uri: str | None = None) -> Select
 
     An MLflow run id is looked up in the store at `tracking_uri`, by default the one below
     `output_dir`; a parent's means its trials. A sweep's id or `latest` means one on this disk, or
-    in the store, if its URI is given. Raises NothingThere.
+    in the store if its URI is given. Raises NothingThere.
     """
     try:
         if RUN_ID.fullmatch(word):
@@ -48,7 +48,7 @@ def find(word: str, output_dir: Path, tracking_uri: str | None = None) -> Select
         if tracking_uri is not None and not os.path.exists(word):
             return _of_sweep(connect(tracking_uri, output_dir), word)
     except TrackingUnavailable as reason:
-        raise NothingThere(f"{word} is not to be had from MLflow: {reason}") from reason
+        raise NothingThere(f"{word} can't be read from MLflow: {reason}") from reason
     return select(word, output_dir)
 
 
@@ -59,7 +59,7 @@ def _of_run(client: MlflowClient, run_id: str) -> Selection:
     if kind == "trial":
         return _downloaded(client, run.info.run_name, [run])
     if kind is None:
-        raise NothingThere(f"the MLflow run {run_id} is none of runner's")
+        raise NothingThere(f"the MLflow run {run_id} was not logged by runner")
     return _of_sweep(client, str(sweep_id))
 
 
@@ -68,18 +68,18 @@ def _of_sweep(client: MlflowClient, word: str) -> Selection:
     if match := LATEST.fullmatch(word):
         newest = list(_sweeps(client, int(match[1] or 0) + 1))
         if len(newest) <= int(match[1] or 0):
-            raise NothingThere(f"{word} asked for, but MLflow holds {len(newest)} sweeps")
+            raise NothingThere(f"{word} was requested, but MLflow has {len(newest)} sweeps")
         sweep_id = newest[-1]
     if "'" in sweep_id:
-        raise NothingThere(f"{sweep_id} is no sweep's id")
+        raise NothingThere(f"{sweep_id} is not the id of a sweep")
     runs = list(_trials(client, f"tags.`runner.sweep` = '{sweep_id}'"))
     if not runs:
-        raise NothingThere(f"MLflow holds no trial of a sweep {sweep_id}")
+        raise NothingThere(f"MLflow has no trial of a sweep {sweep_id}")
     return _downloaded(client, sweep_id, runs)
 
 
 def _trials(client: MlflowClient, query: str = "") -> Iterator[Run]:
-    """Runs of trials in all experiments, the last begun first."""
+    """Runs of trials in all experiments, the most recent first."""
     kind = "tags.`runner.kind` = 'trial'"
     with explained():
         experiments = [one.experiment_id for one in client.search_experiments()]
@@ -98,7 +98,7 @@ def _trials(client: MlflowClient, query: str = "") -> Iterator[Run]:
 
 
 def _sweeps(client: MlflowClient, most: int) -> Iterator[str]:
-    """The ids of the sweeps begun last."""
+    """The ids of the most recent sweeps."""
     seen: set[str] = set()
     for run in _trials(client):
         if len(seen) == most:
@@ -110,7 +110,7 @@ def _sweeps(client: MlflowClient, most: int) -> Iterator[str]:
 
 
 def _downloaded(client: MlflowClient, name: str, runs: list[Run]) -> Selection:
-    """The records that runs keep as their artifacts, in the order they ran."""
+    """The records in the artifacts of runs, in the order they ran."""
     records: list[Record] = []
     notes = []
     for run in runs:
@@ -120,7 +120,7 @@ def _downloaded(client: MlflowClient, name: str, runs: list[Run]) -> Selection:
                     path = client.download_artifacts(run.info.run_id, RECORD, folder)
                 records.append(load(Path(path)))
             except (TrackingUnavailable, Unreadable) as reason:
-                notes.append(f"the MLflow run {run.info.run_id} gives no record: {reason}")
+                notes.append(f"the MLflow run {run.info.run_id} has no readable record: {reason}")
     if not records:
         raise NothingThere("; ".join(notes[:3]))
     records.sort(key=lambda record: record.started_at)

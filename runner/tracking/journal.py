@@ -1,7 +1,7 @@
-"""Which records of a sweep are in MLflow: `mlflow.jsonl` in its folder, a line for each.
+"""A journal of the records of a sweep that are in MLflow: `mlflow.jsonl`, one line each.
 
-It spares the store thousands of questions, and is no truth of its own: without it, or with
-another store, each record is looked for there by its identity.
+It saves thousands of queries and is only a cache: without it, or with
+another store, each record is searched there by its identity.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ JOURNAL = "mlflow.jsonl"
 
 @dataclass(frozen=True)
 class _Target:
-    """A line that says to which store the lines below it belong."""
+    """A line that names the store of the lines below it."""
 
     store: str
     experiment_id: str
@@ -29,7 +29,7 @@ class _Target:
 
 @dataclass(frozen=True)
 class _Sent:
-    """A line for a record that was sent: its folder, when it was written, its run."""
+    """A line for a sent record: its folder, when it was written, its run."""
 
     folder: str
     written_ns: int
@@ -40,19 +40,19 @@ _Line: type[_Target | _Sent] = _Target | _Sent  # type: ignore[assignment]
 
 
 class Journal:
-    """What has been sent of one sweep to the store that is open."""
+    """The records of one sweep that were sent to the open store."""
 
     def __init__(self, sweep_dir: Path) -> None:
         self._path = sweep_dir / JOURNAL
         self._sent: dict[str, _Sent] = {}  # by the folder of the trial
 
     def begin(self) -> None:
-        """Leave a mark that the sweep is to go to MLflow, though nothing may get there."""
+        """Create the journal, so that the sweep is known to belong in MLflow."""
         with suppress(OSError):
             self._path.touch()
 
     def read(self, store: Store) -> None:
-        """Learn what the store has already. Raises TrackingUnavailable."""
+        """Read which records the store already has. Raises TrackingUnavailable."""
         own = "embedded" if store.embedded else redact(store.uri)
         target, last = _Target(own, store.experiment_id), None
         sent = list[_Sent]()
@@ -64,10 +64,10 @@ class Journal:
         if last == target and (not sent or is_known(store, sent[-1].run)):
             self._sent = {line.folder: line for line in sent}
         else:
-            self._append(target)  # another store than last time, or one that was made anew
+            self._append(target)  # another store than last time, or a new one
 
     def has(self, record: Path) -> bool:
-        """Whether the store has a record as it is on disk now."""
+        """Whether the store has a record in its current version on disk."""
         sent = self._sent.get(record.parent.name)
         return sent is not None and sent.written_ns == record.stat().st_mtime_ns
 
@@ -77,20 +77,20 @@ class Journal:
         return sent.run if sent else None
 
     def add(self, record: Path, run_id: str) -> None:
-        """Note that a record is there."""
+        """Note that a record was sent."""
         sent = _Sent(record.parent.name, record.stat().st_mtime_ns, run_id)
         self._sent[sent.folder] = sent
         self._append(sent)
 
     def _append(self, line: _Target | _Sent) -> None:
         if self._path.exists() and not self._path.is_file():
-            return  # a pipe, say, which nobody may read
+            return  # for example a pipe without a reader
         with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(line)) + "\n")  # on a full disk it is asked for once more
+            file.write(json.dumps(asdict(line)) + "\n")  # on a full disk the store is queried again
 
 
 def unsent(sweep_dir: Path) -> list[Path]:
-    """The records of a sweep that its journal does not name as they are, without asking a store."""
+    """The records of a sweep that its journal does not list, without querying a store."""
     sent = {
         line.folder: line.written_ns
         for line in _lines_of(sweep_dir / JOURNAL)
@@ -101,7 +101,7 @@ def unsent(sweep_dir: Path) -> list[Path]:
 
 
 def _lines_of(path: Path) -> list[_Target | _Sent]:
-    """All whole lines; one that was cut by a kill or a full disk, or is damaged, is skipped."""
+    """All valid lines; truncated or damaged ones are skipped."""
     if not path.exists():
         return []
     found = []

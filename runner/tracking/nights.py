@@ -1,4 +1,4 @@
-"""Nights in MLflow: read from the runs of their trials, and what the gate says put on these."""
+"""Nights in MLflow: read from the runs of their trials, and tagged with the gate's verdicts."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from runner.trial.description import folder_of
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-PAGE = 1000  # runs that are asked for at once
+PAGE = 1000  # runs for each query
 COUNTED = ("regression", "suspect", "inconclusive", "failed", "missing", "pass")
 
 
 def names_of_nights(store: Store, name: str) -> list[str]:
-    """The nights that the store has, the oldest first. Raises TrackingUnavailable."""
+    """The nights in the store, the oldest first. Raises TrackingUnavailable."""
     query = f"tags.`runner.kind` = 'sweep' and tags.`runner.sweep` LIKE '{name}-____-__-__'"
     return sorted({run.data.tags["runner.sweep"] for run in runs_of(store, query)})
 
 
 def load_night(store: Store, sweep_id: str) -> Night:
-    """A night by the tags of its runs, without any artifact. Raises TrackingUnavailable."""
+    """A night from the tags of its runs, without artifacts. Raises TrackingUnavailable."""
     runs = list(trials_of(store, sweep_id))
     found, notes = list[Brief](), list[str]()
     for run in runs:
@@ -42,7 +42,7 @@ def load_night(store: Store, sweep_id: str) -> Night:
     said = {identity_of(run): run.data.tags["gate"] for run in runs if "gate" in run.data.tags}
     parents = runs_of(store, f"tags.`runner.kind` = 'sweep' and tags.`runner.sweep` = '{sweep_id}'")
     question = any(run.data.tags.get("gate.question") == "True" for run in parents)
-    # runs of before are called by their process: the first one's name has no number
+    # old runs are named by process: the first one's name has no number
     titles = {one.identity: one.title for one in sorted(found, key=lambda one: -one.repeat)}
     return Night(sweep_id, titles, tuple(found), said, question, tuple(notes))
 
@@ -67,13 +67,13 @@ def trials_of(store: Store, sweep_id: str) -> Iterator[Run]:
 
 
 def identity_of(run: Run) -> str:
-    """That of the trial of a run, and its device."""
+    """The identity of a run's trial and its device."""
     tags = run.data.tags
     return str(tags.get("runner.identity") or tags.get("runner.trial_key"))
 
 
 def _brief_of(run: Run) -> Brief:
-    """The process of a run, by its tags, which anybody can edit. Raises Unreadable."""
+    """The process of a run from its tags, which anybody can edit. Raises Unreadable."""
     tags: Mapping[str, str] = run.data.tags
     where = f"the MLflow run {run.info.run_id}"
     if missing := {"runner.repeat", "runner.trial_key", "status"} - tags.keys():
@@ -98,15 +98,15 @@ def _brief_of(run: Run) -> Brief:
 
 
 def links(store: Store, sweep_id: str) -> dict[str, str]:
-    """The page of each trial's first process, by its identity. Raises TrackingUnavailable."""
+    """The page of each trial's first process, by identity. Raises TrackingUnavailable."""
     runs = sorted(trials_of(store, sweep_id), key=lambda run: -run.info.start_time)
     return {identity_of(run): run_link(store, run.info.run_id) for run in runs}
 
 
 def publish(store: Store, night: Night, values: Mapping[str, Any], files: Sequence[Path]) -> None:
-    """Put what the gate says on the runs of a night, and its `files` on that of the whole.
+    """Tag the runs of a night with the gate's verdicts, and attach `files` to the parent.
 
-    `values` are those of gate.json. What other hosts have timed in the same sweep is left alone.
+    `values` are those of gate.json. Runs of other hosts in the same sweep are left alone.
     Raises TrackingUnavailable.
     """
     from mlflow.entities import Metric, RunTag

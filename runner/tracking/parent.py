@@ -1,4 +1,4 @@
-"""What the run of a whole sweep says: its name, note, figures, report, and the lines below it."""
+"""The run of a whole sweep: its name, note, figures, report, and the lines below it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def describe(
 ) -> list[str]:
     """Fill the run of a sweep from its records and the pages in its folder.
 
-    The axes along which it has lines. Raises TrackingUnavailable.
+    Returns the axes that have lines. Raises TrackingUnavailable.
     """
     from mlflow.entities import Metric, RunTag
 
@@ -50,7 +50,7 @@ def describe(
 
 
 def figures_of(records: Sequence[Record]) -> Iterator[tuple[str, float]]:
-    """How many trials ended how, and the best that was reached."""
+    """Counts of trials by status and verdict, and the best figures."""
     yield "sweep/trials", len({record.key for record in records})
     yield "sweep/processes", len(records)
     yield "sweep/failed", sum(not record.completed for record in records)
@@ -70,12 +70,12 @@ def figures_of(records: Sequence[Record]) -> Iterator[tuple[str, float]]:
 
 
 def _note(sweep_dir: Path) -> str:
-    """The page in Markdown, as far as there is room for it; else where the records are."""
+    """The report in Markdown, cut to MLflow's limit; without a report, where to get one."""
     try:
         text = read_bytes(sweep_dir / NOTE).decode(errors="replace")
     except Unreadable:
         return f"`python -m runner.report {sweep_dir.name}` writes a page about it"
     if len(text) <= TAG_LIMIT:
         return text
-    rest = "\n\n... the rest is in report.md and report.html, below Artifacts"
+    rest = "\n\n... the rest is in report.md and report.html under Artifacts"
     return text[: text.rindex("\n", 0, TAG_LIMIT - len(rest))] + rest

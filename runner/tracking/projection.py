@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Param
 
 PARAM_LIMIT, TAG_LIMIT = 6000, 8000  # characters, beyond which MLflow cuts
-NAME_LIMIT = 250  # of a run's name, beyond which PostgreSQL refuses it
+NAME_LIMIT = 250  # characters of a run's name, beyond which PostgreSQL refuses it
 METRICS = {  # metric in MLflow -> field of the record's summary; short, for the UI's column heads
     "lat_ms/p50": "p50_ms",
     "lat_ms/mean": "mean_ms",
@@ -28,7 +28,7 @@ METRICS = {  # metric in MLflow -> field of the record's summary; short, for the
     "thr/fps": "fps",
     "thr/img_s": "img_s",
 }
-FIGURES = {  # likewise, of its figures
+FIGURES = {  # likewise for its figures
     "mem/peak_mib": "peak_mib",
     "setup/build_s": "build_s",
     "setup/compile_s": "compile_s",
@@ -42,22 +42,22 @@ FIGURES = {  # likewise, of its figures
 
 
 def params_of(keys: Mapping[str, object]) -> list[Param]:
-    """Keys with their values, none longer than MLflow takes."""
+    """Keys with their values, cut to MLflow's limit."""
     from mlflow.entities import Param
 
     return [Param(key, str(value)[:PARAM_LIMIT]) for key, value in keys.items()]
 
 
 def metrics_of(record: Record) -> Iterable[tuple[str, float]]:
-    """Short names grouped by slash; what could not be computed is left out, never zero.
+    """Short names grouped by slash; missing figures are omitted, never zero.
 
-    Four digits, as the UI shows all that there are; the record has them in full.
+    Four digits, because the UI shows all of them; the record has full precision.
     """
     yield from ((name, digits(value)) for name, value in _figures_of(record))
 
 
 def digits(value: float) -> float:
-    """Four significant digits; a whole number, as that of parameters, keeps all of its own."""
+    """Four significant digits; whole numbers, such as parameters, keep all."""
     return value if float(value).is_integer() else float(f"{value:.4g}")
 
 
@@ -76,7 +76,7 @@ def _figures_of(record: Record) -> Iterable[tuple[str, float]]:
 
 
 def tags_of(record: Record) -> dict[str, str]:
-    """What runs are found and filtered by; every value a string."""
+    """The tags by which runs are found and filtered; every value is a string."""
     environment: Mapping[str, Any] = record.environment
     brief = brief_of(record)
     tags = {
@@ -92,7 +92,7 @@ def tags_of(record: Record) -> dict[str, str]:
         )
         or None,
         "runner.order_seed": record.order_seed,
-        # in full, for comparisons by runs alone
+        # in full precision, for comparisons from runs alone
         "runner.typical_ms": record.typical_ms,
         "runner.identity": brief.identity,
         "runner.unfit": brief.unfit,
@@ -106,7 +106,7 @@ def tags_of(record: Record) -> dict[str, str]:
 
 
 def note_of(record: Record) -> str:
-    """What a person reads of the run, in Markdown."""
+    """The description of the run, in Markdown."""
     if record.error:
         return f"**{record.status}**{record.cause.removeprefix(record.status)}"[:TAG_LIMIT]
     advice = "".join(f"\n- {reason['code']}: {sentence(reason)}" for reason in record.reasons)

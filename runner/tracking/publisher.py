@@ -1,4 +1,4 @@
-"""The publisher: brings a sweep's records to MLflow as they come, though it may be away."""
+"""Publishes a sweep's records to MLflow as they come, and survives its outages."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from runner.tracking.journal import Journal
 from runner.tracking.store import Store, open_store
 from runner.tracking.view import curves_link, ui_command, ui_link
 
-RETRY_S = 60.0  # after MLflow was lost, before it is tried again: each try may take as long
+RETRY_S = 60.0  # between attempts to reach a lost MLflow; each attempt may take as long
 
 
 class Publisher:
     """Opens, loses, regains and closes MLflow for one sweep of so many trials.
 
-    Nothing raises because MLflow is away: that is told once by `tell`, and what could not be
-    sent waits. A sweep of one trial has no parent run. Of one that is `resumed`, each run is
-    looked for before it is made.
+    Nothing raises when MLflow is unavailable: that is reported once by `tell`, and unsent records
+    wait. A sweep of one trial has no parent run. In a `resumed` sweep each run is
+    searched before it is created.
     """
 
     def __init__(
@@ -55,24 +55,24 @@ class Publisher:
         self._send()
 
     def publish(self, record: Record, path: Path) -> None:
-        """Bring a record to MLflow, and those that wait; leave it waiting while MLflow is away."""
+        """Publish a record and those that wait; it waits, too, while MLflow is unavailable."""
         self._waiting.append((record, path))
         if not self.away or time.monotonic() - self._tried_s > RETRY_S:
             self._send()
 
     def publish_later(self, record: Record, path: Path) -> None:
-        """Bring a record of an earlier start, if it is not there yet, when all else is done."""
+        """Publish a record of an earlier start at the end, if it is not there yet."""
         self._later.append((record, path))
 
     def close(self, status: str, records: Sequence[Record] = ()) -> None:
-        """Bring what still waits, and close the parent run: FINISHED, FAILED or KILLED.
+        """Publish what still waits, and close the parent run: FINISHED, FAILED or KILLED.
 
-        With all `records` of the sweep it is described first.
+        With all `records` of the sweep the run gets its description first.
         """
         earlier, self._later = self._later, []
         self._waiting += earlier
         if earlier or (self.away and self._waiting):
-            self._send()  # it may be back
+            self._send()  # it may be available again
         if self._store is None:
             return
         if self._parent_id is not None:
@@ -87,7 +87,7 @@ class Publisher:
                 self._lose(reason)
 
     def bring_others(self) -> None:
-        """Bring what waits of earlier sweeps that were to go where this one goes."""
+        """Publish waiting records of earlier sweeps with the same target."""
         if self._store is None or self.away:
             return
         seen = None
@@ -96,13 +96,13 @@ class Publisher:
                 seen = seen or runs.overview(self._store)
                 found = catch_up(self._store, sweep_dir, seen)
             except Held:
-                continue  # it is being run, as this one is, and brings its own
+                continue  # it is running and publishes its own
             except TrackingUnavailable:
-                return  # away again
+                return  # unavailable again
             if found.brought:
-                self._tell(f"          brought there, too: {found.brought} of {sweep_dir.name}")
+                self._tell(f"          also published: {found.brought} of {sweep_dir.name}")
             if found.missing:
-                return  # away again
+                return  # unavailable again
 
     def _send(self) -> None:
         self._tried_s = time.monotonic()
@@ -140,15 +140,16 @@ class Publisher:
     def _lose(self, reason: Exception) -> None:
         if not self.away:
             where = self.target.output_dir / self._sweep_id
-            self._tell(f"warning: MLflow can't be used ({reason}); records are in {where}")
+            self._tell(f"warning: MLflow is unavailable ({reason}); records are in {where}")
         self.away = str(reason)
 
     def closing_lines(self, invalid: int) -> Iterator[str]:
-        """Where the runs are seen, and which are not there; `invalid` ones have no rank."""
+        """Lines about where the runs are and which are missing; `invalid` ones are not ranked."""
         if self._waiting:
             yield (
                 f"MLflow    {len(self._waiting)} of {self.published + len(self._waiting)} trials "
-                f"are not there ({self.away}); once it is back, the next sweep brings them, or "
+                f"are not published ({self.away}); once it is back, the next sweep publishes "
+                "them, or "
                 f"python -m runner.publish {self._sweep_id}"
             )
         if self.refused:
@@ -163,8 +164,8 @@ class Publisher:
         yield f"          {ui_link(self._store, self._sweep_id)}"
         if invalid:
             yield (
-                f"          {counted(invalid, 'invalid trial')} left out of "
-                "that ranking; take the verdict out of its filter to see all"
+                f"          {counted(invalid, 'invalid trial')} hidden there; "
+                "remove the verdict from the filter to see all"
             )
         for axis in self._axes:
             yield f"          over {axis}: {curves_link(self._store, self._sweep_id, axis)}"

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-OPEN = ("RUNNING", "SCHEDULED", "KILLED")  # KILLED: the next sweep of a host closes it so
+OPEN = ("RUNNING", "SCHEDULED", "KILLED")  # KILLED: set by the next sweep of the host
 
 
 def open_parent(store: Store, sweep_id: str, title: str, trials: int) -> str:
-    """Open the run that stands for the whole sweep, or open it again; its id.
+    """Create or reopen the run of the whole sweep; its id.
 
     Raises TrackingUnavailable.
     """
@@ -55,14 +55,14 @@ def open_parent(store: Store, sweep_id: str, title: str, trials: int) -> str:
 
 @dataclass(frozen=True)
 class Overview:
-    """What of an experiment is not as it was left: sweeps whose run is open, runs deleted since."""
+    """The state of an experiment: sweeps whose run is open, and deleted runs."""
 
     open: Mapping[str, str]  # status of the run, by the id of the sweep
     deleted: Set[str]
 
 
 def overview(store: Store) -> Overview:
-    """Asked of the store at once for all sweeps. Raises TrackingUnavailable."""
+    """Query the store once for all sweeps. Raises TrackingUnavailable."""
     from mlflow.entities import ViewType
 
     with explained():
@@ -81,12 +81,12 @@ def overview(store: Store) -> Overview:
 
 
 def _tagged(store: Store, tags: Mapping[str, object]) -> list[Run]:
-    """The runs that carry all these tags."""
+    """The runs that have all these tags."""
     return _found(store, " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()))
 
 
 def _found(store: Store, query: str, view: int = 1) -> list[Run]:
-    """All runs of the experiment that a query finds, by default the active ones (a ViewType)."""
+    """All runs of the experiment that match a query, by default active ones (a ViewType)."""
     found: list[Run] = []
     token = None
     while True:
@@ -99,7 +99,7 @@ def _found(store: Store, query: str, view: int = 1) -> list[Run]:
 
 
 def _end_killed(store: Store) -> None:
-    """End the runs of sweeps of this host whose process is gone: nothing else would."""
+    """End the runs of sweeps of this host whose process is gone; nothing else would."""
     running = "attributes.status = 'RUNNING' and tags."
     of_host = f"{running}`runner.kind` = 'sweep' and tags.host = '{socket.gethostname()}'"
     for parent in store.client.search_runs([store.experiment_id], of_host):
@@ -131,8 +131,8 @@ def publish(
 ) -> str:
     """Log a record as one MLflow run; its id. Raises TrackingUnavailable.
 
-    With `again`, a run that an earlier try has begun is completed, and that of an earlier attempt
-    at the trial deleted. Raises RefusedByTracking where another record may well be accepted.
+    With `again`, a run that an earlier start began is completed, and that of an earlier attempt
+    at the trial is deleted. Raises RefusedByTracking if only this record is refused.
     """
     with explained():
         client = store.client
@@ -148,13 +148,13 @@ def publish(
             _fill(client, run_id, record, path)
     except RefusedByTracking:
         with suppress(TrackingUnavailable), explained():
-            client.set_terminated(run_id, "FAILED")  # it has begun, and would seem to run
+            client.set_terminated(run_id, "FAILED")  # otherwise it would seem to be running
         raise
     return run_id
 
 
 def _fill(client: MlflowClient, run_id: str, record: Record, path: Path) -> None:
-    """Log all of a record into a run that has begun, and end it."""
+    """Log a complete record into a run that has begun, and end the run."""
     from mlflow.entities import Metric, RunTag
 
     ended_ms = time.time_ns() // 1_000_000
@@ -173,7 +173,7 @@ def _fill(client: MlflowClient, run_id: str, record: Record, path: Path) -> None
 
 
 def _begun(store: Store, record: Record) -> Run | None:
-    """The run of this record that is there already; those of earlier attempts are deleted."""
+    """The existing run of this record; runs of earlier attempts are deleted."""
     identity = {
         "runner.sweep": record.sweep_id,
         "runner.trial_key": record.key,

@@ -1,4 +1,4 @@
-"""The MLflow store: opened, created and locked before anyone writes."""
+"""The MLflow store: opened, created and locked before anything is written."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 DATABASE = "mlflow.db"
 CONNECT_S = 10  # connection timeout of a database
-REFUSALS = (400, 413, 414, 422)  # HTTP statuses that say that a request, and no other, is wrong
+REFUSALS = (400, 413, 414, 422)  # HTTP statuses of requests that would fail again
 HTTP_STATUS = re.compile(r"failed with error code (\d{3})")  # in the messages of MLflow's client
 
 
 @dataclass(frozen=True)
 class Store:
-    """An open MLflow store and the experiment that runs go to."""
+    """An open MLflow store and the experiment of the runs."""
 
     client: MlflowClient
     uri: str
@@ -39,7 +39,7 @@ class Store:
 
 
 def check_writable(store: Store) -> None:
-    """Write a tag that says when this was tried. Raises TrackingUnavailable."""
+    """Write a tag, to test whether the store is writable. Raises TrackingUnavailable."""
     with explained():
         store.client.set_experiment_tag(
             store.experiment_id, "runner.doctor", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -47,9 +47,9 @@ def check_writable(store: Store) -> None:
 
 
 def sqlite_uri(file: Path) -> str:
-    """The address of the store in a file.
+    """The URI of the store in a file.
 
-    SQLAlchemy decodes the path, so that it is quoted; MLflow doesn't, and would make a folder of
+    SQLAlchemy decodes the path, so it is quoted; MLflow doesn't, and would create a folder of
     the quoted name below the plain scheme.
     """
     path = str(file.resolve())
@@ -72,14 +72,14 @@ def is_known(store: Store, run_id: str) -> bool:
 
 
 def load() -> None:
-    """Import MLflow, which takes seconds, at a time when there is something to wait for."""
+    """Import MLflow, which takes seconds, while something else is waited for."""
     import mlflow  # noqa: F401
 
 
 def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
-    """Open the store, and create it and the experiment if they are not there yet.
+    """Open the store; create it and the experiment if necessary.
 
-    `uri` None means the embedded SQLite file. Raises TrackingUnavailable.
+    `uri` None is the embedded SQLite file. Raises TrackingUnavailable.
     """
     _quieten()
     from mlflow import MlflowClient
@@ -116,16 +116,16 @@ def open_store(uri: str | None, experiment: str, output_dir: Path) -> Store:
                 found = client.get_experiment_by_name(experiment)
                 if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
                     raise
-                made = found.experiment_id  # another was first
+                made = found.experiment_id  # another process was first
             return Store(client, where, made, embedded)
     except (MlflowException, SQLAlchemyError, OSError, ImportError, NoLock) as error:
         raise TrackingUnavailable(_reason(error)) from error
 
 
 def connect(uri: str | None, output_dir: Path) -> MlflowClient:
-    """A client that only reads, of a store that is there. Raises TrackingUnavailable."""
+    """A client for reading an existing store. Raises TrackingUnavailable."""
     if uri is None and not (output_dir / DATABASE).exists():
-        raise TrackingUnavailable(f"there is no MLflow store {output_dir / DATABASE}")
+        raise TrackingUnavailable(f"no MLflow store {output_dir / DATABASE}")
     _quieten()
     from mlflow import MlflowClient
 
@@ -134,19 +134,21 @@ def connect(uri: str | None, output_dir: Path) -> MlflowClient:
 
 
 def _quieten() -> None:
-    """Set what MLflow sends, waits for and prints, before it is imported."""
+    """Configure MLflow's telemetry, retries and output before it is imported."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # 7 take over 4 minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # we print one link for all
-    # the store's bar of a download would go between our lines
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # runner prints one link for all
+    # a download's progress bar would interrupt our lines
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # we tell what it would
+    logging.getLogger("mlflow.store.db.utils").setLevel(
+        logging.CRITICAL
+    )  # runner reports these errors itself
 
 
 def _check_database(uri: str) -> None:
-    """Connect to a database once; MLflow itself would try for minutes. Raises SQLAlchemyError."""
+    """Connect to a database once; MLflow itself would retry for minutes. Raises SQLAlchemyError."""
     if uri.startswith(("postgresql", "mysql")):
         from sqlalchemy import create_engine
 
@@ -158,7 +160,7 @@ def _check_database(uri: str) -> None:
 
 
 def _make_database(output_dir: Path) -> None:
-    """Make the embedded store: a process that is killed meanwhile must not leave half of it."""
+    """Create the embedded store atomically: a killed process must not leave half of it."""
     from mlflow import MlflowClient
 
     unfinished = output_dir / f"{DATABASE}.partial"
@@ -171,9 +173,9 @@ def _make_database(output_dir: Path) -> None:
 
 
 def _lock_of(uri: str, output_dir: Path | None) -> Path:
-    """The file that those lock who open one database: creating it at once would break it for good.
+    """The lock file of a database: creating it twice at the same time would damage it.
 
-    In the embedded store's folder, else where all processes of this machine look.
+    In the embedded store's folder, otherwise in the shared folder of this machine.
     """
     if output_dir is not None:
         return output_dir / ".mlflow.lock"
@@ -190,7 +192,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn what MLflow raises when it can't be used into TrackingUnavailable."""
+    """Convert errors of an unavailable MLflow into TrackingUnavailable."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -202,9 +204,9 @@ def explained() -> Iterator[None]:
 
 
 def _status_of(error: Exception) -> int | None:
-    """The HTTP status that a server has answered with, or that the store's own error amounts to."""
+    """The HTTP status of a server's answer, or the one equivalent to the store's error."""
     answer = getattr(error, "response", None)
-    if answer is not None:  # to an artifact
+    if answer is not None:  # for an artifact
         return int(answer.status_code)
     if named := HTTP_STATUS.search(str(error)):
         return int(named[1])

@@ -1,4 +1,4 @@
-"""The trend of each trial over the nights: a run of its own, whose step is the day."""
+"""The trend of each trial over the nights: one run each, whose step is the day."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DAY_LENGTH = len("2026-11-26")
 
 
 def publish(store: Store, name: str, nights: Sequence[Night], values: Mapping[str, Any]) -> None:
-    """Add the last of the nights to the trend of each trial; a new trend begins with all of them.
+    """Add the last night to the trend of each trial; a new trend begins with all nights.
 
     `values` are those of gate.json. Each host has trends of its own. Raises TrackingUnavailable.
     """
@@ -39,7 +39,7 @@ def publish(store: Store, name: str, nights: Sequence[Night], values: Mapping[st
     there = {
         run.data.tags["runner.identity"]: run
         for run in runs_of(store, query)
-        # one whose tags were edited is left as it is, and another begins
+        # a trend with edited tags is left alone, and a new one begins
         if "runner.identity" in run.data.tags and _day(run, "runner.origin")
     }
     days = [date.fromisoformat(night.sweep_id[-DAY_LENGTH:]).toordinal() for night in nights]
@@ -77,7 +77,7 @@ def publish(store: Store, name: str, nights: Sequence[Night], values: Mapping[st
 
 
 def _day(run: Run, tag: str) -> int | None:
-    """The day that a tag counts; None where it was edited, or not yet set."""
+    """The day in a tag; None if it was edited, or not yet set."""
     try:
         return date.fromordinal(int(run.data.tags[tag])).toordinal()
     except (KeyError, ValueError, OverflowError):
@@ -85,12 +85,12 @@ def _day(run: Run, tag: str) -> int | None:
 
 
 def link(store: Store, name: str) -> str:
-    """The page on which MLflow draws the trends over each other."""
+    """The page on which MLflow draws all trends."""
     return curves_link(store, _group(name), AXIS)
 
 
 def _group(name: str) -> str:
-    """What the trends of all nights have in common; no sweep has a blank in its id."""
+    """The group of all trends of a sweep; ids of sweeps have no blanks."""
     return f"{name} nights"
 
 
@@ -101,7 +101,7 @@ def _add(
     points: Mapping[int, Night],
     ratio: float | None,
 ) -> None:
-    """Add nights by their steps: the typical times, and the last one's ratio to its level."""
+    """Add nights by step: typical times, and the last night's ratio to its level."""
     from mlflow.entities import Metric
 
     from runner.statistics.processes import combine

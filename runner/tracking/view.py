@@ -1,4 +1,4 @@
-"""Where people look: the saved view of a sweep, its link and the command for the UI."""
+"""The saved views of a sweep, their links, and the command for the UI."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ DETAILS = {
 }
 PARAMS = ("model", "input.size", "input.batch_size", "timing.method", "timing.warmup")
 LETTER_WIDTH = 6  # pixels, in a column's head
-VIEW_TAG = "mlflow.sharedViewState."  # of the experiment; the UI's own, in no documentation
+VIEW_TAG = "mlflow.sharedViewState."  # tag of the experiment, internal to the UI
 CREATED_AT = re.compile(r'"createdAt": ?(\d+)')
-MOST_VIEWS = 50  # of ours in an experiment, all of which the UI loads with it; older ones go
-OURS = {"savedBy": "runner"}  # first in a view, by which it is told from those that people save
+MOST_VIEWS = 50  # of ours in an experiment, because the UI loads all; older ones are deleted
+OURS = {"savedBy": "runner"}  # first in a view; distinguishes it from those of people
 
 
 def save_view(
@@ -40,7 +40,7 @@ def save_view(
 ) -> None:
     """Save the sweep's trials under "Views" in the UI: fastest first, with columns and charts.
 
-    `params` are those in which they differ; `costed` says that they have FLOPs.
+    `params` are those in which they differ; `costed`: they have FLOPs.
     """
     charts = [_chart("PARALLEL", selectedParams=list(params[:6]), selectedMetrics=["lat_ms/p50"])]
     if not params:
@@ -70,7 +70,7 @@ def save_curves_view(
     metrics: Sequence[str] = ("lat_ms/p50", "thr/fps"),
     title: str | None = None,
 ) -> None:
-    """Likewise, the lines of a sweep along an axis, a chart for each metric, as wide as can be."""
+    """Likewise the lines of a sweep along an axis, with a wide chart for each metric."""
     charts = {
         metric.partition("/")[0]: [_chart("LINE", metric, lineSmoothness=0)] for metric in metrics
     }
@@ -92,7 +92,7 @@ def _save(
     columns: Mapping[str, int],
     sections: Mapping[str, Sequence[dict[str, object]]],
 ) -> None:
-    """Save a view in the format that is internal to MLflow, read off the UI of 3.17.2."""
+    """Save a view in MLflow's internal format, as of the UI of 3.17.2."""
     now_ms = time.time_ns() // 1_000_000
     shown = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
     state = {
@@ -103,7 +103,7 @@ def _save(
         "columnOrder": list(columns),
         "columnWidths": columns,
         "runsHiddenMode": "SHOW_ALL",  # charts show the first 10 runs otherwise
-        "isAccordionReordered": True,  # else these would stand below those that the UI makes
+        "isAccordionReordered": True,  # otherwise these are below the UI's own charts
         "compareRunSections": [
             {"uuid": section, "name": section, "columns": 1, "cardHeight": 420, **shown}
             for section in sections
@@ -132,7 +132,7 @@ def _save(
 
 
 def _created_at(view: str) -> int:
-    """When a view was made; 0, the oldest, for one that was edited."""
+    """When a view was created; 0, the oldest, for an edited one."""
     found = CREATED_AT.search(view)
     return int(found[1]) if found else 0
 
@@ -146,12 +146,12 @@ def _has_view(store: Store, key: str) -> bool:
 def _trials_of(sweep_id: str) -> str:
     return (
         f'tags.`runner.kind` = "trial" and tags.`runner.sweep` = "{sweep_id}" '
-        'and tags.verdict != "invalid"'  # no rank for a number that is wrong
+        'and tags.verdict != "invalid"'  # wrong numbers are not ranked
     )
 
 
 def ui_command(store: Store) -> str | None:
-    """The command that opens the store in a browser; None where a server shows it already."""
+    """The command that serves the store; None if it is a server already."""
     if store.uri.startswith(("http://", "https://")):
         return None
     beside = Path(sys.executable).with_name("mlflow")
@@ -166,9 +166,9 @@ def ui_command(store: Store) -> str | None:
 
 
 def curves_link(store: Store, sweep_id: str, axis: str) -> str:
-    """The page on which MLflow draws the lines of a sweep along an axis, over each other.
+    """The page on which MLflow draws the lines of a sweep along an axis.
 
-    Without an order by a metric they would hide below the sweep's own run.
+    Without an order by a metric they would be nested below the sweep's own run.
     """
     if _has_view(store, key := _curves_key(sweep_id, axis)):
         return f"{_page(store)}&viewStateShareKey={quote(key, safe='')}&compareRunsMode=CHART"
@@ -190,7 +190,7 @@ def _curves_of(sweep_id: str, axis: str) -> str:
 
 
 def _page(store: Store) -> str:
-    """The experiment's runs, in the store's server or in one that the command of the UI starts."""
+    """The page of the experiment's runs, on the store's server or the UI's default address."""
     from runner.host.secrets import redact
 
     server = store.uri.rstrip("/") if ui_command(store) is None else "http://127.0.0.1:5000"
@@ -204,10 +204,10 @@ def run_link(store: Store, run_id: str) -> str:
 
 
 def ui_link(store: Store, sweep_id: str) -> str:
-    """The page on which this sweep's trials stand, fastest first.
+    """The page of this sweep's trials, fastest first.
 
-    By the saved view where there is one: a filter or order in the link would make the UI ignore
-    it. Without it the table has no columns, so the charts are opened beside it.
+    With the saved view if there is one: a filter or order in the link would make the UI ignore
+    it. Without it the table has no columns, so the charts are opened, too.
     """
     if _has_view(store, sweep_id):
         shown = f"&viewStateShareKey={quote(sweep_id, safe='')}&compareRunsMode=TABLE"

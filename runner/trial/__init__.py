@@ -1,1 +1,1 @@
-"""What one trial is, what it can't be, and what it is called; the standard library only."""
+"""The description of a trial, its rules and titles; standard library only."""

@@ -1,4 +1,4 @@
-"""The numbers that a sweep varies, and the lines that its trials lie on along each."""
+"""The numeric axes of a sweep, and the lines of its trials along each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from runner.trial.description import Trial
 
-AXES = {  # key -> what stands at its axis
+AXES = {  # key -> title of its axis
     "input.size": "input size (pixels a side)",
     "input.batch_size": "batch size (images)",
     "timing.warmup": "warm-up (iterations)",
@@ -15,7 +15,7 @@ AXES = {  # key -> what stands at its axis
 
 
 def place(trial: Trial, axis: str) -> int | None:
-    """Where a trial lies along an axis; None for inputs that are not square, along input.size."""
+    """The position of a trial on an axis; None on input.size for inputs that are not square."""
     if axis == "input.size":
         height, width = trial.input.pixels
         return height if height == width else None
@@ -23,9 +23,9 @@ def place(trial: Trial, axis: str) -> int | None:
 
 
 def lines(trials: Sequence[Trial], axis: str) -> list[list[int]]:
-    """Indices of the trials on each line along an axis, in its order, one for each place.
+    """Indices of the trials of each line along an axis, in its order, one for each position.
 
-    The trials of a line are alike in all else; those with less than two places are none.
+    The trials of a line are equal in all else; a line has at least two positions.
     """
     groups: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
     for index, trial in enumerate(trials):

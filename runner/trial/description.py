@@ -1,7 +1,7 @@
-"""What one trial is: the frozen description that a worker process carries out.
+"""The frozen description of one trial, which a worker process carries out.
 
-Standard library only, so that configuration errors answer without torch. What numbers can be is
-for reading records of any age; what a new trial can be is in runner/trial/rules.py.
+Standard library only, so that configuration errors need no torch. The types here are
+for reading records of any age; the rules for new trials are in runner/trial/rules.py.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Ge
 
 KEY_RULE = 1  # version of the rule by which Trial.key is made
-KEYED = {  # fields that a trial's key has always held
+KEYED = {  # fields that have always been part of a trial's key
     "model": ("name", "task", "target", "weights", "kwargs"),
     "input": ("size", "batch_size", "frames", "fill"),
     "timing": ("method", "warmup", "iterations", "max_seconds", "inner", "target", "cache"),
     "runtime": ("threads", "cudnn_benchmark"),
 }
-# of a model, that decide which inputs it takes: no part of its identity
+# fields of a model that decide which inputs it takes: not part of its identity
 FACTS = ("default_size", "min_size", "max_size", "size_multiple", "size_argument", "square")
 UNKEYED = (*FACTS, "timeout_s")
-# what the first trials were that had not these fields yet
+# values of these fields in the first trials, which did not have them
 BEFORE = {"timing": {"inner": 1, "target": None, "cache": "warm"}}
 
 Count = Annotated[int, Ge(0)]
@@ -33,17 +33,17 @@ FromOne = Annotated[int, Ge(1)]
 
 
 class _Group:
-    """Part of a trial; a record with a field that this program does not know can't be read."""
+    """A part of a trial; a record with an unknown field can't be read."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
 
 @dataclass(frozen=True)
 class Model(_Group):
-    """A network, by name from torchvision or by the import path of a callable.
+    """A network: by name from torchvision, by the import path of a callable, or from a file.
 
-    `source` names any other that has it (SOURCES in runner/trial/rules.py), as a `file`; `inputs`
-    is the import path of a callable that makes what it is called with. The fields of FACTS, in
+    `source` names any other source (SOURCES in runner/trial/rules.py) of a `file`; `inputs`
+    is the import path of a callable that creates its inputs. The fields of FACTS, in
     pixels, decide which input sizes it can take and are no part of a trial's identity; a
     default_size of None is the network's own, which only its source knows.
     """
@@ -65,12 +65,12 @@ class Model(_Group):
 
     @property
     def source_name(self) -> str:
-        """Where the network comes from: torchvision, or custom where there is a target."""
+        """The source of the network: torchvision, or custom if there is a target."""
         return self.source or ("custom" if self.target else "torchvision")
 
     @property
     def label(self) -> str:
-        """What a person calls it: the name in a file of theirs, else its import path or file."""
+        """Its readable name: that of the user's YAML file, else its import path or file."""
         if (self.target or self.file) and self.name != self.source_name:
             return self.name
         own = f"{self.source}/{self.name}" if self.source else self.name
@@ -79,9 +79,9 @@ class Model(_Group):
 
 @dataclass(frozen=True)
 class Input(_Group):
-    """The batch a forward pass gets; `size` is (height, width) in pixels.
+    """The input batch of a forward pass; `size` is (height, width) in pixels.
 
-    None while only the model's source knows it, before the sweep is planned.
+    None while only the model's source knows the size, before the sweep is planned.
     """
 
     size: tuple[FromOne, FromOne] | None
@@ -92,7 +92,7 @@ class Input(_Group):
     @property
     def pixels(self) -> tuple[int, int]:
         """(height, width), once that is known."""
-        assert self.size is not None, "asked for the size of an input before it was planned"
+        assert self.size is not None, "the size of an input is unknown before planning"
         return self.size
 
     @property
@@ -107,8 +107,8 @@ class Timing(_Group):
 
     An iteration is `inner` forward passes (None: as many as make it long enough to time).
     With a `target`, the relative half-width of the median's interval at which to stop,
-    `iterations` is the most that are taken. A process that has not answered after `timeout_s` is
-    ended, which is no part of a trial's identity.
+    `iterations` is the maximum. A process that has not answered after `timeout_s` is
+    killed; this is not part of a trial's identity.
     """
 
     method: str
@@ -123,7 +123,7 @@ class Timing(_Group):
 
 @dataclass(frozen=True)
 class Runtime(_Group):
-    """Settings of torch that hold during warm-up and timing alike."""
+    """Settings of torch for warm-up and timing."""
 
     threads: int | None
     cudnn_benchmark: bool
@@ -137,7 +137,7 @@ class Runtime(_Group):
 
 @dataclass(frozen=True)
 class Engine(_Group):
-    """What runs the network; `providers` are ONNX Runtime's, the first that can: CPU, CUDA..."""
+    """The engine that runs the network; `providers` are ONNX Runtime's, by preference."""
 
     name: str = "eager"
     providers: list[str] | None = None
@@ -145,7 +145,7 @@ class Engine(_Group):
 
 @dataclass(frozen=True)
 class Trial(_Group):
-    """One point of a sweep, with nothing left to decide (no `auto`)."""
+    """One trial, completely specified (no `auto`)."""
 
     model: Model
     input: Input
@@ -168,11 +168,11 @@ class Trial(_Group):
 
     @cached_property
     def key(self) -> str:
-        """Identity of what is measured: a hash of its meaning, the same in every repeat."""
+        """The identity of what is measured: a hash that is the same in every repeat."""
         return _hash(self.meaning)
 
     def key_without(self, *names: str) -> str:
-        """Identity of all but some dotted keys of the command line, or whole groups of them."""
+        """The identity without some dotted keys, or groups of them."""
         meaning = self.meaning
         for name in names:
             group, _, key = name.partition(".")
@@ -184,10 +184,10 @@ class Trial(_Group):
 
     @property
     def meaning(self) -> dict[str, Any]:
-        """What is measured, by the rule KEY_RULE of the key, which is for years.
+        """The fields that identify what is measured, by the rule KEY_RULE, which must stay stable.
 
-        The fields of KEYED are always in it, one that is added later only where it differs from
-        its default; of the device only its kind.
+        The fields of KEYED are always included, later ones only if they differ from
+        their default; of the device only its kind.
         """
         meaning: dict[str, Any] = {"device": self.device_kind, "seed": self.seed}
         for name, keyed in KEYED.items():
@@ -203,29 +203,29 @@ class Trial(_Group):
         return meaning
 
     def _engine_meaning(self) -> dict[str, Any]:
-        """What differs from the engine that there was before there were others."""
+        """The differences from eager, which was the only engine at first."""
         plain = vars(Engine())
         return {name: value for name, value in vars(self.engine).items() if value != plain[name]}
 
     @property
     def plain(self) -> Trial:
-        """The same in fp32 by torch as it comes: what precision, layout and engines are held to."""
+        """The same trial in eager fp32, the baseline of precision, layout and engines."""
         as_it_comes = Runtime(self.runtime.threads, self.runtime.cudnn_benchmark)
         return replace(self, runtime=as_it_comes, engine=Engine())
 
     @property
     def identity(self) -> str:
-        """What the processes of a trial on a device have in common: the folder of the first."""
+        """The identity that all processes of a trial on a device share: the folder of the first."""
         return folder_of(self.key, self.device)
 
     @property
     def folder(self) -> str:
-        """Name of this trial's folder inside that of its sweep."""
+        """The name of this trial's folder inside that of its sweep."""
         return folder_of(self.key, self.device, self.repeat)
 
     @property
     def title(self) -> str:
-        """The name a person reads: `resnet50 640px b1 w20 event`."""
+        """The readable title: `resnet50 640px b1 w20 event`."""
         words = [
             self.model.label,
             f"{self.input.size_label}px",
@@ -237,7 +237,7 @@ class Trial(_Group):
 
 
 def folder_of(key: str, device: str, repeat: int = 0) -> str:
-    """The folder of a trial's process, by its key: a trial without its secrets has another key."""
+    """The folder of a trial's process, from its key, which includes the secrets."""
     kind, _, index = device.partition(":")
     which = [f"{kind}{index}"] if index not in ("", "0") else []
     return "-".join([key, *([f"r{repeat}"] if repeat else []), *which])

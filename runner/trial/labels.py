@@ -1,4 +1,4 @@
-"""What trials are called: full titles, and the settings that tell them apart."""
+"""Titles of trials, and the settings that distinguish them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from runner.contract import counted
 from runner.trial.description import Input, Runtime, Timing, Trial
 
-MOST_NAMED = 3  # models of a sweep; of more, only their number is told
+MOST_NAMED = 3  # models of a sweep; beyond that only their number is shown
 IN_TITLE = ("size", "batch_size", "warmup", "method")
-SETTINGS = {  # names that are taken: an argument of the model that has one is shown by its group
+SETTINGS = {  # reserved names: a model argument with one of them is shown with its group
     *(part.name for group in (Input, Timing, Runtime) for part in fields(group)),
     *("model", "weights", "engine", "providers", "inputs", "device", "seed", "repeat", "process"),
     *("batch", "batch size", "warm-up", "warm-up count"),  # columns and counts
@@ -31,7 +31,7 @@ def keys_of(trial: Trial) -> dict[str, Any]:
     found["input.size"] = height if height == width else trial.input.size_label
     for group in ("input", "timing", "runtime"):
         for name, value in vars(getattr(trial, group)).items():
-            if name not in ("size", "timeout_s"):  # the latter is nothing that is measured
+            if name not in ("size", "timeout_s"):  # the latter is not measured
                 found[f"{group}.{name}"] = value
     found["engine"] = trial.engine.name
     if trial.engine.providers:
@@ -52,7 +52,7 @@ def shown(value: object) -> str:
 
 
 def settings(trial: Trial) -> dict[str, str]:
-    """The settings of a trial that its title does not name, by the last word of their keys."""
+    """The settings of a trial that its title does not contain, by the last part of their keys."""
     model = trial.model
     others: dict[str, object] = {"weights": model.weights}
     others |= {_argument(name): value for name, value in model.kwargs.items()}
@@ -64,14 +64,14 @@ def settings(trial: Trial) -> dict[str, str]:
 
 
 def _argument(name: str) -> str:
-    """What one of model.kwargs is called among the settings: `kwargs.size` beside our own size."""
+    """The name of a model argument among the settings: `kwargs.size` beside our own size."""
     return f"kwargs.{name}" if name in SETTINGS else name
 
 
 def varying(trials: Sequence[Trial]) -> tuple[str, ...]:
-    """The settings that differ between trials and that their titles do not name: `("cache",)`.
+    """The settings that differ between trials and are not in their titles: `("cache",)`.
 
-    What belongs to a model, its arguments and a simulated device, differs between trials of it.
+    Settings of a model are compared only between trials of that model.
     """
     of_models: dict[str, list[dict[str, str]]] = {}
     for trial in trials:
@@ -90,9 +90,9 @@ def varying(trials: Sequence[Trial]) -> tuple[str, ...]:
 
 
 def short_titles(trials: Sequence[Trial], but: Sequence[str] = ()) -> list[str]:
-    """What tells each trial from the others, in the words of its title: `resnet50 bf16`.
+    """A short name that distinguishes each trial from the others: `resnet50 bf16`.
 
-    Keys of AXES named in `but` are left out, as an axis already shows them.
+    Keys of AXES in `but` are omitted, because an axis already shows them.
     """
     named = {
         "model": [trial.model.label for trial in trials],
@@ -104,7 +104,7 @@ def short_titles(trials: Sequence[Trial], but: Sequence[str] = ()) -> list[str]:
     others = [settings(trial) for trial in trials]
     for name in varying(trials):
         values = [one.get(name, "-") for one in others]
-        # a number, a yes or a no says nothing without its name
+        # a number or boolean is meaningless without its name
         plain = any(
             value.lower() in ("true", "false", "-") or value[:1].isdigit() for value in values
         )
@@ -116,7 +116,7 @@ def short_titles(trials: Sequence[Trial], but: Sequence[str] = ()) -> list[str]:
 
 
 def summary_of(trials: Sequence[Trial], name: str | None = None) -> str:
-    """A sweep in a line, by what it varies: `resnet18, mobilenet_v3_small x 4 sizes`.
+    """The title of a sweep, by what it varies: `resnet18, mobilenet_v3_small x 4 sizes`.
 
     One whose file has a `name` begins with it: `batch: resnet18 x 6 batch sizes`.
     """

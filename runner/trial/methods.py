@@ -1,6 +1,6 @@
-"""The facts of the timing methods, in one table: what the rest of the program asks of them.
+"""The properties of the timing methods, in one table.
 
-How each takes its samples is in runner/measure/methods.py.
+Their implementations are in runner/measure/methods.py.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ EVERYWHERE = ("cpu", "cuda", "xpu", "mps", "simulated")
 
 @dataclass(frozen=True)
 class Method:
-    """What holds for the samples of a timing method.
+    """The properties of a timing method's samples.
 
     `devices` are the kinds it works on. `synchronized`: a sample ends when its work is done; only
-    a CPU's work is done anyway when the call returns. `unbroken`: passes follow each other without
+    a CPU's work is always done when the call returns. `unbroken`: passes follow each other without
     a pause. `has_latency`: a sample is the time that one pass takes; of an unbroken method without,
     only the throughput counts. `by_events`: it waits for the
-    stream of its events only. `isolated`: a sample holds all that one request takes, the host's
-    launches too. `same_inputs`: every pass is made on the same inputs.
+    stream of its events only. `isolated`: a sample contains everything that one request takes, the
+    host's launches included. `same_inputs`: every pass uses the same inputs.
     """
 
     devices: tuple[str, ...]
@@ -44,7 +44,7 @@ METHODS = {
 
 
 def resolve_method(method: str, kind: str) -> str:
-    """The timing method: `auto` is event where the kind of device has events, else wall."""
+    """The timing method: `auto` is event if the kind of device has events, else wall."""
     if method != "auto":
         return method
     return "event" if kind in METHODS["event"].devices else "wall"

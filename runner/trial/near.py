@@ -1,11 +1,11 @@
-"""Words that are nearly one of those that there are, or what others call it."""
+"""Suggestions for misspelt words, and for the terms of other tools."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
 
-OTHERS_SAY = {  # words of other tools -> ours
+OTHERS_SAY = {  # terms of other tools -> ours
     **dict.fromkeys(("float16", "half", "f16"), "fp16"),
     **dict.fromkeys(("float32", "float", "f32"), "fp32"),
     **dict.fromkeys(("bfloat16", "brain"), "bf16"),
@@ -25,7 +25,7 @@ OTHERS_SAY = {  # words of other tools -> ours
 
 
 def near(word: str, choices: Collection[str]) -> str:
-    """`did you mean fp16? ` for `float16`; nothing where no choice is like it."""
+    """`did you mean fp16? ` for `float16`; empty if no choice is similar."""
     lower = word.lower()
     meant = OTHERS_SAY.get(lower)
     if meant not in choices:
@@ -38,5 +38,5 @@ def near(word: str, choices: Collection[str]) -> str:
 
 
 def expected(word: str, choices: Collection[str]) -> str:
-    """What to do about a word that is none of the choices."""
+    """The remedy for a word that is not among the choices."""
     return f"{near(word, choices)}expected one of {', '.join(choices)}"

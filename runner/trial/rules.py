@@ -1,4 +1,4 @@
-"""What a trial can't be: every rule gives problems, each with what was found and what to do."""
+"""The rules for trials: each yields problems with what was found and what to do."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ CACHES = ("warm", "flush", "rotate")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "amp_bf16", "amp_fp16")
 COMPILE_MODES = ("off", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 COMPILE_CACHES = ("warm", "cold")
-MOST_ITERATIONS, MOST_INNER = 10_000_000, 1_000_000  # beyond, a trial takes days or all memory
+MOST_ITERATIONS, MOST_INNER = 10_000_000, 1_000_000  # more takes days or all memory
 MOST_THREADS, MOST_SEED = 1024, 2**63 - 1
-MOST_PIXELS, MOST_IMAGES = 10**6, 10**9  # no device's memory holds nearly as many
+MOST_PIXELS, MOST_IMAGES = 10**6, 10**9  # far beyond any device's memory
 
 
-ON_STREAM = ["event", "queued", "pipelined"]  # methods for work that is queued like torch's own
+ON_STREAM = ["event", "queued", "pipelined"]  # methods for work queued like torch's own
 PLAIN = Runtime(threads=None, cudnn_benchmark=False)
 SIMULATED_HAS_NO = ("precision", "channels_last", "compile", "deterministic")
 
@@ -65,9 +65,9 @@ def size_of(value: object) -> tuple[int, int] | Problem:
 
 
 def problems(trial: Trial, device_known: bool = True) -> Iterator[Problem]:
-    """Everything about `trial` that could not work.
+    """All problems of `trial`.
 
-    What depends on the device is left out where that is not known.
+    Rules that depend on the device are skipped if that is unknown.
     """
     yield from _out_of_range(trial)
     yield from _unknown_words(trial)
@@ -127,7 +127,7 @@ def _unknown_words(trial: Trial) -> Iterator[Problem]:
 
 def _unfit_size(trial: Trial) -> Iterator[Problem]:
     if trial.input.size is None:
-        return  # it will be the model's own
+        return  # the model's own size will be used
     model, (height, width) = trial.model, trial.input.size
     for side in dict.fromkeys((height, width)):
         found = f"input.size is {side}"
@@ -156,7 +156,7 @@ def _unfit_size(trial: Trial) -> Iterator[Problem]:
 def _unfit_method(trial: Trial) -> Iterator[Problem]:
     timing, method = trial.timing, METHODS.get(trial.timing.method)
     if method is None:
-        return  # told as an unknown word
+        return  # reported as an unknown word
     if trial.device_kind not in method.devices:
         yield Problem(
             "timing.method",
@@ -198,7 +198,7 @@ def _unfit_model(trial: Trial) -> Iterator[Problem]:
         yield Problem(
             "model",
             f"model={trial.model.name} can't run on device={trial.device}: a simulated device "
-            "takes no network, and model=simulated no other device",
+            "takes no network, and model=simulated runs on no other device",
             "use both or neither",
         )
 
@@ -208,17 +208,19 @@ def _unfit_engine(trial: Trial) -> Iterator[Problem]:
     if engine.name == "eager":
         if engine.providers:
             found = f"engine.providers is {engine.providers}, but engine is eager"
-            yield Problem("engine.providers", found, "they are those of engine=onnxruntime")
+            yield Problem(
+                "engine.providers", found, "providers are only valid with engine=onnxruntime"
+            )
         return
     asked = f"engine={engine.name}"
     if engine.name != "onnxruntime" and engine.providers:
         found = f"engine.providers is {engine.providers}, but {asked}"
-        yield Problem("engine.providers", found, "they are those of engine=onnxruntime")
+        yield Problem("engine.providers", found, "providers are only valid with engine=onnxruntime")
     for name in ("compile", "channels_last", "cudnn_benchmark"):
         if getattr(runtime, name) != getattr(PLAIN, name):
             given = shown(getattr(runtime, name))
             found = f"runtime.{name}={given} is torch's, but {asked}"
-            yield Problem(f"runtime.{name}", found, f"use engine=eager, or {name} as it comes")
+            yield Problem(f"runtime.{name}", found, f"use engine=eager, or omit runtime.{name}")
     if runtime.precision.startswith("amp_"):
         found = f"runtime.precision={runtime.precision} is torch's autocast, but {asked}"
         yield Problem("runtime.precision", found, f"use {runtime.precision.removeprefix('amp_')}")
@@ -245,7 +247,7 @@ def _unfit_runtime(trial: Trial) -> Iterator[Problem]:
         found = f"{precision} is a mode of NVIDIA's tensor cores, but the device is {trial.device}"
         yield Problem("runtime.precision", found, "use fp32, or bf16 where the CPU has it")
     if runtime.precision == "amp_fp16" and kind == "mps":
-        yield Problem("runtime.precision", f"{precision} does not go with {kind}", "use fp16")
+        yield Problem("runtime.precision", f"{precision} is not available on {kind}", "use fp16")
     if trial.model.task == "quantized" and runtime.precision != "fp32":
         found = f"{precision}, but model={trial.model.name} computes in int8"
         yield Problem("runtime.precision", found, "use fp32, in which its other parts compute")
@@ -262,14 +264,14 @@ def _unfit_runtime(trial: Trial) -> Iterator[Problem]:
 
 
 def missing_package(key: str, asked: str, extra: str) -> Problem:
-    """What needs a package that is not there, which is an extra of ours."""
+    """The problem of a missing package, which is an extra of runner."""
     return Problem(
         key, f"{asked} needs a package that is not installed", f"pip install '.[{extra}]'"
     )
 
 
 def target_problem(target: str | None, folder: Path) -> Problem | None:
-    """Why `model.target` can't be an import path of a callable, if so."""
+    """The problem of a `model.target` that can't be an import path of a callable."""
     if target and all(part.isidentifier() for part in target.split(".")) and "." in target:
         return None
     if target and target.count(":") == 1:

@@ -1,1 +1,1 @@
-"""Is the number good? Rules give flags, the judge makes the verdict: docs/verdict.md."""
+"""Is the number good? Rules yield flags, the judge makes the verdict: docs/verdict.md."""

@@ -1,4 +1,4 @@
-"""Flags of the CPU: what others took of it."""
+"""Flags of the CPU: contention."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from runner.contract import CUT_OFF, Level, counted
 from runner.verdict.flag import Case, Flag
 
-SUSPECT_SHARE, INVALID_SHARE = 0.01, 0.05  # of the threads' time, taken by others
+SUSPECT_SHARE, INVALID_SHARE = 0.01, 0.05  # of the threads' time, lost to others
 STEAL_TICK_MS = 10.0  # the kernel counts stolen time in these; fewer than two of them say nothing
 
 
 def of_cpu(case: Case) -> Iterator[Flag]:
-    """All of them for a trial; nobody can disturb a scripted clock."""
+    """All CPU flags of a trial; none for a scripted clock."""
     if case.trial.device_kind == "simulated":
         return
     yield from contended(case.cpu)
@@ -23,16 +23,16 @@ def of_cpu(case: Case) -> Iterator[Flag]:
 
 
 def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
-    """What others took of the CPUs, by the report of a CpuWatch."""
+    """Time lost to others, from the report of a CpuWatch."""
     causes = {
         "run_queue_wait": (
             "waiting for a CPU that others used",
-            "stop what else runs on this machine (top shows it), or use fewer runtime.threads",
+            "stop other programs on this machine (see top), or use fewer runtime.threads",
         ),
         "steal": (
             "stolen by the hypervisor",
-            "other virtual machines on the same host take it, which nothing here can stop: time at "
-            "another hour, or on CPUs of your own",
+            "other virtual machines on the same host take it, and nothing here can stop them: "
+            "measure at another hour, or on dedicated CPUs",
         ),
         "throttled": (
             "stopped by the cgroup's CPU quota",
@@ -44,11 +44,11 @@ def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
         shares["steal"] = 0.0
     if shares["run_queue_wait"] is None:
         reason = cpu.get("unknown", {}).get("run_queue_wait", "not read")
-        found = f"whether others used the CPU can't be seen here ({reason})"
-        remedy = "time on Linux, or make sure that nothing else runs"
+        found = f"CPU contention can't be measured here ({reason})"
+        remedy = "measure on Linux, or make sure that nothing else runs"
         if reason.startswith(CUT_OFF):
-            found = f"neither the CPU nor the GPU was looked at ({reason})"
-            remedy = "look into worker.log, and time it again"
+            found = f"neither the CPU nor the GPU was checked ({reason})"
+            remedy = "see worker.log, and run it again"
         yield Flag("NOT_CHECKED", Level.SUSPECT, None, "", found, remedy)
     worst = max(shares, key=lambda name: shares[name] or 0.0)
     share = shares[worst] or 0.0
@@ -64,16 +64,16 @@ def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
 
 
 def virtual(cpu: dict[str, Any]) -> Iterator[Flag]:
-    """Whether neighbours may slow the CPU without a trace, by the report of a CpuWatch."""
+    """Whether neighbours can slow the CPU unnoticed, from the report of a CpuWatch."""
     if cpu.get("virtual_machine"):
         yield Flag(
             "VIRTUAL_MACHINE",
             Level.NOTE,
             None,
             "",
-            "this is a virtual machine, where neighbours on the same cores may slow everything "
-            "for minutes without a trace",
-            "compare several processes (sweep.repeats=5), at different hours",
+            "this is a virtual machine, where neighbours on the same cores can slow everything "
+            "for minutes unnoticed",
+            "compare several processes (sweep.repeats=5) at different hours",
         )
 
 

@@ -1,4 +1,4 @@
-"""A flag: one thing to know about a number; and the case that the rules look at."""
+"""A flag, one finding about a number; and the case that the rules examine."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ PROPORTIONS = {
 
 @dataclass(frozen=True)
 class Flag:
-    """One thing to know about a number: `level` is invalid, suspect or note.
+    """One finding about a number: `level` is invalid, suspect or note.
 
-    `figure` in `unit`: "%" of a share (0.01 is 1 %), with "+" before it where the sign tells.
-    `need` is the number that the remedy names: of several trials, the largest serves all.
+    `figure` in `unit`: "%" of a share (0.01 is 1 %), with "+" before it if the sign matters.
+    `need` is the number in the remedy; for several trials the largest one fits all.
     """
 
     code: str
@@ -38,13 +38,13 @@ class Flag:
 
 
 def in_proportion(effect: float) -> Level:
-    """The level of what puts a figure wrong by this share of it."""
+    """The level of an error of this share of the figure."""
     return next(level for level, least in PROPORTIONS.items() if abs(effect) >= least)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A completed trial, as the rules see it."""
+    """A completed trial with what the rules need."""
 
     trial: Trial
     outcome: Outcome
@@ -52,7 +52,7 @@ class Case:
 
     @property
     def method(self) -> Method:
-        """The facts of its timing method."""
+        """The properties of its timing method."""
         return METHODS[self.trial.timing.method]
 
     @property
@@ -67,23 +67,23 @@ class Case:
 
     @property
     def warmup_samples(self) -> tuple[float, ...]:
-        """The warm-up's passes, if the timed samples are single passes as well."""
+        """The warm-up's samples, if the timed samples are single passes, too."""
         return self.outcome.warmup_ms if self.inner == 1 else ()
 
     @cached_property
     def shape(self) -> Shape:
-        """What is not noise in the samples."""
+        """The structure detected in the samples."""
         samples = [*self.warmup_samples, *self.outcome.latency_ms]
         return shape_of(samples, len(self.warmup_samples))
 
     @property
     def cpu(self) -> dict[str, Any]:
-        """What was seen of others on the CPU, or why nothing was."""
+        """The CPU contention, or why it is missing."""
         return self._looked_at("cpu")
 
     @property
     def gpu(self) -> dict[str, Any]:
-        """What was seen of the GPU, or why nothing was."""
+        """The GPU's readings, or why they are missing."""
         return self._looked_at("gpu")
 
     def _looked_at(self, name: str) -> dict[str, Any]:

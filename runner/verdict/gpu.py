@@ -1,4 +1,4 @@
-"""Flags of the GPU: what held it back, and who else used it."""
+"""Flags of the GPU: throttling and other processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runner.contract import Level
 from runner.verdict.flag import Case, Flag
 
 SLOW_CLOCK, CLOCK_RANGE = 0.75, 0.05
-SUSPECT_HELD, INVALID_HELD = 0.01, 0.05  # of the timed part, in which a limit held the clock down
+SUSPECT_HELD, INVALID_HELD = 0.01, 0.05  # of the timed part, in which a limit was active
 SLOWDOWNS = {
     0x08: "hardware slowdown",
     0x20: "software thermal slowdown",
@@ -21,14 +21,14 @@ HARD_VIOLATIONS, SOFT_VIOLATIONS = ("thermal",), ("power", "sync_boost", "board_
 
 
 def of_gpu(case: Case) -> Iterator[Flag]:
-    """All of them for a trial, if it ran on CUDA."""
+    """All GPU flags of a trial, if it ran on CUDA."""
     if case.trial.device_kind == "cuda":
         yield from throttled(case.gpu)
         yield from shared(case.gpu)
 
 
 def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
-    """What held a GPU back, by the report of a GpuWatch."""
+    """Throttling, from the report of a GpuWatch."""
     clocks, fastest = gpu.get("sm_clock_mhz"), gpu.get("max_sm_clock_mhz")
     if gpu.get("event_reasons") is None or not clocks or not fastest:
         told = gpu.get("unknown") or {}
@@ -38,8 +38,8 @@ def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
             Level.SUSPECT,
             None,
             "",
-            f"whether the GPU was throttled can't be seen here ({why})",
-            "time where NVML works to make sure",
+            f"GPU throttling can't be measured here ({why})",
+            "measure where NVML works to be sure",
         )
     elif set((gpu.get("violation_ns") or {"none": 0}).values()) == {None}:
         yield Flag(
@@ -47,8 +47,8 @@ def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
             Level.NOTE,
             None,
             "",
-            "for how long limits held the clock is unknown: this GPU does not count violations",
-            "clocks and their limits were polled all the same",
+            "the duration of clock limits is unknown: this GPU does not count violations",
+            "clocks and limits were polled instead",
         )
     hard, soft = _held_back(gpu)
     speed = min(clocks) / fastest if clocks and fastest else None
@@ -58,8 +58,8 @@ def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
             Level.INVALID if hard else Level.SUSPECT,
             speed,
             "% of the fastest clock",
-            f"the GPU ran below its speed ({', '.join(hard + soft)})",
-            "cool it, raise its power limit or lock its clocks, and warm up longer",
+            f"the GPU was throttled ({', '.join(hard + soft)})",
+            "improve cooling, raise the power limit or lock the clocks, and warm up longer",
         )
     elif clocks and speed is not None and speed < SLOW_CLOCK:
         yield Flag(
@@ -67,14 +67,14 @@ def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
             Level.NOTE,
             speed,
             "% of the fastest clock",
-            f"the SM clock was {min(clocks)} of {fastest} MHz under load, and nothing throttled "
-            "it: locked, or not needed",
-            "the number holds for this clock",
+            f"the SM clock was {min(clocks)} of {fastest} MHz under load without throttling: "
+            "locked, or not needed",
+            "the number is valid for this clock",
         )
 
 
 def _held_back(gpu: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """What makes the number invalid, and what makes it suspect."""
+    """The reasons that make the number invalid, and those that make it suspect."""
     reasons = (gpu.get("event_reasons") or 0) | (gpu.get("event_reasons_between") or 0)
     hard = [name for bit, name in SLOWDOWNS.items() if reasons & bit]
     soft = [name for bit, name in LIMITS.items() if reasons & bit]
@@ -93,7 +93,7 @@ def _held_back(gpu: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def shared(gpu: dict[str, Any]) -> Iterator[Flag]:
-    """Who else computes on a GPU, by the report of a GpuWatch."""
+    """Other processes on a GPU, from the report of a GpuWatch."""
     pids = gpu.get("foreign_pids")
     if pids is None:
         reason = (gpu.get("unknown") or {}).get("foreign_pids", "not read")
@@ -102,8 +102,8 @@ def shared(gpu: dict[str, Any]) -> Iterator[Flag]:
             Level.NOTE,
             None,
             "",
-            f"unknown whether other processes use the GPU ({reason})",
-            "nvidia-smi on the host shows",
+            f"other processes on the GPU can't be detected ({reason})",
+            "run nvidia-smi on the host",
         )
     elif pids:
         yield Flag(

@@ -1,4 +1,4 @@
-"""Flags of settings: is what was asked for what really ran."""
+"""Flags of settings: is what was requested what really ran."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLOATING = ("float32", "float64", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting by its key: what was asked for, and what was found, as words of the command."""
+    """A setting by its key: the requested and the actual value, as on the command line."""
 
     key: str
     asked: object
@@ -24,7 +24,7 @@ class Setting:
 
 
 def not_in_force(case: Case) -> Iterator[Flag]:
-    """Settings that were asked for, and that something has not followed."""
+    """Requested settings that were not in force."""
     wrong = [one for one in settings(case) if one.found is not None and one.found != one.asked]
     if wrong:
         said = ", ".join(f"{one.key}={_word(one.asked)} ran as {_word(one.found)}" for one in wrong)
@@ -34,14 +34,14 @@ def not_in_force(case: Case) -> Iterator[Flag]:
             Level.INVALID,
             None,
             "",
-            f"what was asked for is not what was timed: {said}",
+            f"not every requested setting was in force: {said}",
             f"request a supported value, or find what changes {keys}: the network, a library, or "
             "an environment variable",
         )
 
 
 def other_dtype(case: Case) -> Iterator[Flag]:
-    """A network in another type than fp32, which is what is written beside it."""
+    """A network with weights of another type than fp32."""
     found = _words(case.outcome.effective.get("dtype"))
     if case.trial.runtime.precision == "fp32" and found and "float32" not in found:
         names = ", ".join(found)
@@ -50,13 +50,13 @@ def other_dtype(case: Case) -> Iterator[Flag]:
             Level.NOTE,
             None,
             "",
-            f"the network's own weights are {names}, whatever runtime.precision says",
-            "compare it with others of that type",
+            f"the network's own weights are {names}, regardless of runtime.precision",
+            "compare it only with others of that type",
         )
 
 
 def settings(case: Case) -> Iterator[Setting]:
-    """All settings that can be read back, where something was asked for."""
+    """All requested settings that can be read back."""
     runtime, effective = case.trial.runtime, case.outcome.effective
     if case.trial.model.task == "simulated":
         return
@@ -85,7 +85,7 @@ def settings(case: Case) -> Iterator[Setting]:
 
 
 def _precision(case: Case, effective: Mapping[str, Any]) -> str | None:
-    """The precision that was in force, as runtime.precision calls it; None if nothing tells it."""
+    """The precision in force, as runtime.precision names it; None if unknown."""
     asked, engine = case.trial.runtime.precision, effective.get("engine_precision")
     if engine is not None:
         return str(engine)
@@ -98,7 +98,7 @@ def _precision(case: Case, effective: Mapping[str, Any]) -> str | None:
             return "tf32" if all(tf32) else "fp32" if not any(tf32) else "tf32 in part"
     floating = [name for name in _words(effective.get("dtype")) if name in FLOATING]
     if asked not in DTYPES or asked == "fp32" or not floating:
-        return None  # a network in a type of its own is another matter
+        return None  # a network with weights of its own type is handled elsewhere
     if DTYPES[asked] in floating:
         return asked
     return next((word for word, name in DTYPES.items() if name in floating), floating[0])

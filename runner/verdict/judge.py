@@ -1,4 +1,4 @@
-"""The judge: from a raw record, which is on disk already, to one with its verdict."""
+"""The judge: from a raw record, which is already on disk, to one with its verdict."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from runner.verdict.output import RULES as OF_OUTPUT
 from runner.verdict.samples import RULES as OF_SAMPLES
 
 RULES = (*OF_SAMPLES, *OF_SETTINGS, *OF_OUTPUT, of_cpu, of_gpu)
-WIDENING = ("WARMUP_SHORT", "DRIFT", "BIMODAL")  # also the median's interval
+WIDENING = ("WARMUP_SHORT", "DRIFT", "BIMODAL")  # they also widen the median's interval
 DISTURBED = ("CPU_CONTENDED", "FOREIGN_PROCESS")  # others used the machine: reported first
-OF_DISTURBED = ("WARMUP_SHORT", "DRIFT", "BIMODAL", "NOISY")  # what that does to samples
+OF_DISTURBED = ("WARMUP_SHORT", "DRIFT", "BIMODAL", "NOISY")  # consequences of that
 
 
 def judged(record: Record) -> Record:
-    """The record with its summary and verdict; a fault in judging costs only these."""
+    """The record with its summary and verdict; an error in judging loses only these."""
     trial, outcome = record.trial, record.outcome
     why_null = dict(outcome.why_null)
     if outcome.status != Status.COMPLETED:
@@ -60,10 +60,10 @@ def _summary(trial: Trial, outcome: Outcome) -> Summary:
 
 
 def flags(trial: Trial, outcome: Outcome, summary: Summary) -> list[Flag]:
-    """What is wrong with a completed trial's numbers or could not be looked at, the worst first."""
+    """The flags of a completed trial, the worst first."""
     case = Case(trial, outcome, summary)
     found = [flag for rule in RULES for flag in rule(case)]
-    # the cause is told, and its remedy is another
+    # the cause is reported instead, with its own remedy
     if any(flag.code in WIDENING and flag.level != Level.NOTE for flag in found):
         found = [flag for flag in found if flag.code != "NOISY"]
     if any(flag.code in DISTURBED and flag.level == Level.INVALID for flag in found):
@@ -73,6 +73,6 @@ def flags(trial: Trial, outcome: Outcome, summary: Summary) -> list[Flag]:
 
 
 def verdict_of(found: Sequence[Flag]) -> Verdict:
-    """The worst level of the flags; valid when there is none but notes."""
+    """The worst level of the flags; valid if there are only notes."""
     levels = {flag.level for flag in found} | {Verdict.VALID}
     return next(verdict for verdict in Verdict if verdict in levels)

@@ -1,4 +1,4 @@
-"""Flags of what the network gives: is it still right, and is it still what was compiled."""
+"""Flags of the output: is it still right, and is it still what was compiled."""
 
 from __future__ import annotations
 
@@ -11,45 +11,43 @@ from runner.verdict.flag import Case, Flag
 # 1e-6 and below, fp16 and TF32 at 6e-4 to 1e-3, bf16 at 4e-3 to 1e-2
 MOST_ERROR = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
 
-MANY_DENORMAL = 0.01  # of the numbers: fewer cost no time that could be seen
+MANY_DENORMAL = 0.01  # of the numbers; fewer do not cost measurable time
 
 
 def wrong_output(case: Case) -> Iterator[Flag]:
-    """An error larger than the precision that was asked for explains."""
+    """An error larger than the requested precision explains."""
     error, precision = case.outcome.figures.get("rel_error"), case.trial.runtime.precision
     limit = MOST_ERROR[precision.removeprefix("amp_")]
     if error is not None and error > limit:
-        # of boxes in another order, the difference is no error
+        # a difference between boxes in another order is not an error
         level = Level.NOTE if case.trial.model.task == "detection" else Level.SUSPECT
         yield Flag(
             "WRONG_OUTPUT",
             level,
             error,
             "% of the output",
-            f"the output differs from that in fp32 by {error:.1%} ({precision} explains up to "
-            f"{limit:.2g} of it)",
-            "look at what really ran (effective in record.json), and take another precision or "
-            "engine",
+            f"the output differs from fp32 by {error:.1%} ({precision} explains up to {limit:.2g})",
+            "check what really ran (effective in record.json), and use another precision or engine",
         )
 
 
 def not_compared(case: Case) -> Iterator[Flag]:
-    """An output that could not be held against that in fp32."""
+    """An output that could not be compared with fp32."""
     why_null = case.outcome.why_null
     reason = why_null.get("figures.rel_error")
-    if reason and "effective.finite" not in why_null:  # else there was no output at all
+    if reason and "effective.finite" not in why_null:  # otherwise there was no output at all
         yield Flag(
             "NOT_CHECKED",
             Level.SUSPECT,
             None,
             "",
-            f"the output could not be compared with that in fp32: {reason}",
-            "compare it yourself before you trust this setting",
+            f"the output could not be compared with fp32: {reason}",
+            "check the output yourself before using this setting",
         )
 
 
 def failed_afterwards(case: Case) -> Iterator[Flag]:
-    """A device or network that no longer worked once the samples were taken."""
+    """A device or network that failed after the samples were taken."""
     why_null = case.outcome.why_null
     reasons = (why_null.get(name) for name in ("contention.gpu.load", "effective.finite"))
     if reason := next(filter(None, reasons), None):
@@ -58,13 +56,13 @@ def failed_afterwards(case: Case) -> Iterator[Flag]:
             Level.SUSPECT,
             None,
             "",
-            f"a pass after the last sample failed ({reason}), so that what it gives was not seen",
-            "look into worker.log, and time it again",
+            f"a pass after the last sample failed ({reason}), so its output was not checked",
+            "see worker.log, and run it again",
         )
 
 
 def denormal(case: Case) -> Iterator[Flag]:
-    """Numbers so small that a CPU computes with them by microcode."""
+    """Denormal numbers, which a CPU handles in microcode."""
     effective = case.outcome.effective
     shares = {what: effective.get(f"denormal_{what}") or 0.0 for what in ("weights", "output")}
     told = [
@@ -76,14 +74,13 @@ def denormal(case: Case) -> Iterator[Flag]:
             Level.NOTE,
             max(shares.values()),
             "%",
-            f"{' and '.join(told)} are numbers next to zero (denormal), for which a CPU may take "
-            "ten times as long",
+            f"{' and '.join(told)} are denormal numbers, which can take a CPU ten times as long",
             "call torch.set_flush_denormal(True) where the network is made, or use trained weights",
         )
 
 
 def recompiled(case: Case) -> Iterator[Flag]:
-    """A compiler at work in the timed part."""
+    """Recompilation in the timed part."""
     again = case.outcome.effective.get("recompilations")
     if again:
         yield Flag(
@@ -91,14 +88,14 @@ def recompiled(case: Case) -> Iterator[Flag]:
             Level.INVALID,
             again,
             "times",
-            f"the network was compiled {again} times more while it was timed",
-            "raise timing.warmup, or find by TORCH_LOGS=recompiles what changes in it",
+            f"the network was recompiled {again} times during the timed part",
+            "raise timing.warmup, or use TORCH_LOGS=recompiles to see what changes",
             case.trial.timing.warmup + again,
         )
 
 
 def graph_breaks(case: Case) -> Iterator[Flag]:
-    """Parts between which the compiler had to go back to Python."""
+    """Graph breaks, at which compiled code falls back to Python."""
     breaks = case.outcome.effective.get("graph_breaks")
     if breaks:
         yield Flag(
@@ -106,8 +103,8 @@ def graph_breaks(case: Case) -> Iterator[Flag]:
             Level.NOTE,
             breaks,
             "breaks",
-            f"the compiler went back to Python {breaks} times",
-            "TORCH_LOGS=graph_breaks shows where",
+            f"torch.compile fell back to Python {breaks} times",
+            "see TORCH_LOGS=graph_breaks",
         )
 
 

@@ -1,4 +1,4 @@
-"""Flags that the samples themselves raise: clocks, warm-up, drift, noise."""
+"""Flags of the samples: clocks, warm-up, drift, noise."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from runner.statistics.shape import FEWEST_FOR_SHAPE
 from runner.verdict.flag import Case, Flag, in_proportion
 
 NOISE_LIMIT = 0.02  # relative half-width of the median's interval, unless timing.target is set
-MOST_MORE = 20  # times the iterations, that are worth advising
-HIDDEN_SHARE, HIDDEN_MS = 0.05, 0.05  # of a pass, and at least: below, it is the barrier itself
+MOST_MORE = 20  # times the iterations: more is not advised
+HIDDEN_SHARE, HIDDEN_MS = 0.05, 0.05  # of a pass, and at least; less is the barrier itself
 SHORTEST_SAMPLE_MS = 0.1
-FEWEST_FOR_MEDIAN = 8  # samples, whose smallest and largest bound the median if independent
-LAUNCH_SHARE, GAPS = 0.8, 1.05  # of a queued pass, beyond which the device waits for the host
+FEWEST_FOR_MEDIAN = 8  # independent samples whose extremes bound the median
+LAUNCH_SHARE, GAPS = 0.8, 1.05  # of a queued pass; above, the device waits for the host
 
 
 def side_stream(case: Case) -> Iterator[Flag]:
-    """Work on a stream that the method's events do not see."""
+    """Work on a stream that the method's events do not cover."""
     hidden_ms = case.outcome.figures.get("hidden_device_ms") or 0.0
     pass_ms = float(np.median(case.outcome.latency_ms)) * case.inner
     if case.method.by_events and hidden_ms > max(HIDDEN_MS, HIDDEN_SHARE * pass_ms):
@@ -30,48 +30,48 @@ def side_stream(case: Case) -> Iterator[Flag]:
             Level.INVALID,
             hidden_ms,
             "ms hidden",
-            f"{hidden_ms:.2f} ms of device work still ran when the last event had passed: the "
-            "network uses another stream, which events do not see",
+            f"{hidden_ms:.2f} ms of device work was still running after the last event: the "
+            "network uses another stream, which the events do not cover",
             "use timing.method=wall",
         )
 
 
 def unsynchronized(case: Case) -> Iterator[Flag]:
-    """A clock that stops before the device has done the work."""
+    """A clock that stops before the device has finished."""
     if case.synchronized:
         return
     figures = case.outcome.figures
     hidden_ms, bias = figures.get("hidden_device_ms") or 0.0, ""
-    # the clock around the whole timed part contains the cold start, if there was no warm-up
+    # without a warm-up the clock around the timed part includes the cold start
     true_ms = figures.get("synced_ms" if case.trial.timing.warmup else "event_ms")
     if true_ms and case.summary.mean_ms is not None:
         wrong = f"{case.summary.mean_ms / true_ms - 1:+.0%}"
         met = wrong in ("+0%", "-0%")
-        bias = f", a warm pass takes {true_ms:.2f} ms, which " + (
-            "this mean meets by chance" if met else f"makes this mean {wrong} wrong"
+        bias = f"; a warm pass takes {true_ms:.2f} ms, which " + (
+            "this mean matches by chance" if met else f"makes this mean wrong by {wrong}"
         )
     yield Flag(
         "NO_SYNC",
         Level.INVALID,
         hidden_ms,
         "ms hidden",
-        f"not synchronized: {hidden_ms:.2f} ms of device work still ran when the last "
+        f"not synchronized: {hidden_ms:.2f} ms of device work was still running when the last "
         f"call returned{bias}",
         "use timing.method=event",
     )
 
 
 def not_finite(case: Case) -> Iterator[Flag]:
-    """An output that is no number."""
+    """An output with NaN or infinity."""
     if case.outcome.effective.get("finite") is False:
         yield Flag(
             "NOT_FINITE",
             Level.INVALID,
             None,
             "",
-            "the output holds NaN or infinity, on which a device may be faster or slower than on "
-            "real data",
-            "look at the network, its weights and input.fill",
+            "the output contains NaN or infinity, for which a device may be faster or slower than "
+            "for real data",
+            "check the network, its weights and input.fill",
         )
 
 
@@ -83,8 +83,8 @@ def training_mode(case: Case) -> Iterator[Flag]:
             Level.INVALID,
             None,
             "",
-            "a part of the network was in training mode after the timing, where dropout and batch "
-            "norm work otherwise",
+            "a part of the network was in training mode after the timing, in which dropout and "
+            "batch norm behave differently",
             "its forward must not call train()",
         )
 
@@ -98,8 +98,8 @@ def not_converged(case: Case) -> Iterator[Flag]:
             Level.SUSPECT,
             n,
             "samples",
-            f"the cap came before timing.target, after {n} samples",
-            "raise timing.iterations or timing.max_seconds, or make the machine quieter",
+            f"stopped after {n} samples, before reaching timing.target",
+            "raise timing.iterations or timing.max_seconds, or use a quieter machine",
         )
 
 
@@ -109,7 +109,7 @@ def no_warmup(case: Case) -> Iterator[Flag]:
         return
     first_ms, *others = case.outcome.latency_ms
     median = float(np.median(case.outcome.latency_ms))
-    # of the first pass alone: what follows it slowly is WARMUP_SHORT's
+    # the first pass alone; slow passes after it are WARMUP_SHORT's
     bias = float(np.mean(case.outcome.latency_ms) / np.mean(others) - 1) if others else 0.0
     yield Flag(
         "NO_WARMUP",
@@ -117,16 +117,16 @@ def no_warmup(case: Case) -> Iterator[Flag]:
         bias,
         "+% on the mean",
         f"no warm-up: the first iteration took {first_ms:.2f} ms against a median of "
-        f"{median:.2f}, which puts {bias:+.1%} on the mean",
+        f"{median:.2f}, which changes the mean by {bias:+.1%}",
         "raise timing.warmup",
     )
 
 
 def warmup_short(case: Case) -> Iterator[Flag]:
-    """Samples from before the times had settled."""
+    """Samples from before the latency had settled."""
     slow = case.shape.slow_start if case.synchronized else None
     if slow is None:
-        return  # unsynchronized times change when the launch queue is full, not with the device
+        return  # unsynchronized times change when the launch queue fills up, not with the device
     before = case.trial.timing.warmup - len(case.warmup_samples)
     enough = before + slow.enough * case.inner
     yield Flag(
@@ -134,8 +134,8 @@ def warmup_short(case: Case) -> Iterator[Flag]:
         in_proportion(max(slow.bias, slow.median_bias, key=abs)),
         slow.bias,
         "+% on the mean",
-        f"the times had not settled when the warm-up ended, which puts {slow.bias:+.1%} on the "
-        "mean",
+        "the latency had not settled when the warm-up ended, which changes the mean by "
+        f"{slow.bias:+.1%}",
         f"timing.warmup={enough} would have sufficed",
         enough,
     )
@@ -151,14 +151,14 @@ def drift(case: Case) -> Iterator[Flag]:
             Level.SUSPECT if sure else Level.NOTE,
             change,
             "+% from the first sample to the last",
-            f"the time drifts by {change:+.1%} from the first sample to the last"
-            + ("" if sure else ", as noise that lasts for many samples does by chance, too"),
-            "let the device reach its steady temperature and clocks, or lock the clocks",
+            f"the latency drifts by {change:+.1%} from the first sample to the last"
+            + ("" if sure else ", which long-lasting noise can also do by chance"),
+            "let the device reach a steady temperature, or lock its clocks",
         )
 
 
 def bimodal(case: Case) -> Iterator[Flag]:
-    """Two clusters of times, and what their order in time says."""
+    """Two clusters of latencies, and their order in time."""
     modes, slow, latency_ms = case.shape.modes, case.shape.slow_start, case.outcome.latency_ms
     if modes is None or not case.synchronized:
         return
@@ -167,19 +167,19 @@ def bimodal(case: Case) -> Iterator[Flag]:
     slow_share = float(np.mean(np.asarray(latency_ms) > (low_ms + high_ms) / 2))
     usual_ms = high_ms if slow_share > 0.5 else low_ms
     found = (
-        f"two clusters of times, {low_ms:.4g} and {high_ms:.4g} ms ({share:.0%} in the smaller "
-        "one): no single figure stands for both"
+        f"two clusters of latencies, {low_ms:.4g} and {high_ms:.4g} ms ({share:.0%} in the "
+        "smaller one): no single figure describes both"
     )
     if modes.changed_at is None:
-        remedy = "look for changing clocks, another process or inputs of two kinds"
+        remedy = "check for changing clocks, other processes or two kinds of inputs"
     else:
         found += f"; from timed sample {settled + modes.changed_at + 1} on it was the "
         if modes.slower_later:
-            found += "slower one: the clocks fell or another process came"
-            remedy = "look at temperature and clocks, and measure again"
+            found += "slower one: the clocks fell or another process started"
+            remedy = "check temperature and clocks, and measure again"
         else:
             found += "faster one"
-            remedy = "warm up beyond it, unless that is when another process ended"
+            remedy = "warm up longer, unless another process ended there"
     figures = float(np.mean(latency_ms)), float(np.median(latency_ms))
     effect = max((figure / usual_ms - 1 for figure in figures), key=abs) if usual_ms else 0.0
     level = in_proportion(effect)
@@ -187,7 +187,7 @@ def bimodal(case: Case) -> Iterator[Flag]:
 
 
 def too_short(case: Case) -> Iterator[Flag]:
-    """Samples that the clock itself is a good part of."""
+    """Samples so short that the clock's own cost matters."""
     sample_ms = float(np.median(case.outcome.latency_ms))
     if case.synchronized and case.inner == 1 and sample_ms < SHORTEST_SAMPLE_MS:
         yield Flag(
@@ -195,13 +195,13 @@ def too_short(case: Case) -> Iterator[Flag]:
             Level.SUSPECT,
             sample_ms,
             "ms a sample",
-            "a sample is shorter than 0.1 ms, of which the clock itself is a good part",
+            "samples are shorter than 0.1 ms, so the clock's own cost matters",
             "use timing.inner=100",
         )
 
 
 def more_of(case: Case, needed: int | str) -> str:
-    """What gives so many samples: more of them, or the time for them where that ran out."""
+    """The remedy for too few samples: more iterations, or more time."""
     timing = case.trial.timing
     cut = timing.target is None and len(case.outcome.latency_ms) < timing.iterations
     if cut and timing.max_seconds is not None:
@@ -210,7 +210,7 @@ def more_of(case: Case, needed: int | str) -> str:
 
 
 def few_samples(case: Case) -> Iterator[Flag]:
-    """Too few samples to see what else may be wrong."""
+    """Too few samples for the other checks."""
     n = len(case.outcome.latency_ms)
     if n < FEWEST_FOR_SHAPE:
         yield Flag(
@@ -218,13 +218,13 @@ def few_samples(case: Case) -> Iterator[Flag]:
             Level.SUSPECT,
             n,
             "samples",
-            f"{counted(n, 'sample')} can't show a drift or two modes",
+            f"{counted(n, 'sample')} are too few to detect a drift or two modes",
             more_of(case, f"{FEWEST_FOR_SHAPE} or more"),
         )
 
 
 def noisy(case: Case) -> Iterator[Flag]:
-    """A median that is not known well enough."""
+    """A median with a wide interval."""
     n, limit = len(case.outcome.latency_ms), case.trial.timing.target or NOISE_LIMIT
     width = half_width(case.outcome.latency_ms)
     if width is None:
@@ -233,10 +233,10 @@ def noisy(case: Case) -> Iterator[Flag]:
             Level.SUSPECT,
             None,
             "",
-            f"{n} samples are too few to bound their median"
+            f"{n} samples are too few for an interval of the median"
             if n < FEWEST_FOR_MEDIAN
-            else "the samples depend on each other too strongly to bound their median",
-            "raise timing.iterations, or make the machine quieter",
+            else "the samples are too correlated for an interval of the median",
+            "raise timing.iterations, or use a quieter machine",
         )
     elif width > limit:
         needed = max(math.ceil(n * (width / limit) ** 2), FEWEST_FOR_SHAPE)
@@ -247,14 +247,14 @@ def noisy(case: Case) -> Iterator[Flag]:
             Level.SUSPECT,
             width,
             f"% around the median (limit {limit:.1%})",
-            f"the median is known to +-{width:.1%} only (limit {limit:.1%})",
-            f"{more}make the machine quieter",
+            f"the median is only known to +-{width:.1%} (limit {limit:.1%})",
+            f"{more}use a quieter machine",
             needed,
         )
 
 
 def host_bound(case: Case) -> Iterator[Flag]:
-    """A device that waits for the host's launches, by the launch probe."""
+    """A device that waits for the host's launches, from the launch probe."""
     names = ("enqueue_ms", "event_ms", "queued_ms")
     enqueue_ms, event_ms, queued_ms = (case.outcome.figures.get(name) for name in names)
     if not queued_ms or enqueue_ms is None or event_ms is None:
@@ -269,14 +269,14 @@ def host_bound(case: Case) -> Iterator[Flag]:
     )
     yield Flag(
         "HOST_BOUND",
-        # the gaps are in the number of one isolated request, and belong there
+        # the gaps are part of the latency of one isolated request
         Level.SUSPECT if case.method.isolated else Level.NOTE,
         launch,
         "% of the pass to launch it",
         f"the device waits for the host: a pass {seen}; "
-        "the number says as much of the CPU as of the GPU",
-        "timing.method=queued gives the device's share, a larger batch or "
-        "timing.method=graph removes the gaps",
+        "the number describes the CPU as much as the GPU",
+        "use timing.method=queued for the device's own time, or a larger batch or "
+        "timing.method=graph to remove the gaps",
     )
 
 

@@ -1,1 +1,1 @@
-"""A fresh process for each trial, and what is done in it."""
+"""A fresh process for each trial, and the work done in it."""

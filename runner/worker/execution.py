@@ -1,4 +1,4 @@
-"""What a worker process does: look at the devices, or carry out one trial.
+"""The work of a worker process: inspect the devices, or carry out one trial.
 
 torch is imported when used, so that the main process can name these functions without it.
 """
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from runner.measure.torch_device import TorchDevice
     from runner.models.workload import Workload
 
-ROTATED_CACHES = 5  # times the last-level cache, that inputs in rotation exceed
-LOAD_S = 0.5  # of work while the clocks are read: power capping shows only after a while
-COMPILING_CALLS = 3  # that compile: modes with CUDA graphs warm up and record in the later ones
-LOAD_CHUNK_MS = 20.0  # of it launched at a time
-# torch has no error of its own for memory that the host's allocator refuses
+ROTATED_CACHES = 5  # inputs in rotation exceed the last-level cache so many times
+LOAD_S = 0.5  # of load while clocks are read: power capping shows only after a while
+COMPILING_CALLS = 3  # modes with CUDA graphs warm up and record in the later ones
+LOAD_CHUNK_MS = 20.0  # of load launched at a time
+# torch has no error class for failed allocations on the host
 CPU_RAN_OUT = ("DefaultCPUAllocator: can't allocate memory", "Storage size calculation overflowed")
 
 
 @dataclass(frozen=True)
 class Listener:
-    """Hears what a trial does.
+    """Receives the progress of a trial.
 
     Each phase before it begins, with its expected seconds (None: unknown), the raw outcome
     as soon as the last sample is taken, and `keep` the samples before that.
@@ -54,7 +54,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What only a process with torch can say before the first trial."""
+    """What only a process with torch can find out before the first trial."""
 
     devices: Devices = field(default_factory=Devices)
     problems: tuple[Problem, ...] = ()
@@ -62,7 +62,7 @@ class Inspection:
 
 
 def inspect(trials: Sequence[Trial], _listener: Listener) -> Inspection:
-    """Usable devices, what is wrong with models and engines, and the sizes models like best."""
+    """Usable devices, problems of models and engines, and the models' own sizes."""
     import torch
 
     from runner.host.gpu import torch_uuid
@@ -78,7 +78,7 @@ def inspect(trials: Sequence[Trial], _listener: Listener) -> Inspection:
 
 
 def costs(trials: Sequence[Trial], _listener: Listener) -> dict[str, dict[str, float]]:
-    """What a pass of each costs, by the trials' folders; without those that can't be told."""
+    """The cost of a pass of each trial, by folder, where known."""
     from runner.models.sources import cost_before
 
     found = {trial.folder: cost_before(trial) for trial in trials}
@@ -88,9 +88,9 @@ def costs(trials: Sequence[Trial], _listener: Listener) -> dict[str, dict[str, f
 def run_trial(trial: Trial, listener: Listener) -> Outcome:
     """Prepare, measure, observe: the whole of one trial, in this process.
 
-    Whatever is raised but an interrupt, a call of `sys.exit` too, becomes the outcome's status and
-    error. After the last sample the listener gets the raw outcome, and nothing that fails from
-    there on loses it.
+    Any exception but an interrupt, including `sys.exit`, becomes the outcome's status and
+    error. After the last sample the listener gets the raw outcome, and no later failure
+    loses it.
     """
     from runner.host.secrets import know
 
@@ -135,7 +135,7 @@ def _failed(trial: Trial, raised: BaseException) -> Outcome:
 
 
 def _told(message: str) -> str:
-    """What torch says, without its C++ stack and its advice on every error of CUDA."""
+    """The message of torch without its C++ stack and its general advice on CUDA errors."""
     for sign in ("\nException raised from", "\nSearch for `cuda", "\nCUDA kernel errors might"):
         message = message.partition(sign)[0]
     return message
@@ -143,7 +143,7 @@ def _told(message: str) -> str:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is needed to time a trial: what to call, its device, and who watches both."""
+    """Everything needed to time a trial: workload, device, watchers."""
 
     trial: Trial
     workload: Workload
@@ -184,7 +184,7 @@ def _timed(trial: Trial, listener: Listener) -> Outcome:
 
 
 def _prepare(trial: Trial, device: TorchDevice, started: float) -> Prepared:
-    """Build the network and its inputs, and begin to watch."""
+    """Build the network and its inputs, and start the watchers."""
     import torch
 
     from runner.host.cpu import CpuWatch
@@ -205,7 +205,7 @@ def _prepare(trial: Trial, device: TorchDevice, started: float) -> Prepared:
             workload.forward()
         device.synchronize()
         setup_s["compile_s"] = time.perf_counter() - started
-    # one thread feeds a GPU
+    # one thread launches work on a GPU
     cpu = CpuWatch(torch.get_num_threads() if at.type == "cpu" else 1)
     gpu = None
     if at.type == "cuda":
@@ -215,7 +215,7 @@ def _prepare(trial: Trial, device: TorchDevice, started: float) -> Prepared:
 
 
 def _measure(prepared: Prepared, listener: Listener) -> tuple[Outcome, Callable[[], object]]:
-    """The raw outcome, before anything else is known, and what was timed, as one call."""
+    """The raw outcome, and the timed work as one call."""
     from runner.measure.loop import Around, measure
 
     timing = prepared.trial.timing
@@ -242,12 +242,12 @@ def _raw(measurement: Measurement, **figures: float) -> Outcome:
         latency_ms=measurement.latency_ms,
         figures=figures | {name: getattr(measurement, name) for name in taken},
         effective={"inner": measurement.inner, "converged": measurement.converged},
-        why_null={"contention": "not looked at yet"},
+        why_null={"contention": "not read yet"},
     )
 
 
 def _observe(prepared: Prepared, raw: Outcome, work: Callable[[], object]) -> Outcome:
-    """The outcome with all that can be looked at after the timed part."""
+    """The outcome with everything that is read after the timed part."""
     from runner.host.cpu import usable_cpus
     from runner.host.environment import device_environment
 
@@ -290,7 +290,7 @@ def _observe(prepared: Prepared, raw: Outcome, work: Callable[[], object]) -> Ou
 def _output(
     prepared: Prepared, findings: Findings
 ) -> tuple[dict[str, Any], dict[str, float | None]]:
-    """What one pass gives: is it finite, in which numbers; and how near to the same in fp32."""
+    """Properties of the output: finite, dtype, and error against fp32."""
     from runner.models.guard import agreement, denormal_share, finite
     from runner.models.workload import dtypes_of
 
@@ -310,7 +310,7 @@ def _output(
             "effective.denormal_output", lambda: denormal_share(output)
         ),
     }
-    if (reference := workload.reference) is None:  # it is the reference
+    if (reference := workload.reference) is None:  # it is itself the reference
         return effective, {}
     classes = prepared.trial.model.task == "classification"
     found = findings.get("figures.rel_error", lambda: agreement(output, reference(), classes))
@@ -318,7 +318,7 @@ def _output(
 
 
 def _simulated(trial: Trial, listener: Listener) -> Outcome:
-    """Time the simulated device, whose clock no one can disturb."""
+    """Time the simulated device, whose clock nothing can disturb."""
     from runner.host.environment import device_environment
     from runner.measure.loop import Around, measure
     from runner.measure.simulated import SimulatedDevice
@@ -338,7 +338,7 @@ def _simulated(trial: Trial, listener: Listener) -> Outcome:
 
 
 def _reached(target: float | None) -> Callable[[Sequence[float]], bool]:
-    """Whether the median is known as well as an adaptive run wants it."""
+    """Whether an adaptive run knows the median well enough."""
     if target is None:
         return lambda samples: False
     from runner.statistics.adaptive import is_reached
@@ -354,12 +354,12 @@ def _with_launches(
     findings: Findings,
     **figures: float | None,
 ) -> Outcome:
-    """The outcome with what launching costs, where a device can be kept busy; nulls elsewhere."""
+    """The outcome with the launch probe's figures; null on devices that can't be kept busy."""
     from runner.measure.launch import launch_cost
 
     series: dict[str, list[float]] = {}
     names, cost = ("enqueue_ms", "event_ms", "queued_ms"), None
-    # of other engines, events do not see the work
+    # events do not cover the work of other engines
     if trial.device_kind in METHODS["queued"].devices and trial.engine.name == "eager":
         cost = findings.get("figures.enqueue_ms", lambda: launch_cost(forward, device))
         if cost is not None:
@@ -371,11 +371,11 @@ def _with_launches(
 
 
 def _load(gpu: GpuWatch, work: Callable[[], object], device: Device) -> None:
-    """Go on with what was timed while the clocks are read: those of an idle GPU say little."""
+    """Keep the GPU under the timed load while its clocks are read."""
     began = time.perf_counter()
     work()
     device.synchronize()
-    pass_ms = (time.perf_counter() - began) * 1000  # with what the samples may not have seen of it
+    pass_ms = (time.perf_counter() - began) * 1000  # including work that the samples may not cover
     passes = max(1, math.ceil(LOAD_CHUNK_MS / max(pass_ms, 0.001)))
     until = time.perf_counter() + LOAD_S
     with gpu.looking():

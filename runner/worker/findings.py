@@ -1,4 +1,4 @@
-"""What is looked at once the samples are taken, and what kept it from being seen."""
+"""Readings after the timed part, and the reasons for missing ones."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ T = TypeVar("T")
 
 
 class Findings:
-    """What is looked at once the samples are safe: any of it may fail, and costs only itself."""
+    """Readings after the samples are safe: each may fail without affecting the others."""
 
     def __init__(self) -> None:
         self.why_null: dict[str, str] = {}
 
     def get(self, name: str, read: Callable[[], T]) -> T | None:
-        """What `read` gives; None, with the reason kept under `name`, if it raises."""
+        """The result of `read`; None, with the reason kept under `name`, if it raises."""
         from runner.host.secrets import redact
 
         try:

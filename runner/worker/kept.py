@@ -1,4 +1,4 @@
-"""Samples as they are taken, in memory that outlives the process that takes them."""
+"""A buffer of samples in shared memory, which outlives the process that takes them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from runner.trial.description import Timing
 
 
 class Kept(Keep):
-    """What a trial has measured so far, shared by its worker and the process that waits for it.
+    """The samples of a trial so far, shared by its worker and the waiting process.
 
-    Whatever ends a worker, up to the kernel: the blocks it had finished are here.
+    However a worker ends, even by the kernel, its finished blocks are here.
     """
 
     def __init__(self, timing: Timing) -> None:
@@ -26,16 +26,16 @@ class Kept(Keep):
     def warmed_up(self, samples_ms: Sequence[float]) -> None:
         """Keep the samples of the warm-up."""
         self._warmup_ms[: len(samples_ms)] = list(samples_ms)
-        self._counts[:] = [len(samples_ms), 0]  # of a trial that was started again, anew
+        self._counts[:] = [len(samples_ms), 0]  # a restarted trial begins anew
 
     def timed(self, samples_ms: Sequence[float]) -> None:
-        """Keep a block of timed samples, behind those before it."""
+        """Append a block of timed samples."""
         done = self._counts[1]
         self._latency_ms[done : done + len(samples_ms)] = list(samples_ms)
-        self._counts[1] = done + len(samples_ms)  # last: what is counted is there
+        self._counts[1] = done + len(samples_ms)  # last, so that counted samples are complete
 
     def into(self, outcome: Outcome) -> Outcome:
-        """An outcome of a trial that came to no end, with what it had measured."""
+        """The outcome of an unfinished trial, with its samples so far."""
         warmups, timed = self._counts
         return replace(
             outcome,

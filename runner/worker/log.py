@@ -1,4 +1,4 @@
-"""The log of a worker has a limit: a network that prints without end must not fill a disk."""
+"""Limits the log of a worker, so that a network that prints endlessly can't fill the disk."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from runner.host.secrets import known_secrets, without_known
 
-LARGEST = 16 * 2**20  # bytes, of which the first and the last half are kept
+LARGEST = 16 * 2**20  # bytes; the first and the last half are kept
 LOOK_S = 5.0  # between two looks at its size while it is written
 
 
 def finish(log: Path | None) -> None:
-    """Cut a log to its limit, and blank the secrets that the network has printed."""
+    """Cut a log to its limit, and redact the secrets that the network has printed."""
     bound(log)
     with suppress(OSError):
         if log is not None and known_secrets():
@@ -22,7 +22,7 @@ def finish(log: Path | None) -> None:
 
 
 def bound(log: Path | None) -> None:
-    """Cut the middle out of a log that has grown above its limit, and say so there."""
+    """Cut the middle out of a log above its limit, with a note there."""
     with suppress(OSError):
         if log is None or (size := log.stat().st_size) <= LARGEST:
             return

@@ -1,7 +1,7 @@
-"""Imported once by the forkserver: all that a worker needs, collected and frozen.
+"""Imported once by the forkserver: everything a worker needs, collected and frozen.
 
 A full garbage collection after these imports takes longer than everything else in
-a worker's start; frozen here, they are never looked at again in its forks.
+a worker's start; frozen here, its forks never examine them again.
 """
 
 import atexit
@@ -24,9 +24,9 @@ from runner.host.devices import Devices, possible_devices
 from runner.worker import tree
 
 if possible_devices() == Devices():
-    # to load cuDNN takes as long as a fork, and there is no GPU here that it could reach
+    # loading cuDNN takes as long as a fork, and there is no GPU that it could initialize
     torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-tree.adopt_orphans()  # of workers that have died: who asks for the next one ends them
+tree.adopt_orphans()  # of workers that died; they are ended before the next one starts
 warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")
 gc.collect()
 gc.freeze()

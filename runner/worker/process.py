@@ -1,4 +1,4 @@
-"""One trial in one fresh process, nearly free.
+"""One trial in one fresh process, at almost no cost.
 
 A forkserver has torch and torchvision imported (imports only: no operation, no
 CUDA call before the fork), and each trial is a fork of it. The parent waits by
@@ -38,13 +38,13 @@ from runner.worker.kept import Kept
 from runner.worker.log import LOOK_S, bound, finish
 
 PRELOAD = ["runner.worker.preload"]
-ENDING_S = 5.0  # that a process may take to end by itself once it has answered, or been killed
-PREEMPTION_S = 1.0  # in which a signal that a scheduler sends to all processes has reached us
+ENDING_S = 5.0  # for a process to end once it has answered or been killed
+PREEMPTION_S = 1.0  # within which a signal to all processes has reached this one, too
 FORKSERVER_GONE = 255  # multiprocessing's exit code of a process whose forkserver was killed
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 MESSAGES = ("phase", "measured", "answer")
-MESSAGE_S = 30.0  # in which a message that has begun has come as a whole
-INSPECTION_S = 600.0  # in which a user's module must have been imported
+MESSAGE_S = 30.0  # within which a message that has begun must be complete
+INSPECTION_S = 600.0  # within which a user's module must be imported
 
 
 def start() -> None:
@@ -64,9 +64,9 @@ def start() -> None:
 
 
 def inspect(trials: Sequence[Trial], isolation: str) -> Inspection:
-    """Usable devices, what is wrong with models and engines, and the sizes models like best.
+    """Usable devices, problems of models and engines, and the models' own sizes.
 
-    Asked in a fresh process, so that nothing it imports or initialises stays.
+    Runs in a fresh process, so that nothing it imports or initialises stays.
     Raises WorkerDied if that process can't answer, or not in INSPECTION_S.
     """
     if isolation == "none":
@@ -77,7 +77,7 @@ def inspect(trials: Sequence[Trial], isolation: str) -> Inspection:
 
 
 def costs(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
-    """What a pass of each trial costs, by its folder, where that can be told beforehand.
+    """The cost of a pass of each trial, by folder, where known beforehand.
 
     Raises WorkerDied as `inspect` does.
     """
@@ -88,10 +88,10 @@ def costs(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
 
 
 def run(trial: Trial, isolation: str, log: Path, listener: Listener | None = None) -> Outcome:
-    """Carry out a trial and say how it ended; never raises for what the trial does.
+    """Carry out a trial and return its outcome; never raises for what the trial does.
 
-    Its output goes to `log`. Whatever ends it, an interrupt too, the samples it had taken are in
-    the answer; if that came after the last one, the raw outcome that the `listener` has heard is.
+    Its output goes to `log`. However it ends, even by an interrupt, its samples so far are in
+    the answer; after the last sample, it is the raw outcome that the `listener` received.
     """
     know(vars(trial.model))
     listener = listener or Listener()
@@ -121,7 +121,7 @@ def run(trial: Trial, isolation: str, log: Path, listener: Listener | None = Non
 def _carried_out(
     trial: Trial, isolation: str, log: Path, listener: Listener, raw: Sequence[Outcome]
 ) -> Outcome:
-    """The outcome as the worker tells it; `raw` fills as it goes on. Raises WorkerDied."""
+    """The worker's outcome; `raw` receives earlier messages. Raises WorkerDied."""
     if isolation == "none":
         return execution.run_trial(trial, listener)
     limit_s = trial.timing.timeout_s
@@ -133,9 +133,9 @@ def _carried_out(
 def _once_more_after(
     exitcodes: tuple[int, ...], ask: Callable[[], Any], enough: Sequence[object] = ()
 ) -> Any:
-    """What `ask` answers, asked again once if its process ended so: by no fault of its own.
+    """The answer of `ask`; retries once if the worker died of an infrastructure failure.
 
-    Not if `enough` of an answer is there by then.
+    It does not retry if `enough` of an answer exists.
     """
     try:
         return ask()
@@ -152,7 +152,7 @@ def _in_fresh_process(
     listener: Listener,
     limit_s: float | None = None,
 ) -> Any:
-    """What `task` answers in a new process. Raises WorkerDied, also `limit_s` after its start."""
+    """The answer of `task` in a new process. Raises WorkerDied, also `limit_s` after its start."""
     start()  # unless it runs already
     oom_kills = memory.oom_kills()
     context = multiprocessing.get_context("forkserver")
@@ -163,14 +163,14 @@ def _in_fresh_process(
     try:
         process.start()
     except (EOFError, ConnectionError) as error:
-        raise WorkerDied("the forkserver was ended", exitcode=FORKSERVER_GONE) from error
+        raise WorkerDied("the forkserver was killed", exitcode=FORKSERVER_GONE) from error
     until = None if limit_s is None else time.monotonic() + limit_s  # torch is loaded by now
     theirs.close()
     server, started = _parent_of(process), list[psutil.Process]()
     try:
         while True:
-            # blocks, so that the trial has the machine to itself; on the process too, as another
-            # that its network has started may hold the pipe open
+            # blocks, so that the trial has the machine to itself; on the process, too, as another
+            # one started by its network may hold the pipe open
             left_s = math.inf if until is None else max(0.0, until - time.monotonic())
             if not connection.wait([ours, process.sentinel], min(left_s, LOOK_S)):
                 bound(log)
@@ -183,18 +183,20 @@ def _in_fresh_process(
                     raise EOFError
                 kind, *content = _heard(ours, process)
                 if kind == "answer":
-                    started = tree.descendants(process.pid or 0)  # while they are still its own
+                    started = tree.descendants(
+                        process.pid or 0
+                    )  # while they are still its descendants
                     ours.send("heard")
                     process.join(ENDING_S)
                     return content[0]
                 getattr(listener, kind)(*content)
-                ours.send("heard")  # it goes on now, and nothing is shown while it is timed
+                ours.send("heard")  # it continues now, and nothing is shown while it is timed
             except (EOFError, ConnectionError):
                 process.join(ENDING_S)
                 raise _died(process.exitcode, oom_kills) from None
     finally:
         _end(process, [*started, *tree.descendants(process.pid or 0)])
-        tree.end(tree.descendants(server))  # what a worker that has died has left to it
+        tree.end(tree.descendants(server))  # orphans of a dead worker
         finish(log)
         ours.close()
         if not process.is_alive():
@@ -202,8 +204,8 @@ def _in_fresh_process(
 
 
 def _heard(ours: connection.Connection, process: BaseProcess) -> tuple[Any, ...]:
-    """What a worker tells. Raises EOFError, ConnectionError, and WorkerDied for what is garbage."""
-    # whole messages come at once; garbage may announce one that never comes
+    """A worker's message. Raises EOFError, ConnectionError, and WorkerDied for garbage."""
+    # messages arrive whole; garbage may announce one that never comes
     limit = threading.Timer(MESSAGE_S, process.kill)
     limit.start()
     try:
@@ -214,7 +216,7 @@ def _heard(ours: connection.Connection, process: BaseProcess) -> tuple[Any, ...]
         if limit.is_alive():
             raise
         raise _garbage(f"not whole after {MESSAGE_S:g} s") from None
-    except Exception as error:  # it may be taken for any code at all
+    except Exception as error:  # unpickling garbage may raise anything
         raise _garbage(type(error).__name__) from error
     finally:
         limit.cancel()
@@ -223,13 +225,13 @@ def _heard(ours: connection.Connection, process: BaseProcess) -> tuple[Any, ...]
 
 def _garbage(why: str) -> WorkerDied:
     return WorkerDied(
-        f"what the worker process sent can't be read ({why}): its network writes into descriptors "
-        "that it has not opened"
+        f"the worker process sent garbage ({why}): its network writes to file descriptors that it "
+        "did not open"
     )
 
 
 def _parent_of(process: BaseProcess) -> int:
-    """The forkserver; 0 if it is gone."""
+    """The pid of the forkserver; 0 if it is gone."""
     try:
         return int(psutil.Process(process.pid).ppid())
     except psutil.Error:
@@ -239,18 +241,18 @@ def _parent_of(process: BaseProcess) -> int:
 def _end(process: BaseProcess, started: Sequence[psutil.Process]) -> None:
     """End a worker that still runs, and every process that its network has `started`."""
     assert process.pid is not None  # it has been started
-    with suppress(ProcessLookupError, PermissionError):  # gone, or not yet a group of its own
+    with suppress(ProcessLookupError, PermissionError):  # gone, or not yet a process group
         os.killpg(process.pid, signal.SIGKILL)
     if process.is_alive():
         process.kill()
-    tree.end(started)  # those that have left its group
-    process.join(ENDING_S)  # one that waits for a device or a disk can't even be killed
+    tree.end(started)  # processes that left its group
+    process.join(ENDING_S)  # a process in uninterruptible sleep can't even be killed
 
 
 def _died(exitcode: int | None, oom_kills: int | None) -> WorkerDied:
-    """What ended a worker that has not answered, `oom_kills` being the count when it began."""
+    """Why a worker ended without an answer; `oom_kills` is the count at its start."""
     if exitcode == -signal.SIGTERM:
-        time.sleep(PREEMPTION_S)  # if all processes of a job get it, ours raises an interrupt here
+        time.sleep(PREEMPTION_S)  # if the whole job was signalled, this process is interrupted here
     if exitcode == -signal.SIGKILL and (memory.oom_kills() or 0) > (oom_kills or 0):
         text = "the kernel's OOM killer ended the worker process: memory ran out"
         return WorkerDied(text, Status.OUT_OF_MEMORY, exitcode)
@@ -286,7 +288,7 @@ def _serve(
 
     def tell(kind: str, *content: object) -> None:
         sender.send((kind, *content))
-        sender.recv()  # heard; or the end, if nobody listens any more
+        sender.recv()  # "heard", or the end if the parent is gone
 
     listener = Listener(
         phase=lambda name, expected_s: tell("phase", name, expected_s),
@@ -295,12 +297,12 @@ def _serve(
     )
     answer = task(argument, listener)
     sys.stdout.flush()
-    with suppress(EOFError, ConnectionError):  # nobody listens any more
+    with suppress(EOFError, ConnectionError):  # the parent is gone
         tell("answer", answer)
 
 
 def _end_with_parent() -> None:
-    """Wait, without taking any time, until the parent is gone; then end all that runs here."""
+    """Block until the parent is gone; then end everything in this process group."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -311,7 +313,7 @@ def _end_with_parent() -> None:
 def _end_with_forkserver() -> None:
     """Have the kernel end this process with the forkserver, which ends with the parent.
 
-    The thread that does so can't while a call into C holds the interpreter.
+    A thread can't do so while a call into C holds the interpreter.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""torch's settings for a trial, set before its network is built and put back after it."""
+"""torch's settings for a trial, set before its network is built and restored after it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DETERMINISTIC_CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 @contextmanager
 def in_force(runtime: Runtime) -> Iterator[None]:
-    """Have torch run as `runtime` says; with isolation=none the next trial runs here, too."""
+    """Apply `runtime` to torch; restored afterwards, because isolation=none runs more trials."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     threads, tf32 = torch.get_num_threads(), (matmul.allow_tf32, cudnn.allow_tf32)
     before = (cudnn.benchmark, cudnn.deterministic)
@@ -28,7 +28,7 @@ def in_force(runtime: Runtime) -> Iterator[None]:
             torch.set_num_threads(runtime.threads or min(threads, usable_cpus()))
             if runtime.interop_threads is not None:
                 torch.set_num_interop_threads(runtime.interop_threads)
-            # by default torch's fp32 convolutions are TF32; an fp32 that says so is not
+            # torch's fp32 convolutions are TF32 by default; fp32 here means fp32
             matmul.allow_tf32 = cudnn.allow_tf32 = runtime.precision == "tf32"
             cudnn.benchmark = runtime.cudnn_benchmark
             if runtime.deterministic:
@@ -46,7 +46,7 @@ def in_force(runtime: Runtime) -> Iterator[None]:
 
 
 def _compiler(runtime: Runtime, stack: ExitStack) -> None:
-    """A compiler that remembers nothing of this process, and with a cold cache nothing at all."""
+    """A compiler without state of this process, and with a cold cache without any."""
     torch.compiler.reset()
     torch_private.forget_counts()
     if runtime.compile_cache == "cold":

@@ -1,4 +1,4 @@
-"""The processes that a worker's network has started, wherever in the system they have gone."""
+"""The processes that a worker's network has started, including those in other sessions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 PR_SET_CHILD_SUBREAPER = 36  # of Linux's prctl
-GONE_S = 5.0  # in which a killed process has ended, unless it waits for a device or a disk
+GONE_S = 5.0  # within which a killed process has ended, unless it waits for a device
 
 
 def adopt_orphans() -> None:
@@ -32,7 +32,7 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 
 def _children(pid: int) -> list[int]:
-    """By the kernel's list for each thread, which costs some microseconds."""
+    """The children from the kernel's list for each thread, which takes microseconds."""
     found = []
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -44,7 +44,7 @@ def _children(pid: int) -> list[int]:
 def end(processes: Sequence[psutil.Process]) -> None:
     """Kill processes that still run, and wait until they are gone.
 
-    Another that has got the number of one is left alone.
+    A reused pid is left alone.
     """
     for one in processes:
         with suppress(psutil.Error):

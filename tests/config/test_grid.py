@@ -34,9 +34,9 @@ def test_ranges_and_choices_are_swept():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("input.size=interval(1,3)", "spans no finite grid"),
-        ("~timing", "every key is needed"),
-        ("=3", "names no key"),
+        ("input.size=interval(1,3)", "is not a finite list"),
+        ("~timing", "every key is required"),
+        ("=3", "has no key"),
         ("input.size=[640", "can't be read"),
     ],
 )

@@ -35,7 +35,7 @@ def test_all_are_told_at_once_and_one_that_means_nothing_too():
     with pytest.raises(UsageError) as raised:
         flags_last(["--batch-size", "8", "--zzz", "--quiet", "a=1,", "2"])
     assert len(raised.value.problems) == 4
-    assert "--zzz is no flag; keys are given as key=value" in str(raised.value)
+    assert "--zzz is not a flag; keys are given as key=value" in str(raised.value)
 
 
 @pytest.mark.parametrize("words", ["--cfg job model=resnet18", "--info all", "-m a=1", "a=1,2"])

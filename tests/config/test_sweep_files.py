@@ -155,7 +155,7 @@ def test_what_holds_for_the_whole_sweep_may_stand_among_its_params(program, tmp_
         ("input: {batch_size: 4}\n", "needs the first line '# @package _global_'"),
         ({"input": {"batchsize": 4}}, "input.batchsize is not a key; did you mean input.batch_si"),
         ({"input": {"batch_size": "four"}}, "input.batch_size: Value 'four' of type 'str'"),
-        ("# @package _global_\ninput: {batch_size: 4\n", "is no YAML (expected ',' or '}'"),
+        ("# @package _global_\ninput: {batch_size: 4\n", "is not YAML (expected ',' or '}'"),
         ({"hydra": {"sweeper": {"params": {"input.size": [64, 96]}}}}, "expected one string with"),
     ],
     ids=["no package", "typo", "type", "YAML", "list"],
@@ -173,7 +173,7 @@ def test_a_faulty_sweep_file_is_named_with_its_fault(program, tmp_path, content,
 def test_files_of_ones_own_are_among_the_names_that_are_there(program, tmp_path):
     written(tmp_path, "sweep", "mine", {})
     ran = program("--config-dir", "mine", "sweep=mne", "dry_run=true")
-    assert "sweep=mne does not exist; near it: mine" in ran.err
+    assert "sweep=mne does not exist; similar: mine" in ran.err
     assert "methods, mine, nightly" in ran.err
 
 
@@ -181,7 +181,7 @@ def test_a_broken_file_of_another_group_is_named_too(program, tmp_path):
     written(tmp_path, "timing", "mine", "warmup: [3\n")
     ran = program("--config-dir", "mine", "timing=mine")
     assert ran.code == 2
-    assert "mine/timing/mine.yaml is no YAML" in ran.err
+    assert "mine/timing/mine.yaml is not YAML" in ran.err
 
 
 def test_a_preset_of_ones_own_needs_only_what_differs(program, tmp_path):

@@ -95,7 +95,7 @@ def test_work_that_a_queue_does_not_hold_back_is_not_queued(timed):
     _, records = timed("NoFork", "timing.method=queued,event,wall")
     found = by_method(records)
     assert found["queued"].status == "failed"
-    assert "works on another stream" in found["queued"].error["message"]
+    assert "uses another stream" in found["queued"].error["message"]
     for method in ("event", "wall"):
         assert found[method].latency_ms[0] == pytest.approx(7.005 + 0.005, abs=0.01)
         assert found[method].figures["queued_ms"] is None

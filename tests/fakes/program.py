@@ -63,8 +63,11 @@ def run_in(folder: Path, *arguments: str, door: str = "runner", **variables: str
     # with what these tests run with, if they run on fake GPUs
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     environment |= {"PYTHONPATH": path} | variables
-    if path == str(ROOT) and not any(name.startswith(OF_INTERPRETERS) for name in variables):
-        return _zygote().run(folder, door, arguments, environment)
+    preload = environment.get("LD_PRELOAD", "")
+    others = {name for name in variables if name.startswith(OF_INTERPRETERS)} - {"LD_PRELOAD"}
+    if (others == {"PYTHONPATH"} and preload) or (not others and path == str(ROOT)):
+        zygote = _zygote(preload, environment["PYTHONPATH"])
+        return zygote.run(folder, door, arguments, environment)
     done = subprocess.run(
         [sys.executable, "-m", door, *arguments],
         cwd=folder,
@@ -79,11 +82,11 @@ def run_in(folder: Path, *arguments: str, door: str = "runner", **variables: str
 class Zygote:
     """The process of zygote.py, which ends with this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, preload: str, path: str) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="zygote"))
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("zygote.py")), self._address],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"LD_PRELOAD": preload, "PYTHONPATH": path},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -127,9 +130,9 @@ class Zygote:
 
 
 @cache
-def _zygote() -> Zygote:
-    """One for all tests of this process."""
-    return Zygote()
+def _zygote(preload: str, path: str) -> Zygote:
+    """One for all tests of this process that load the same libraries."""
+    return Zygote(preload, path)
 
 
 def run_doctor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -26,6 +26,8 @@ from collections.abc import Sequence
 from multiprocessing import process, util
 from typing import Any
 
+spawned = util.spawnv_passfds
+
 
 def load() -> None:
     """Import what programs and their workers import, and call nothing of it."""
@@ -106,8 +108,13 @@ def run(wanted: dict[str, Any]) -> None:
     os._exit(code)
 
 
-def forked(path: object, arguments: Sequence[str], keep: Sequence[int]) -> int:
-    """As multiprocessing.util.spawnv_passfds, for Python with code: a fork instead."""
+def forked(path: bytes, arguments: Sequence[str], keep: Sequence[int]) -> int:
+    """As multiprocessing.util.spawnv_passfds, but a fork for the processes of multiprocessing.
+
+    A process of the method "spawn", as one of a pool, is a new interpreter here, too.
+    """
+    if arguments[-2] != "-c":
+        return spawned(path, arguments, keep)
     sys.stdout.flush()
     sys.stderr.flush()
     if pid := os.fork():

@@ -105,7 +105,7 @@ def test_the_environment_the_model_and_whole_groups_can_be_compared_by(by, value
     ("by", "told"),
     [
         ("torch", "torch is 2.14.1 in all 2 records"),
-        ("colour", r"there is no colour to compare by; of those that differ: .*timing"),
+        ("colour", r"no colour to compare by; expected one of those that differ: .*timing"),
     ],
 )
 def test_what_can_not_be_compared_by_is_told(by, told):
@@ -117,7 +117,7 @@ def test_what_differs_between_the_environments_and_the_settings_in_force_is_name
     before = side("a", 10.0, effective={"threads": 2}, host={"torch": "2.14.1"})
     after = side("b", 10.0, effective={"threads": 1}, host={"torch": "2.15.0", "cuda": "13.0"})
     assert sorted(map(str, compare(before, after, 0.02).changed)) == [
-        "cuda: not there -> 13.0",
+        "cuda: not set -> 13.0",
         "threads: 2 -> 1",
         "torch: 2.14.1 -> 2.15.0",
     ]

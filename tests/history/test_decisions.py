@@ -27,7 +27,7 @@ def test_entries_are_added_at_the_end(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("accept: a", "holds no list"),
+        ("accept: a", "is not a list"),
         ("- [", "can't be read"),
         ("- accepted: a", "expected one of accept"),
         ("- {accept: a, reason: r}", "entry 1 of .* lacks since"),

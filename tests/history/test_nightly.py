@@ -58,7 +58,7 @@ def test_an_accepted_change_is_a_new_level():
     assert verdicts(again)["b"] == "regression"
     at_once = judge_night(tonight, nights[:8], decided(accept="b", since=night_id(14)))
     assert verdicts(at_once)["b"] == "no_baseline"
-    assert why(at_once, "b") == "the first night since its level was changed"
+    assert why(at_once, "b") == "the first night of its new baseline"
 
 
 def test_flagged_nights_are_left_out():
@@ -85,8 +85,8 @@ def test_trials_that_come_and_go_are_told_as_what_they_are():
     tonight = make_night(9, {"a": 10.0, "new": 5.0}, planned=["c"], unfit={})
     found = judge_night(tonight, make_nights(8), Decisions())
     assert verdicts(found) == {"b": "missing", "c": "missing", "new": "no_baseline", "a": "pass"}
-    assert why(found, "b") == "not planned; once it is --retire'd, no longer missed"
-    assert why(found, "c") == "planned, but not run"
+    assert why(found, "b") == "not planned; --retire it if that is intended"
+    assert why(found, "c") == "planned, but did not run"
     retired = judge_night(tonight, make_nights(8), decided(retire="b 64px"))
     assert "b" not in verdicts(retired)
 

@@ -71,11 +71,11 @@ def test_others_are_waited_for_up_to_a_limit(seen):
     told, waited_s = seen("wait", [TAKEN, TAKEN, IDLE])
     assert waited_s == 10.0
     assert len(told) == 1
-    assert "waiting up to 10s, as others use 1.9 of" in told[0]
+    assert "waiting up to 10s: others use 1.9 of" in told[0]
     assert "chrome (pid 12, 95% of a CPU)" in told[0]
     told, waited_s = seen("wait", [TAKEN], "12s")
     assert waited_s == 12.0
-    assert told[1].startswith("warning: it is timed all the same after 12s")
+    assert told[1].startswith("warning: timing anyway after 12s")
 
 
 def test_it_can_be_refused(seen):

@@ -89,7 +89,7 @@ def test_what_was_not_looked_at_under_load_is_unknown_and_not_clean(nvml):
     watch.look()
     report = watch.report()
     assert report["sm_clock_mhz"] is report["event_reasons"] is report["power_w"] is None
-    assert set(report["unknown"].values()) == {"not looked at under load"}
+    assert set(report["unknown"].values()) == {"not read under load"}
 
 
 @pytest.mark.parametrize("error", [NVMLError, NVMLLibraryMismatchError])
@@ -110,7 +110,7 @@ def test_no_driver_makes_everything_unknown(nvml, error):
 def test_a_gpu_that_nvml_does_not_know_is_unknown_and_nvml_is_given_back(nvml):
     assert reported("9999")["unknown"]["nvml"] == "Not Found"
     assert not nvml.open
-    assert reported(None)["unknown"]["nvml"] == "torch does not tell the GPU's UUID"
+    assert reported(None)["unknown"]["nvml"] == "torch does not report the GPU's UUID"
     assert identity("9999")["gpu_uuid"] is None
     assert identity("1234") == {"gpu_uuid": "GPU-1234", "gpu_driver": "580.1"}
 

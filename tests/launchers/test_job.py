@@ -39,7 +39,7 @@ def test_the_file_of_a_job_of_a_cluster_holds_no_secret(job, monkeypatch):
     there = pickle.loads(pickle.dumps(on_disk))
     assert slurm._with_secrets(there) == job
     assert slurm.SECRETS not in os.environ  # the network sees no more than its own
-    with pytest.raises(RuntimeError, match="sbatch must hand on the environment"):
+    with pytest.raises(RuntimeError, match="sbatch must export the environment"):
         slurm._with_secrets(there)
     plain = replace(job, trial=make_trial())
     assert slurm._without_secrets([plain]) == {plain.planned.folder: plain}

@@ -29,11 +29,11 @@ def test_a_launcher_is_made_from_its_keys():
         ({"_target_": "runner.launchers.gpus.None"}, "can't be imported"),
         ({"_target_": "networks_that_are_none"}, "can't be imported"),
         ({}, "use one of gpus, here, slurm"),
-        ({"_target_": "runner.launchers.gpus.GpuPool", "gpu": 2}, "does not fit its class"),
+        ({"_target_": "runner.launchers.gpus.GpuPool", "gpu": 2}, "does not match its class"),
         ({"_target_": "runner.launchers.gpus.GpuPool", "gpus": "two"}, "launcher.gpus is two"),
         ({"_target_": "runner.launchers.gpus.GpuPool", "gpus": -1}, "expected at least 0"),
         ({"_target_": "runner.launchers.gpus.GpuPool", "gpus": True}, "launcher.gpus is True"),
-        ({"_target_": "pathlib.Path"}, "is no runner.launchers.launcher.Launcher"),
+        ({"_target_": "pathlib.Path"}, "is not a runner.launchers.launcher.Launcher"),
         ({"_target_": "runner.launchers.slurm.Slurm"}, "missing a required"),
     ],
 )

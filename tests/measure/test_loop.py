@@ -139,7 +139,7 @@ def test_a_cold_first_launch_does_not_decide_that_a_pass_can_not_be_queued():
     device = SimulatedDevice(enqueue_ms=99, kernel_ms=30, launches=10)  # 100 ms of spin suffice
     assert measure(device.forward, device, timing("queued")).latency_ms[0] == pytest.approx(30)
     device = SimulatedDevice(enqueue_ms=40, kernel_ms=30, launches=10, sync_every=10)
-    with pytest.raises(MeasureError, match=r"6 times in a row, at last behind 100\.0 ms"):
+    with pytest.raises(MeasureError, match=r"6 times in a row, the last time behind 100\.0 ms"):
         measure(device.forward, device, timing("queued"))
 
 
@@ -159,7 +159,7 @@ def test_a_slow_pass_does_not_hold_the_launch_probe_up():
     assert (cost.enqueue_ms, cost.event_ms) == (5.0, 3005.0)
     assert (cost.queued_ms, cost.why_not_queued) == (
         None,
-        "a single pass took the launch probe's 1 s",
+        "a single pass used up the launch probe's 1 s",
     )
     assert device.passes == 2  # the first, untimed, and one by events
 
@@ -376,7 +376,7 @@ def test_the_loop_allocates_nothing_that_grows_but_the_samples():
 
 def test_graphs_and_busy_devices_are_refused_on_a_cpu():
     cpu = TorchDevice(torch.device("cpu"))
-    with pytest.raises(MeasureError, match="no graphs"):
+    with pytest.raises(MeasureError, match="no graph support"):
         cpu.capture(lambda: None)
     with pytest.raises(MeasureError, match="kept busy"):
         cpu.occupy(1.0)

@@ -46,7 +46,7 @@ def test_the_peak_of_a_devices_own_memory_is_without_what_measuring_takes(monkey
 
 def test_where_torch_counts_no_peak_it_is_unknown(monkeypatch):
     monkeypatch.setattr(torch, "get_device_module", lambda device: None)
-    with pytest.raises(MeasureError, match="no peak of the memory of mps"):
+    with pytest.raises(MeasureError, match="not track peak memory on mps"):
         TorchDevice(torch.device("mps")).peak_mib()
 
 

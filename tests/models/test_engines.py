@@ -167,7 +167,7 @@ def test_sizes_are_asked_of_those_that_know():
         (
             Engine("onnxruntime"),
             {"runtime": {"precision": "bf16"}},
-            "which ONNX Runtime has not on cpu; use fp32",
+            "which ONNX Runtime does not support on cpu; use fp32",
         ),
         (Engine("openvino"), {"device": "cuda"}, "engine=openvino runs on the CPU here"),
         (Engine("openvino"), {"runtime": {"precision": "tf32"}}, "use fp32 or bf16 or fp16"),

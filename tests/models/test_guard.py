@@ -39,14 +39,14 @@ def test_classes_agree_or_not():
 @pytest.mark.parametrize(
     ("output", "reference", "why"),
     [
-        (torch.ones(2), torch.ones(3), "other shapes than that in fp32: 2 against 3"),
+        (torch.ones(2), torch.ones(3), "shapes differ from those in fp32: 2 against 3"),
         ([], torch.ones(3), "none against 3"),
         (torch.ones(1), torch.zeros(1), "is zero"),
-        (torch.ones(1).long(), torch.ones(1).long(), "no floating numbers"),
-        (torch.tensor([1.0, float("nan")]), torch.ones(2), "holds NaN or infinity"),
-        (torch.tensor([float("-inf")]).half(), torch.ones(1), "holds NaN or infinity"),
-        (torch.ones(1), torch.tensor([float("inf")]), "holds NaN or infinity"),
-        (torch.tensor([float("inf")]), torch.tensor([float("inf")]), "holds NaN or infinity"),
+        (torch.ones(1).long(), torch.ones(1).long(), "no floating-point numbers"),
+        (torch.tensor([1.0, float("nan")]), torch.ones(2), "contains NaN or infinity"),
+        (torch.tensor([float("-inf")]).half(), torch.ones(1), "contains NaN or infinity"),
+        (torch.ones(1), torch.tensor([float("inf")]), "contains NaN or infinity"),
+        (torch.tensor([float("inf")]), torch.tensor([float("inf")]), "contains NaN or infinity"),
     ],
 )
 def test_what_can_not_be_compared_says_why(output, reference, why):

@@ -60,7 +60,7 @@ def test_the_file_says_what_it_takes():
 def test_an_engine_of_another_version_or_gpu_is_told(twins):
     (twins / "net.engine").write_bytes(b"\x00\x01")
     found = [str(problem) for problem in sources.problems([a_file()])]
-    assert any("is no engine that TensorRT 10.9.0 can run on this GPU" in one for one in found)
+    assert any("is not an engine that TensorRT 10.9.0 can run on this GPU" in one for one in found)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
@@ -79,10 +79,10 @@ def test_a_network_is_cast_and_converted(precision):
 
 def test_what_it_can_not_do_is_refused(monkeypatch):
     (problem,) = tensorrt.problems(make_trial(runtime={"precision": "amp_fp16"}, **ON_GPU))
-    assert "which TensorRT has not; use fp32 or tf32 or fp16 or bf16" in str(problem)
+    assert "which TensorRT does not support; use fp32 or tf32 or fp16 or bf16" in str(problem)
     own = a_file()
     (problem,) = engine.problems(make_trial(model=own.model, engine=Engine("eager")))
-    assert "engine=eager does not run the engines of TensorRT; use engine=tensorrt" in str(problem)
+    assert "engine=eager does not run TensorRT engines; use engine=tensorrt" in str(problem)
     monkeypatch.setattr(tensorrt, "find_spec", lambda name: None)
     (problem,) = tensorrt.problems(make_trial(**ON_GPU))
     assert "pip install '.[tensorrt]'" in str(problem)

@@ -48,7 +48,7 @@ def test_a_step_across_a_driver_is_told_in_the_nights_health():
     before = [*make_nights(6, facts=OLD), *make_nights(4, 7, medians_ms=SLOW_B, facts=NEW)]
     report = Report(judged(make_night(11, SLOW_B, NEW), before), "outputs")
     (health, *_) = page_of(report).sections
-    (step,) = [line for line in health.lines if line.startswith("new segment")]
+    (step,) = [line for line in health.lines if line.startswith("new baseline")]
     assert "since nightly-2026-11-07 (gpu_driver: 550 -> 560): b 64px +1" in step
 
 

@@ -61,7 +61,7 @@ def test_all_who_show_a_figure_show_the_same(processes, spoil):
         f"batch 1: bf16, {number(ranked[0].typical)} ms; next fp32, {number(ranked[1].typical)}"
         in (told)
     )
-    assert f"{ranked[1].typical / ranked[0].typical:.2f} times as long" in told
+    assert f"{ranked[1].typical / ranked[0].typical:.2f}x slower" in told
     best = max(results, key=lambda one: one.images_per_second)
     assert f"{number(best.images_per_second)} images/s at batch" in told
     shares = [cell.partition(" ")[0] for cell in cells["x fp32"] if cell != "-"]
@@ -69,7 +69,7 @@ def test_all_who_show_a_figure_show_the_same(processes, spoil):
         f"{plain.typical / other.typical:.2f}"
         for plain, other in zip(results[:2], results[2:], strict=True)
     ]
-    assert all(f"{share} times as fast as fp32" in told for share in shares)
+    assert all(f"{share}x faster than eager fp32" in told for share in shares)
     figures = dict(figures_of(records))
     assert figures["best/p50_ms"] == min(one.typical for one in results)
     assert figures["best/img_s"] == best.images_per_second
@@ -99,8 +99,8 @@ def test_an_invalid_process_counts_only_where_there_is_no_other():
 
 def test_one_process_each_is_said_only_where_it_is_one():
     few, many = "\n".join(answers(sweep(1))), "\n".join(answers(sweep(5)))
-    assert "(one process each: indicative)" in few
+    assert "(one process each, only indicative)" in few
     assert "a side" not in few
     assert "indicative" not in many
     records = [one for one in sweep(3) if one.repeat == 0 or one.trial.runtime.precision == "fp32"]
-    assert "(one of them by one process: indicative)" in "\n".join(answers(records))
+    assert "(one side has a single process, only indicative)" in "\n".join(answers(records))

@@ -50,9 +50,9 @@ def test_records_come_in_the_order_of_their_plan(outputs):
 @pytest.mark.parametrize(
     ("word", "reason"),
     [
-        ("nope", "nope is neither a sweep below .* the newest there: old, new"),
-        ("latest~2", r"latest~2 asked for, but .* holds 2 sweeps"),
-        ("{}/empty", "holds no record; expected the folder of a sweep or a trial"),
+        ("nope", "nope is neither a sweep in .* the newest sweeps: old, new"),
+        ("latest~2", r"latest~2 was requested, but .* has 2 sweeps"),
+        ("{}/empty", "has no record; expected the folder of a sweep or a trial"),
     ],
 )
 def test_what_is_not_there_is_told_with_what_is(outputs, word, reason):
@@ -85,7 +85,7 @@ def test_a_sweep_that_was_cut_off_says_what_is_missing_and_one_that_runs_who_run
         in (select("cut", tmp_path).notes[0])
     )
     with locked(folder / LOCK, "sweep cut"):
-        assert "the sweep still runs (sweep cut (pid" in select("cut", tmp_path).notes[0]
+        assert "the sweep is still running (sweep cut (pid" in select("cut", tmp_path).notes[0]
 
 
 def test_a_damaged_manifest_leaves_the_records(outputs):

@@ -35,7 +35,7 @@ def test_what_is_no_number_is_null_with_its_reason(number):
         "figures.rel_error", "effective.scale.of", "environment.load",
         "contention.cpu.steal_share", "series.queued_ms",
     )  # fmt: skip
-    assert found.why_null == dict.fromkeys(names, f"it is {number}, which is no finite number")
+    assert found.why_null == dict.fromkeys(names, f"it is {number}, which is not a finite number")
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_sweep_that_fails_in_one_way_says_so_once(program):
     assert ran.code == 1
     assert ran.out.count("the network is on fire") == 3  # the first, the others, the end
     assert "11 more trials in the same way" in ran.out
-    assert "all 12 trials ended alike: failed: networks.py:" in ran.out
+    assert "all 12 trials failed the same way: failed: networks.py:" in ran.out
     (log,) = ran.folder.glob("outputs/*/sweep.log")
     assert log.read_text().split("\n", 1)[1] == ran.out
 
@@ -140,7 +140,7 @@ def test_sigterm_to_all_processes_keeps_what_was_measured_and_the_sweep_goes_on(
     assert cut.status == "interrupted"
     assert len(cut.warmup_ms) == 2
     assert 10 <= len(cut.latency_ms) < 100
-    assert "go on     python -m runner sweep.resume=night" in out
+    assert "resume    python -m runner sweep.resume=night" in out
     resumed = run_in(tmp_path, "sweep.resume=latest")
     assert resumed.code == 0, resumed.out + resumed.err
     assert records_by_network(tmp_path)["StopsOnce"].status == "completed"
@@ -193,7 +193,7 @@ def test_two_sweeps_never_time_on_one_device_at_once(tmp_path):
     until(lambda: timing_of(tmp_path))
     third = start_in(tmp_path, *with_words(nets, "timing.iterations=20"), "sweep.id=third")
     waits = third.stdout.readline()
-    assert waits.startswith(f"waiting for cpu, on which sweep first (pid {first.pid} on ")
+    assert waits.startswith(f"waiting for cpu, in use by sweep first (pid {first.pid} on ")
     refused = run_in(tmp_path, *words, "sweep.id=second", "device_lock=refuse")
     assert refused.code == 2
     assert f"sweep first (pid {first.pid} on " in refused.err

@@ -165,4 +165,4 @@ def test_a_trial_that_fails_has_its_code_and_the_others_are_judged(tmp_path):
     assert "hunter2" not in ran.out + ran.err
     listed = run_in(tmp_path, *words, "dry_run=true", door=DOOR)
     assert listed.code == 0
-    assert "a dry run: nothing was run" in listed.out
+    assert "dry run, nothing was timed" in listed.out

@@ -46,7 +46,7 @@ def test_the_same_command_runs_what_is_missing_and_nothing_twice(night, program)
     before = written(night)
     ran = program(*SIMULATED)
     assert ran.code == 0, ran.out + ran.err
-    assert "going on with night: 1 of 3 trials are there" in ran.out
+    assert "resuming night: 1 of 3 trials are done" in ran.out
     assert "can't be read" in ran.out
     assert "[3/3]" in ran.out
     assert "[1/3]" not in ran.out
@@ -65,7 +65,7 @@ def test_a_record_in_anothers_place_does_not_count_and_is_kept(night, program):
     change(night, 2, sweep_id="other")
     ran = program(*SIMULATED)
     assert ran.code == 0, ran.out + ran.err
-    assert "going on with night: 1 of 3 trials are there" in ran.out
+    assert "resuming night: 1 of 3 trials are done" in ran.out
     assert f"{second}/record.json is the record of another trial" in ran.out.replace("\n", "")
     assert load(night / second / "record.json").folder == second
     assert load(night / second / "record.1.json").folder == first
@@ -82,7 +82,7 @@ def test_latest_needs_no_other_word_and_failed_ones_run_again_only_when_asked(ni
     assert {name for name in after if after[name] != before[name]} == {interrupted}
     nothing = program("sweep.resume=latest")
     assert nothing.code == 2
-    assert "none has anything left to run; sweep.retry=failed" in nothing.err
+    assert "has trials left to run; sweep.retry=failed" in nothing.err
     retried = program("sweep.resume=latest", "sweep.retry=failed")
     assert retried.code == 0, retried.out + retried.err
     assert load(night / failed / "record.json").completed
@@ -162,9 +162,9 @@ def test_words_are_replayed_with_what_was_typed_now(night, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["sweep.resume=latest"], "of 0 sweeps below outputs none has anything left to run"),
-        (["sweep.resume=night"], "sweep.resume is night, but there is no such sweep below outputs"),
-        (["sweep.resume=latest", "output_dir=other"], "of 0 sweeps below other"),
+        (["sweep.resume=latest"], "none of the 0 sweeps in outputs has trials left to run"),
+        (["sweep.resume=night"], "sweep.resume is night, but there is no such sweep in outputs"),
+        (["sweep.resume=latest", "output_dir=other"], "none of the 0 sweeps in other"),
     ],
 )
 def test_what_can_not_be_gone_on_with_is_told(words, found, tmp_path, monkeypatch):
@@ -178,7 +178,7 @@ def test_a_command_with_a_secret_must_be_typed_again(night, monkeypatch):
     text = path.read_text().replace("tracking=off", "tracking.uri=***")
     path.write_text(text)
     monkeypatch.chdir(night.parents[1])
-    with pytest.raises(UsageError, match="holds a secret, which was not written down; type it"):
+    with pytest.raises(UsageError, match="needs a secret, which is never stored; type it"):
         typed_again(["sweep.resume=night"])
 
 

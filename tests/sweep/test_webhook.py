@@ -58,7 +58,7 @@ def test_it_gets_json_and_the_credentials_of_its_address(server):
         (b"HTTP/1.1 500 \r\n\r\n", "it answered 500"),
         (
             b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/hunter2\r\n\r\n",
-            "it sends elsewhere (302), which is not followed: give that address",
+            "it redirects (302), which is not followed; give the final address",
         ),
         (b"\x00\xff garbage\r\n\r\n", "BadStatusLine"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10**6 + b"\r\n\r\n", "LineTooLong"),

@@ -143,9 +143,9 @@ def test_a_sweep_that_is_being_run_publishes_itself(outputs, store):
 def test_the_door_brings_all_sweeps_and_says_what_it_did(outputs, capsys):
     plan(outputs / "off", [], kind="off")
     assert main(["--output-dir", str(outputs)]) == 0
-    assert capsys.readouterr().out == "night: 3 brought to MLflow, 0 were there\n"
+    assert capsys.readouterr().out == "night: 3 published to MLflow, 0 already there\n"
     assert main(["night", "--output-dir", str(outputs)]) == 0
-    assert capsys.readouterr().out == "night: 0 brought to MLflow, 3 were there\n"
+    assert capsys.readouterr().out == "night: 0 published to MLflow, 3 already there\n"
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
@@ -167,21 +167,21 @@ def test_a_sweep_that_can_not_be_locked_is_told(outputs, store, make, capsys):
 
 def test_the_door_names_what_is_no_sweep_and_what_is_missing(outputs, capsys, monkeypatch):
     assert main(["nihgt", "--output-dir", str(outputs)]) == 2
-    assert "nihgt holds no record of a trial; expected the id of a sweep" in capsys.readouterr().err
+    assert "nihgt has no record of a trial; expected the id of a sweep" in capsys.readouterr().err
 
     def refuse(*_, **__):
         raise TrackingUnavailable("disk full")
 
     monkeypatch.setattr(catching.runs, "publish", refuse)
     assert main(["--output-dir", str(outputs)]) == 1
-    assert "0 brought to MLflow, 0 were there, 3 are not: disk full" in capsys.readouterr().out
+    assert "0 published to MLflow, 0 already there, 3 failed: disk full" in capsys.readouterr().out
     path = outputs / "night" / "sweep.json"
     values = json.loads(path.read_text())
     values["tracking"]["uri"] = "postgresql://***@host/db"
     path.write_text(json.dumps(values))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert main(["--output-dir", str(outputs)]) == 1
-    assert "needs a secret, which was not written down; give --tracking-uri" in (
+    assert "needs a password, which is never stored; give --tracking-uri" in (
         capsys.readouterr().out
     )
 
@@ -239,7 +239,9 @@ def test_a_record_that_mlflow_refuses_keeps_no_other_from_there(
     out = capsys.readouterr().out
     refused = next(path.parent.name for path in outputs.glob("*/*/record.json")
                    if "48px" in path.read_text())  # fmt: skip
-    assert f"2 brought to MLflow, 0 were there, 1 are not: {refused} is refused: bad name" in out
+    assert (
+        f"2 published to MLflow, 0 already there, 1 failed: {refused} is refused: bad name" in out
+    )
     assert len(out) < 600
     assert ("resnet18 48px b1 w2 wall", "FAILED") in runs_in(outputs)
     refusing.clear()
@@ -273,12 +275,12 @@ def test_runs_that_were_deleted_are_told_and_come_back_on_request(outputs, store
         store.client.delete_run(run.info.run_id)
     for _ in range(2):
         assert main(["--output-dir", str(outputs)]) == 0
-        assert "1 were there, 2 were deleted there (--again brings" in capsys.readouterr().out
+        assert "1 already there, 2 deleted there (--again publishes" in capsys.readouterr().out
     assert main(["night", "--again", "--output-dir", str(outputs)]) == 0
-    assert capsys.readouterr().out == "night: 2 brought to MLflow, 1 were there\n"
+    assert capsys.readouterr().out == "night: 2 published to MLflow, 1 already there\n"
     assert runs_in(outputs) == [*ALL, *WHOLE]
     assert main(["night", "--again", "--output-dir", str(outputs)]) == 0
-    assert capsys.readouterr().out == "night: 0 brought to MLflow, 3 were there\n"
+    assert capsys.readouterr().out == "night: 0 published to MLflow, 3 already there\n"
 
 
 @pytest.mark.parametrize("left", ["RUNNING", "KILLED"])
@@ -288,6 +290,7 @@ def test_the_run_of_a_sweep_that_could_not_be_closed_is_closed(outputs, store, c
     store.client.update_run(sweep.info.run_id, status=left)
     assert main(["--output-dir", str(outputs)]) == 0
     assert capsys.readouterr().out == (
-        "night: 0 brought to MLflow, 3 were there; the run of the sweep was open and is closed\n"
+        "night: 0 published to MLflow, 3 already there; closed the sweep's run, which was still "
+        "open\n"
     )
     assert runs_in(outputs) == [*ALL, *WHOLE]

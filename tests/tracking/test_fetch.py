@@ -55,10 +55,10 @@ def test_with_the_stores_uri_sweeps_are_named_as_on_disk(published):
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("0" * 32, "is not to be had from MLflow"),
-        ("nope", "MLflow holds no trial of a sweep nope"),
-        ("latest~2", "latest~2 asked for, but MLflow holds 2 sweeps"),
-        ("it's", "it's is no sweep's id"),
+        ("0" * 32, "can't be read from MLflow"),
+        ("nope", "MLflow has no trial of a sweep nope"),
+        ("latest~2", "latest~2 was requested, but MLflow has 2 sweeps"),
+        ("it's", "it's is not the id of a sweep"),
     ],
 )
 def test_what_mlflow_does_not_have_is_told(published, word, told):
@@ -74,7 +74,7 @@ def test_a_run_without_its_artifact_is_told_and_a_foreign_one_is_none_of_ours(pu
         store.experiment_id, tags={"runner.kind": "trial", "runner.sweep": "bare"}
     )
     foreign = store.client.create_run(store.experiment_id)
-    with pytest.raises(NothingThere, match="gives no record"):
+    with pytest.raises(NothingThere, match="has no readable record"):
         find(bare.info.run_id, folder)
-    with pytest.raises(NothingThere, match=r"none of runner's"):
+    with pytest.raises(NothingThere, match=r"was not logged by runner"):
         find(foreign.info.run_id, folder)

@@ -51,7 +51,7 @@ def test_its_pages_are_artifacts_and_its_note_is_the_page(store, tmp_path):
     assert there == set(parent.ARTIFACTS)
     note = run.data.tags["mlflow.note.content"]
     assert note.startswith("# a page\na line\n")
-    assert note.endswith("a line\n\n... the rest is in report.md and report.html, below Artifacts")
+    assert note.endswith("a line\n\n... the rest is in report.md and report.html under Artifacts")
     assert len(note) <= 8000
     run, _ = described(store, tmp_path / "bare")
     assert "runner.report bare" in run.data.tags["mlflow.note.content"]

@@ -75,7 +75,7 @@ def test_a_store_that_comes_back_gets_each_record_once(script):
     script.publish(to, 48)  # its run is begun, and no more
     script.publish(to, 64)
     assert len(script.told) == 1
-    assert "MLflow can't be used (connection refused)" in script.told[0]
+    assert "MLflow is unavailable (connection refused)" in script.told[0]
     script.away = ""
     to.close("FINISHED")
     assert script.runs() == [*EACH, ("sizes", "FINISHED")]
@@ -102,7 +102,7 @@ def test_what_could_not_be_sent_is_told_at_the_end(script):
     script.publish(to, 48)
     to.close("FINISHED")
     first, *_ = to.closing_lines(invalid=0)
-    assert first.startswith("MLflow    1 of 2 trials are not there (disk full)")
+    assert first.startswith("MLflow    1 of 2 trials are not published (disk full)")
 
 
 def test_a_single_trial_has_no_parent(script):
@@ -118,4 +118,4 @@ def test_invalid_trials_are_told_to_have_no_rank(script):
     to.open()
     script.publish(to, 32)
     *_, last = to.closing_lines(invalid=2)
-    assert "2 invalid trials left out of that ranking" in last
+    assert "2 invalid trials hidden there" in last

@@ -81,7 +81,7 @@ def test_a_server_that_goes_away_in_mid_sweep_costs_no_result_and_gets_the_rest_
     server.stop()
     out, err = sweep.communicate(timeout=200)
     assert sweep.returncode == 0, out + err
-    assert out.count("warning: MLflow can't be used") == 1
+    assert out.count("warning: MLflow is unavailable") == 1
     assert "MLflow    2 of 3 trials are not there" in out
     assert "the next sweep brings them, or python -m runner.publish night" in out
     assert len(list(tmp_path.glob("outputs/*/*/record.json"))) == 3
@@ -91,8 +91,8 @@ def test_a_server_that_goes_away_in_mid_sweep_costs_no_result_and_gets_the_rest_
     server.start()
     brought = publish(tmp_path)
     assert (brought.returncode, brought.stderr) == (0, "")
-    assert brought.stdout == "night: 2 brought to MLflow, 1 were there\n"
-    assert publish(tmp_path).stdout == "night: 0 brought to MLflow, 3 were there\n"
+    assert brought.stdout == "night: 2 published to MLflow, 1 already there\n"
+    assert publish(tmp_path).stdout == "night: 0 published to MLflow, 3 already there\n"
     assert server.runs() == [*NAMES, SWEEP]
 
 
@@ -136,7 +136,7 @@ def test_a_server_that_never_answers_takes_no_time_from_the_trials(tmp_path):
             MLFLOW_HTTP_REQUEST_TIMEOUT="2",
         )  # fmt: skip
     assert ran.code == 0, ran.out + ran.err
-    assert ran.out.count("warning: MLflow can't be used") == 1
+    assert ran.out.count("warning: MLflow is unavailable") == 1
     assert "2 of 2 trials are not there" in ran.out
 
 
@@ -184,11 +184,11 @@ def test_a_full_disk_under_mlflow_costs_no_result(small_disk, tmp_path):
     ran = run_in(tmp_path, *words)
     assert ran.code == 0, ran.out + ran.err
     assert "Traceback" not in ran.err
-    assert ran.out.count("warning: MLflow can't be used") == 1
+    assert ran.out.count("warning: MLflow is unavailable") == 1
     assert "2 of 2 trials are not there" in ran.out
     (small_disk / "rest").unlink()
     brought = publish(tmp_path)
-    assert brought.stdout == "night: 2 brought to MLflow, 0 were there\n", brought.stderr
+    assert brought.stdout == "night: 2 published to MLflow, 0 already there\n", brought.stderr
 
 
 def test_a_full_disk_under_the_records_ends_the_sweep_which_goes_on_when_there_is_room(

@@ -102,7 +102,7 @@ def test_phases_are_heard_in_their_order():
         ("Generates", "failed", "enough"),
         ("SaysNothing", "failed", "its text can't be shown: __str__ raises RuntimeError"),
         ("CausesItself", "failed", "round and round"),
-        ("Scribbles", "failed", "what the worker process sent can't be read ("),
+        ("Scribbles", "failed", "the worker process sent garbage ("),
         ("RunsOut", "out_of_memory", "tried to allocate 99 GiB"),
         ("Dies", "failed", "the worker process was ended by SIGSEGV"),
         ("not_a_module", "failed", "networks.not_a_module returned a int; expected a torch.nn.M"),
@@ -210,7 +210,7 @@ def test_a_message_that_is_announced_and_never_comes_is_given_up(monkeypatch):
     monkeypatch.setattr(worker, "MESSAGE_S", 1.0)
     outcome = run("Announces", timing={"inner": 1})
     assert outcome.status == "failed"
-    assert "writes into descriptors" in outcome.error["message"]
+    assert "writes to file descriptors" in outcome.error["message"]
 
 
 def test_the_parent_is_done_with_showing_a_phase_before_it_begins():
@@ -288,7 +288,7 @@ def test_weights_that_can_not_be_downloaded_are_a_clear_error(monkeypatch):
     outcome = worker.run(trial, "none", worker.Path("worker.log"))
     assert outcome.status == "failed"
     assert "weights DEFAULT of resnet18 could not be downloaded" in outcome.error["message"]
-    assert "leave model.weights out for random ones" in outcome.error["message"]
+    assert "omit model.weights for random ones" in outcome.error["message"]
 
 
 def test_inspection_names_devices_and_what_is_wrong_with_a_target():

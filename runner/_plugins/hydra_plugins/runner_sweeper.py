@@ -1,4 +1,4 @@
-"""The Hydra sweeper: the door where Hydra hands over the words of a sweep.
+"""The Hydra sweeper, to which Hydra passes the overrides of a sweep.
 
 Hydra finds it because `runner._plugins` is on sys.path.
 """
@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 
 class RunnerSweeper(Sweeper):
-    """Hands the words on to the Command, which Hydra takes for the task function of jobs."""
+    """Passes the overrides on to the Command, which Hydra takes for the task function of jobs."""
 
     def __init__(self, params: Mapping[str, str] | None = None) -> None:
         self._params = dict(params or {})
@@ -27,5 +27,5 @@ class RunnerSweeper(Sweeper):
         self._command: Any = task_function
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the sweep that `arguments` and the params of a sweep file span."""
+        """Run the sweep of `arguments` and the params of a sweep file."""
         self._command.sweep(self._loader, self._config, self._params, arguments)
