@@ -126,3 +126,14 @@ def test_a_corrupt_record_costs_itself(folder, capsys):
     captured = capsys.readouterr()
     assert "record.json can't be read" in captured.err
     assert "2 trials compared" in captured.out
+
+
+def test_the_last_row_is_the_geometric_mean(tmp_path, monkeypatch, capsys):
+    """10 and 40 ms before, twice that and the same after: from 20 to 28.28 ms."""
+    monkeypatch.chdir(tmp_path)
+    for name, times in (("old", (10.0, 40.0)), ("new", (20.0, 40.0))):
+        pairs = zip(TRIALS, times, strict=True)
+        write_sweep(tmp_path / "outputs", name, [timed(t, ms, noise=1e-9) for t, ms in pairs])
+    assert main(["old", "new"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "geomean" in line]
+    assert line.split() == ["geomean", "20.00", "28.28", "1.414"]

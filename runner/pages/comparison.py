@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from statistics import geometric_mean
 from typing import Any
 
 from runner.contract import Verdict
@@ -13,11 +15,12 @@ from runner.pages.page import Page, Plot, Section
 from runner.records.record import Record
 from runner.statistics.difference import MOST_NEEDED, SUITE_SHIFT, VERDICTS
 from runner.statistics.processes import combine
-from runner.terminal.figures import number
+from runner.terminal.figures import alike
 from runner.terminal.layout import Column
 from runner.terminal.table import names_of
 
 VERSION = 1  # of the JSON
+GEOMEAN = "geomean"  # name of the last row: geometric means of the trials
 NAMED = 8  # trials that one side lacks; beyond that only their number is shown
 
 
@@ -135,23 +138,34 @@ def _columns(one: Comparison) -> tuple[str, list[Column]]:
     same, names = names_of([pair.record for pair in pairs], but=one.by or "")
     if not names:
         names = [Column("trial", tuple(pair.record.title for pair in pairs), text=True)]
-    before, after = (
-        tuple(number(_typical(side)) for side in sides)
-        for sides in zip(*((pair.before, pair.after) for pair in pairs), strict=True)
-    )
+    before_ms = [_typical(pair.before) for pair in pairs]
+    after_ms = [_typical(pair.after) for pair in pairs]
     found = [pair.difference for pair in pairs]
     counts = [f"{len(pair.before)} | {len(pair.after)}" for pair in pairs]
-    intervals = (f"{one.ci[0]:.3f} to {one.ci[1]:.3f}" if one.ci else "-" for one in found)
-    detects = ("-" if one.detectable is None else f"{100 * one.detectable:.1f}" for one in found)
+    ratios = [f"{one.ratio:.3f}" for one in found]
+    intervals = [f"{one.ci[0]:.3f} to {one.ci[1]:.3f}" if one.ci else "-" for one in found]
+    detects = ["-" if one.detectable is None else f"{100 * one.detectable:.1f}" for one in found]
+    verdicts = list(map(verdict_of, pairs))
+    if len(pairs) > 1:
+        before_ms.append(geometric_mean(before_ms))
+        after_ms.append(geometric_mean(after_ms))
+        ratios.append(f"{after_ms[-1] / before_ms[-1]:.3f}")
+        names = [
+            replace(column, cells=(*column.cells, "" if number else GEOMEAN))
+            for number, column in enumerate(names)
+        ]
+        for cells in (counts, intervals, detects, verdicts):
+            cells.append("")
+    before, after = alike(before_ms), alike(after_ms)
     return same, [
         *names,
         Column("before ms", before),
         Column("after ms", after),
         Column("processes", tuple(counts), spare=1),
-        Column("ratio", tuple(f"{one.ratio:.3f}" for one in found)),
+        Column("ratio", tuple(ratios)),
         Column("95 % CI", tuple(intervals), spare=3),
         Column("detects %", tuple(detects), spare=2),
-        Column("verdict", tuple(map(verdict_of, pairs)), text=True, words=True),
+        Column("verdict", tuple(verdicts), text=True, words=True),
     ]
 
 

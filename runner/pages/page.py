@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from runner.terminal.layout import Column, lay_out
+from runner.terminal.text import kind_of, print_line
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).with_name("page.html")
 MOST_ROWS = 1000
-COLOURS = {  # of verdicts in tables
-    "valid": "good", "same": "good", "faster": "good", "pass": "good", "improvement": "good",
-    "suspect": "warn", "inconclusive": "warn",
-    "invalid": "bad", "slower": "bad", "failed": "bad", "regression": "bad", "missing": "bad",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ def to_html(page: Page) -> str:
     # a name in a plot may contain "</script>"
     figures = [plot.figure.to_json().replace("</", "<\\/") for plot in plots]
     return _template().render(
-        page=page, library=library, figures=figures, kind_of=_kind_of, most=MOST_ROWS
+        page=page, library=library, figures=figures, kind_of=kind_of, most=MOST_ROWS
     )
 
 
@@ -79,11 +75,6 @@ def _template() -> Template:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-
-
-def _kind_of(cell: str) -> str:
-    """The CSS class of a verdict cell, by its first word."""
-    return COLOURS.get(re.split(r"\W", cell, maxsplit=1)[0], "")
 
 
 def to_markdown(page: Page) -> str:
@@ -116,23 +107,19 @@ def _escaped(text: str) -> str:
 
 def to_text(page: Page, console: Console) -> None:
     """Print the same, as wide as the console is."""
-    _line(console, page.title)
+    print_line(console, page.title)
     for fact in page.facts:
-        _line(console, fact)
+        print_line(console, fact)
     for section in page.sections:
         if not (section.lines or section.columns):
             continue
-        _line(console, "")
+        print_line(console, "")
         if section.heading:
-            _line(console, f"{section.heading}:")
+            print_line(console, f"{section.heading}:")
         for line in section.lines:
-            _line(console, line)
+            print_line(console, line)
         if section.columns and not section.folded:
             for line in lay_out([column.first(MOST_ROWS) for column in section.columns], console):
-                console.out(line.rstrip(), highlight=False)
+                console.out(line, highlight=False)
         if section.note:
-            _line(console, section.note)
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+            print_line(console, section.note)

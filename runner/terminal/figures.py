@@ -14,6 +14,7 @@ from runner.terminal.layout import Column
 Figure = Callable[[Sequence[Result]], Column | None]
 LABELS = {"std": "sd"}
 ROUNDING = 1e-9  # smaller shares are rounding errors
+MOST_DECIMALS = 4
 
 
 def p50(rows: Sequence[Result]) -> Column:
@@ -103,7 +104,11 @@ def typical(rows: Sequence[Result]) -> Column:
 def interval(rows: Sequence[Result]) -> Column:
     """The 95 % interval of the typical median, over processes."""
     bounds = [row.combined.ci_ms if row.combined else None for row in rows]
-    cells = ("-" if b is None else f"{number(b[0])} to {number(b[1])}" for b in bounds)
+    ends = alike([end for b in bounds for end in (b or (None, None))])
+    cells = (
+        "-" if low == "-" else f"{low} to {high}"
+        for low, high in zip(ends[::2], ends[1::2], strict=True)
+    )
     return Column("95 % CI", tuple(cells))
 
 
@@ -143,15 +148,20 @@ def faster(rows: Sequence[Result]) -> Column | None:
         ratio = times_as_fast(plain, row)
         bounds = ratio.ci and f" ({ratio.ci[0]:.2f} to {ratio.ci[1]:.2f})"
         cells.append(f"{ratio.value:.2f}{bounds or ''}")
-    return None if set(cells) <= {"-"} else Column("x fp32", tuple(cells))
+    return None if set(cells) <= {"-"} else Column("speed-up", tuple(cells))
 
 
 def tflops(rows: Sequence[Result]) -> Column | None:
-    """10^12 operations a second, if models, precisions or engines are compared."""
+    """Operations a second, if models, precisions or engines are compared."""
     trials = [row.first.trial for row in rows]
     ways = {(one.model.label, one.runtime, one.engine.name) for one in trials}
     values = [row.tflop_s for row in rows]
-    return _numbers("TFLOP/s", values, spare=1) if len(ways) > 1 and any(values) else None
+    if len(ways) < 2 or not any(values):
+        return None
+    unit, factor = "TFLOP/s", 1.0
+    if max(value or 0.0 for value in values) < 1:
+        unit, factor = "GFLOP/s", 1000.0
+    return _numbers(unit, [value and factor * value for value in values], spare=1)
 
 
 def error(rows: Sequence[Result]) -> Column | None:
@@ -168,7 +178,15 @@ def verdict(rows: Sequence[Result]) -> Column:
 
 
 def _numbers(name: str, values: Sequence[float | None], spare: int | None = None) -> Column:
-    return Column(name, tuple(map(number, values)), spare=spare)
+    return Column(name, alike(values), spare=spare)
+
+
+def alike(values: Sequence[float | None]) -> tuple[str, ...]:
+    """The values of a column, all with as many decimals as its smallest one needs."""
+    known = [0.0 if abs(value) < ROUNDING else value for value in values if value is not None]
+    least = min((abs(value) for value in known if value), default=1.0)
+    decimals = min(max(2, 2 - math.floor(math.log10(least))), MOST_DECIMALS)
+    return tuple("-" if value is None else f"{value:.{decimals}f}" for value in values)
 
 
 def _percents(name: str, shares: Sequence[float | None], spare: int) -> Column:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Literal
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from runner.terminal.text import STYLES, kind_of
 
 BETWEEN = 3  # blanks between two columns
 NARROWEST_TEXT = 12  # of a name that may be broken
@@ -62,7 +66,7 @@ def lay_out(columns: Sequence[Column], console: Console) -> list[str]:
     if widths is not None:
         with console.capture() as captured:
             console.print(_table(widths))
-        return captured.get().splitlines()
+        return [line.rstrip() for line in captured.get().splitlines()]
     lines = []
     for row in zip(*(column.cells for column in columns), strict=True):
         named = zip((column.name for column in columns), row, strict=True)
@@ -95,6 +99,15 @@ def _table(widths: dict[Column, int]) -> Table:
     for column, width in widths.items():
         justify: Literal["left", "right"] = "left" if column.text else "right"
         table.add_column(column.name, justify=justify, width=width, overflow="fold")
-    for row in zip(*(column.cells for column in widths), strict=True):
+    cells = (map(_cell, repeat(column.name), column.cells) for column in widths)
+    for row in zip(*cells, strict=True):
         table.add_row(*row)
     return table
+
+
+def _cell(column: str, text: str) -> Text:
+    """The cell; a verdict in its colour."""
+    styled = Text(text)
+    if column == "verdict" and (kind := kind_of(text)):
+        styled.stylize(STYLES[kind], 0, len(text.split(maxsplit=1)[0].rstrip(":")))
+    return styled

@@ -12,6 +12,7 @@ from rich.console import Console
 from runner.host.secrets import redact
 from runner.records.printable import printable
 from runner.records.record import Record, utc_now
+from runner.terminal.text import print_line
 
 LOG_WIDTH = 140  # characters; independent of the terminal
 
@@ -42,14 +43,14 @@ class Lines:
     def open(self, log: Path, command: Sequence[str]) -> None:
         """Append to `log` from here on, starting with the time and the command."""
         self._log = log
-        self._to_log(lambda console: _line(console, f"{utc_now()} {' '.join(command)}"))
+        self._to_log(lambda console: print_line(console, f"{utc_now()} {' '.join(command)}"))
 
     def tell(self, text: str) -> None:
         """Print a line without secrets and control characters."""
         text = printable(redact(text))
         if not self.quiet or text.startswith("warning: "):
-            _line(self.console, text)
-        self._to_log(lambda console: _line(console, text))
+            print_line(self.console, text)
+        self._to_log(lambda console: print_line(console, text))
 
     def table(self, records: Sequence[Record]) -> None:
         """Print the table of the trials in the available width."""
@@ -66,7 +67,3 @@ class Lines:
                 write(Console(file=file, width=LOG_WIDTH))
         except OSError:  # a full disk, for example; the terminal still has them
             self._log = None
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -48,7 +48,7 @@ class SweepProgress:
         self._cause, self._alike = "", 0
         self._bar = Progress(
             MofNCompleteColumn(),
-            BarColumn(bar_width=20),
+            *([BarColumn(bar_width=20)] if lines.console.width >= WIDE else []),
             TextColumn("{task.description}"),
             console=lines.console,
             auto_refresh=False,
@@ -83,10 +83,11 @@ class SweepProgress:
 
     def phase(self, name: Phase, expected_s: float | None) -> None:
         """A phase of the trial begins, expected to take so many seconds (None: unknown)."""
-        known = ""
+        known = outlook = ""
         if expected_s is not None:
-            known = f", about {duration(expected_s)}{self._outlook(expected_s, running=1)}"
-        self._show(f"{DOING[name]} ({self._timing}){known}")
+            outlook = self._outlook(expected_s, running=1)
+            known = f", about {duration(expected_s)}"
+        self._show(DOING[name], f" ({self._timing})", known, outlook)
 
     def done(self, record: Record, log: Path) -> None:
         """The trial has ended and its record is on disk; its output is in `log`."""
@@ -136,11 +137,20 @@ class SweepProgress:
             rest_s += this_trial_s - rest_s / (left + running)
         return f"; {', '.join([*told, f'{duration(rest_s)} left'])}"
 
-    def _show(self, text: str) -> None:
-        self._bar.update(self._task, description=f"{self._title}: {text}")
+    def _show(self, doing: str, *details: str) -> None:
+        """Show the phase, and as many of the details as there is room for, the last ones first."""
+        console = self._lines.console
+        taken = len(f"{self._total}/{self._total} ") + (BAR if console.width >= WIDE else 0)
+        room = console.width - taken
+        shown = [f"{self._title}: {doing}", *details]
+        while len("".join(shown)) > room and len(shown) > 1:
+            del shown[1]
+        text = "".join(shown)
+        self._bar.update(self._task, description=text if len(text) <= room else doing)
         self._bar.refresh()
 
 
+WIDE, BAR = 100, 21  # columns of a console with room for a bar, and what it takes
 DOING = {
     Phase.BUILD: "building the model",
     Phase.WARM_UP: "warming up",

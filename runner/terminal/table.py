@@ -5,19 +5,21 @@ What all trials share is shown once, above the table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rich.console import Console
 
 from runner.records.record import Record
-from runner.records.results import has_processes, results_of
+from runner.records.results import Result, has_processes, results_of
 from runner.terminal.figures import BY_NAME, OF_METHODS, OF_PROCESSES, OF_TRIALS, verdict
 from runner.terminal.layout import Column, lay_out
+from runner.terminal.text import print_line
 from runner.trial.labels import settings, varying
 from runner.trial.methods import METHODS
 
 MOST_ROWS = 1000
+MANY_ROWS = 4  # with the same verdict, which is then told once
 COLUMN_OF = {  # keys of the command line -> title of their column
     "input.size": "size",
     "input.batch_size": "batch",
@@ -35,10 +37,24 @@ def show(records: Sequence[Record], console: Console, chosen: Sequence[str] | No
     kept = set(keys[:MOST_ROWS])
     same, columns = columns_of([record for record in records if record.key in kept], chosen)
     lines = ["", f"all trials: {same}"] if same else [""]
-    for line in [*lines, *lay_out(columns, console), ""]:
-        console.out(line.rstrip() if not console.is_terminal else line, highlight=False)
+    columns, below = _without_equal_verdicts(columns) if chosen is None else (columns, "")
+    for line in lines:
+        print_line(console, line)
+    for line in lay_out(columns, console):
+        console.out(line, highlight=False)
+    print_line(console, below)
+    if below:
+        console.out("")
     if len(keys) > MOST_ROWS:
         console.out(f"(the first {MOST_ROWS} of {len(keys)}; all are in MLflow and on disk)\n")
+
+
+def _without_equal_verdicts(columns: Sequence[Column]) -> tuple[list[Column], str]:
+    """The columns, and where many rows have the same verdict a line in place of that column."""
+    *others, last = columns
+    if last.name != "verdict" or len(last.cells) < MANY_ROWS or len(set(last.cells)) > 1:
+        return list(columns), ""
+    return others, f"verdict of all {len(last.cells)}: {last.cells[0]}"
 
 
 def columns_of(
@@ -50,6 +66,7 @@ def columns_of(
     figures = OF_TRIALS
     if has_processes(records):
         figures = OF_PROCESSES
+        rows = sorted(rows, key=_place(rows))  # their processes ran in shuffled rounds
     elif shows_methods(records):
         figures, shown = OF_METHODS, ("method", "warm-up")
     same, differing = names_of([row.first for row in rows], shown)
@@ -61,6 +78,20 @@ def columns_of(
         return same, [*differing, *kept, *([] if "verdict" in chosen else [verdict(rows)])]
     made = (figure(rows) for figure in figures)
     return same, [*differing, *(column for column in made if column is not None)]
+
+
+def _place(rows: Sequence[Result]) -> Callable[[Result], tuple[float, ...]]:
+    """Sorts by the settings: numbers by size, words in the order of their first appearance."""
+    columns = _settings([row.first for row in rows])
+    seen = [{cell: place for place, cell in enumerate(dict.fromkeys(one.cells))} for one in columns]
+    places = {
+        id(row): tuple(
+            float(cell) if cell.isdecimal() else float(of_cell[cell])
+            for cell, of_cell in zip(cells, seen, strict=True)
+        )
+        for row, *cells in zip(rows, *(one.cells for one in columns), strict=True)
+    }
+    return lambda row: places[id(row)]
 
 
 def names_of(

@@ -159,13 +159,11 @@ class Publisher:
             )
         if self._store is None or not self.published:
             return
+        label = "MLflow    "
         if command := ui_command(self._store):
-            yield f"MLflow    {command}"
-        yield f"          {ui_link(self._store, self._sweep_id)}"
-        if invalid:
-            yield (
-                f"          {counted(invalid, 'invalid trial')} hidden there; "
-                "remove the verdict from the filter to see all"
-            )
+            yield f"{label}{command}"
+            label = " " * len(label)
+        hidden = f" ({counted(invalid, 'invalid trial')} hidden by its filter)" if invalid else ""
+        yield f"{label}{ui_link(self._store, self._sweep_id)}{hidden}"
         for axis in self._axes:
             yield f"          over {axis}: {curves_link(self._store, self._sweep_id, axis)}"

@@ -200,7 +200,8 @@ def _page(store: Store) -> str:
 
 def run_link(store: Store, run_id: str) -> str:
     """The page of one run."""
-    return f"{_page(store).partition('?')[0]}/{run_id}"
+    page, _, view = _page(store).partition("?")
+    return f"{page}/{run_id}?{view}"
 
 
 def ui_link(store: Store, sweep_id: str) -> str:
@@ -210,7 +211,7 @@ def ui_link(store: Store, sweep_id: str) -> str:
     it. Without it the table has no columns, so the charts are opened, too.
     """
     if _has_view(store, sweep_id):
-        shown = f"&viewStateShareKey={quote(sweep_id, safe='')}&compareRunsMode=TABLE"
+        shown = f"&viewStateShareKey={quote(sweep_id, safe='')}"
     else:
         shown = (
             f"&searchFilter={quote(_trials_of(sweep_id), safe='')}"

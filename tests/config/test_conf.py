@@ -1,4 +1,4 @@
-"""conf/: every file with its purpose, every model of torchvision there, every family able to run."""
+"""conf/: every file opens with its purpose, every model of torchvision is there and can run."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ def test_all_who_show_a_figure_show_the_same(processes, spoil):
     records = with_spoilt_ones(records) if spoil and processes > 1 else records
     results = results_of(records)
     cells = {column.name: column.cells for column in columns_of(records)[1]}
-    assert list(cells["p50 ms"]) == [number(one.typical) for one in results]
-    assert list(cells["FPS"]) == [number(one.images_per_second) for one in results]
+    assert sorted(cells["p50 ms"]) == sorted(number(one.typical) for one in results)
+    assert sorted(cells["FPS"]) == sorted(number(one.images_per_second) for one in results)
     told = "\n".join(answers(records))
     ranked = sorted(
         (one for one in results if one.first.trial.input.batch_size == 1),
@@ -64,11 +64,11 @@ def test_all_who_show_a_figure_show_the_same(processes, spoil):
     assert f"{ranked[1].typical / ranked[0].typical:.2f}x slower" in told
     best = max(results, key=lambda one: one.images_per_second)
     assert f"{number(best.images_per_second)} images/s at batch" in told
-    shares = [cell.partition(" ")[0] for cell in cells["x fp32"] if cell != "-"]
-    assert shares == [
+    shares = [cell.partition(" ")[0] for cell in cells["speed-up"] if cell != "-"]
+    assert sorted(shares) == sorted(
         f"{plain.typical / other.typical:.2f}"
         for plain, other in zip(results[:2], results[2:], strict=True)
-    ]
+    )
     assert all(f"{share}x faster than eager fp32" in told for share in shares)
     figures = dict(figures_of(records))
     assert figures["best/p50_ms"] == min(one.typical for one in results)

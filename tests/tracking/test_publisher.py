@@ -118,4 +118,4 @@ def test_invalid_trials_are_told_to_have_no_rank(script):
     to.open()
     script.publish(to, 32)
     *_, last = to.closing_lines(invalid=2)
-    assert "2 invalid trials hidden there" in last
+    assert "(2 invalid trials hidden by its filter)" in last
