@@ -117,7 +117,7 @@ def _interference() -> Check:
         )
     ratio, ci = found_.ratio.value, found_.ratio.ci
     bounds = f" ({ci[0]:.3f} to {ci[1]:.3f})" if ci else ""
-    times = f"resnet18 takes {ratio:.3f} times as long{bounds} on {count} {kind}s in parallel"
+    times = f"resnet18 takes {ratio:.3f} times as long{bounds} on {count} {kind} places in parallel"
     if found_.trusted:
         return Check("parallel", "ok", f"{times} as alone: parallel timing is reliable here")
     if found_.trusted is None:

@@ -164,8 +164,11 @@ def lines_of(rows: Sequence[Result], axis: str) -> list[Line]:
     for name, line in zip(names, found, strict=True):
         places = tuple(place(trials[at], axis) or 0 for at in line)
         own = tuple(rows[at] for at in line)
-        rates = [row.images_per_second or 0.0 for row in own]
-        at_knee = knee(places, rates) if axis == "input.batch_size" and len(own) > 2 else None
+        ranked = [(at, row) for at, row in zip(places, own, strict=True) if row.usable]
+        at_knee = None
+        if axis == "input.batch_size" and len(ranked) > 2:
+            rates = [row.images_per_second or 0.0 for _, row in ranked]
+            at_knee = knee([at for at, _ in ranked], rates)
         made.append(Line(name, places, own, at_knee))
     return made
 

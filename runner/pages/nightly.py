@@ -97,7 +97,7 @@ def headline(judgement: Judgement) -> str:
     where = f" on {host}" if host else ""
     parts = [f"{count} {_plural(verdict, count)}" for verdict, count in judgement.counts.items()]
     worst = [one for one in judgement.findings if one.verdict == GateVerdict.REGRESSION]
-    named = ", ".join(f"{one.title} {_percent(one)}" for one in worst[:NAMED])
+    named = ", ".join(f"{one.title} {change_of(one)}" for one in worst[:NAMED])
     more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
     asks = "; the whole suite changed" if judgement.health.question else ""
     if judgement.creep is not None:
@@ -116,25 +116,27 @@ def _plural(verdict: GateVerdict, count: int) -> str:
     return f"{word}s" if plural else word
 
 
-def _percent(finding: Finding) -> str:
+def change_of(finding: Finding) -> str:
+    """The change of a trial against its baseline, as a percentage."""
     return "" if finding.judged.ratio is None else f"{finding.judged.ratio - 1:+.1%}"
 
 
 def page_of(report: Report) -> Page:
     """The page: the line, the night's health, then the trials, the worst first."""
     judgement = report.judgement
-    sections = [Section("Health of the night", tuple(_health(report)))]
+    sections = [Section("Health of the night", tuple(health(report)))]
     for verdict in HEADINGS:
         found = [one for one in judgement.findings if one.verdict == verdict]
         if found:
             sections.append(_section(report, verdict, found))
-    began = min((one.began_s for one in judgement.night.processes), default=None)
-    facts = [] if began is None else list(_facts(judgement))
-    return Page(headline(judgement), tuple(facts), tuple(sections))
+    return Page(headline(judgement), tuple(facts(judgement)), tuple(sections))
 
 
-def _facts(judgement: Judgement) -> Iterator[str]:
+def facts(judgement: Judgement) -> Iterator[str]:
+    """What ran, where, with which software; nothing for a night without processes."""
     processes = judgement.night.processes
+    if not processes:
+        return
     first = processes[0].facts
     device = first.get("gpu") or first.get("cpu") or "unknown device"
     trials, minutes = len(judgement.night.by_trial), sum(one.took_s for one in processes) / 60
@@ -145,32 +147,33 @@ def _facts(judgement: Judgement) -> Iterator[str]:
     yield ", ".join(software)
 
 
-def _health(report: Report) -> Iterator[str]:
-    judgement, health = report.judgement, report.judgement.health
+def health(report: Report) -> Iterator[str]:
+    """By what the night was judged, and what it did to all trials."""
+    judgement, whole = report.judgement, report.judgement.health
     counted = len(judgement.before) - len(judgement.flagged)
     yield f"judged by the {counted} night{'s' if counted != 1 else ''} before it"
     if counted < FEWEST_NIGHTS:
         yield f"with fewer than {FEWEST_NIGHTS} nights a trial can be suspect, but not a regression"
-    if health.shift is not None:
+    if whole.shift is not None:
         question = (
             ": machine or software? tonight will not be used as a baseline"
-            if health.question
+            if whole.question
             else ""
         )
-        yield f"the whole suite changed by {health.shift:+.2%}{question}"
+        yield f"the whole suite changed by {whole.shift:+.2%}{question}"
     if judgement.creep is not None:
         first, last = judgement.pinned[0], judgement.pinned[-1]
         yield (
             f"the whole suite crept by {judgement.creep:+.2%} since {first} to {last}: machine or "
             "software? --accept '*' or --baseline accepts it"
         )
-    if health.widened > 1.005:
+    if whole.widened > 1.005:
         yield (
-            f"trials varied {health.widened:.2f}x as much as between earlier nights: intervals "
+            f"trials varied {whole.widened:.2f}x as much as between earlier nights: intervals "
             "are widened"
         )
-    if health.detectable is not None:
-        yield f"a slowdown of {health.detectable:.1%} would be detected in 4 of 5 cases"
+    if whole.detectable is not None:
+        yield f"a slowdown of {whole.detectable:.1%} would be detected in 4 of 5 cases"
     if judgement.pinned:
         first, last = judgement.pinned[0], judgement.pinned[-1]
         yield f"creep is measured against {first if first == last else f'{first} to {last}'}"
@@ -208,7 +211,7 @@ def _section(report: Report, verdict: GateVerdict, found: Sequence[Finding]) -> 
     lines = [
         line
         for one in found
-        for line in (_details(report, one) if verdict in DATED else [_reason(one)])
+        for line in (details(report, one) if verdict in DATED else [reason(one)])
         if line
     ]
     if verdict == GateVerdict.PASS:
@@ -217,7 +220,8 @@ def _section(report: Report, verdict: GateVerdict, found: Sequence[Finding]) -> 
     return Section(HEADINGS[verdict], tuple(lines), columns, folded=verdict == GateVerdict.PASS)
 
 
-def _reason(finding: Finding) -> str:
+def reason(finding: Finding) -> str:
+    """Why a trial has no verdict, or is undecided; empty otherwise."""
     if finding.why:
         return f"{finding.title}: {finding.why}"
     judged = finding.judged
@@ -229,7 +233,7 @@ def _reason(finding: Finding) -> str:
     return ""
 
 
-def _details(report: Report, finding: Finding) -> Iterator[str]:
+def details(report: Report, finding: Finding) -> Iterator[str]:
     """Details of a trial that has become slower."""
     pinned, onset = report.judgement.pinned, report.onsets.get(finding.identity)
     crept = f"crept, visible only against {pinned[0]} to {pinned[-1]}; " if finding.creep else ""
@@ -255,7 +259,7 @@ def _columns(report: Report, found: Sequence[Finding]) -> tuple[Column, ...]:
         Column("tonight ms", tuple(number(one.tonight_ms) for one in judged)),
         Column("ratio", tuple("" if one.ratio is None else f"{one.ratio:.3f}" for one in judged)),
         Column("95 % interval", tuple(intervals), spare=2),
-        Column("finds %", tuple(_share(one.detectable) for one in judged), spare=1),
+        Column("detects %", tuple(_share(one.detectable) for one in judged), spare=1),
         Column("nights", tuple(str(one.nights) for one in judged), spare=1),
         *([Column("since", tuple(onsets), text=True, spare=3)] if any(onsets) else []),
         Column("verdict", tuple(one.verdict for one in found), text=True),
@@ -349,10 +353,10 @@ def junit_of(report: Report) -> str:
             time=f"{sum(one.took_s for one in processes):.3f}",
         )
         if kind := kinds.get(finding.verdict, "skipped"):
-            details = [*_details(report, finding)] if finding.verdict in DATED else []
-            told = f"{finding.verdict} {_percent(finding)} {finding.why}".strip()
+            lines = [*details(report, finding)] if finding.verdict in DATED else []
+            told = f"{finding.verdict} {change_of(finding)} {finding.why}".strip()
             child = ElementTree.SubElement(case, kind, message=_clean(told))
-            child.text = _clean("\n".join(details))
+            child.text = _clean("\n".join(lines))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -24,17 +24,36 @@ MOST_ROWS = 1000
 
 @dataclass(frozen=True)
 class Plot:
-    """A plotly figure with its alternative text."""
+    """A plotly figure with its alternative text, its title, and what its marks mean."""
 
     figure: Figure
     alt: str
+    title: str = ""
+    marks: str = ""
+
+
+class Rich(str):
+    """A cell with its own form in HTML: a link, a button, a small plot. As a text it is plain."""
+
+    __slots__ = ("_html",)
+    _html: str
+
+    def __new__(cls, text: str, html: str) -> Rich:
+        """`html` must be safe."""
+        made = super().__new__(cls, text)
+        made._html = html
+        return made
+
+    def __html__(self) -> str:
+        """As jinja2 asks for it."""
+        return self._html
 
 
 @dataclass(frozen=True)
 class Section:
     """A heading with lines, then a table, then plots; each may be missing.
 
-    A `folded` one opens by a click; text forms omit its table.
+    A `folded` one opens by a click; text forms omit its table. `anchor` names it in addresses.
     """
 
     heading: str
@@ -43,6 +62,7 @@ class Section:
     plots: tuple[Plot, ...] = ()
     note: str = ""
     folded: bool = False
+    anchor: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +85,11 @@ def to_html(page: Page) -> str:
     # a name in a plot may contain "</script>"
     figures = [plot.figure.to_json().replace("</", "<\\/") for plot in plots]
     return _template().render(
-        page=page, library=library, figures=figures, kind_of=kind_of, most=MOST_ROWS
+        page=page,
+        library=library,
+        figures=figures,
+        kind_of=kind_of,
+        most=MOST_ROWS,
     )
 
 

@@ -1,13 +1,9 @@
-"""The plots of the pages; series differ by colour, symbol and dash.
-
-The colours are Okabe and Ito's (2008), which colour-blind people can distinguish.
-"""
+"""The plots of the pages; series differ by colour, symbol and dash."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +12,17 @@ import plotly.graph_objects as go
 from runner.contract import Verdict
 from runner.history.comparison import Comparison
 from runner.pages.page import Plot
+from runner.pages.plot_style import (
+    COLOURS,
+    DASHES,
+    GREY,
+    colour,
+    error_bars,
+    interval_of,
+    log_axis,
+    make_plot,
+    marker_of,
+)
 from runner.records.record import Record
 from runner.records.results import Result
 from runner.statistics.processes import Ratio
@@ -23,65 +30,11 @@ from runner.statistics.shape import FAR, spread
 from runner.terminal.figures import number, verdict_label
 from runner.trial.labels import short_titles
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
-DASHES = ("solid", "dash", "dot", "dashdot")
 MOST_BARS = 60
 MOST_SERIES = 6  # trials whose samples are drawn
-GREY = "#8c959f"
 GOODNESS: dict[str, str] = dict(zip(Verdict, (COLOURS[1], COLOURS[4], COLOURS[2]), strict=True))
 KINDS = {"faster": (COLOURS[0], "star"), "slower": (COLOURS[1], "square")}
 UNDECIDED = (GREY, "circle")
-
-
-def _colour(index: int) -> str:
-    return COLOURS[index % len(COLOURS)]
-
-
-def _marker(index: int) -> dict[str, Any]:
-    return {"color": _colour(index), "symbol": SYMBOLS[index % len(SYMBOLS)], "size": 8}
-
-
-def make_plot(traces: Sequence[Any], title: str, x: str, y: str, alt: str, **layout: Any) -> Plot:
-    """Traces with axes titled `x` and `y`, in the shared style."""
-    axis = {"automargin": True, "gridcolor": "#e6e9ec", "zeroline": False, "linecolor": GREY}
-    common = {
-        "title": {"text": title, "font": {"size": 16}, "x": 0.03, "xanchor": "left"},
-        "template": "none",
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#1b1f24"},
-        "margin": {"l": 70, "r": 20, "t": 56, "b": 56},
-        "legend": {"orientation": "h", "y": -0.28},
-        "height": 440,
-        "xaxis": {"title": {"text": x}, **axis},
-        "yaxis": {"title": {"text": y}, **axis},
-    }
-    figure = go.Figure(data=list(traces), layout=common | layout)
-    return Plot(figure, alt)
-
-
-def interval_of(row: Result) -> tuple[float, float] | None:
-    """The 95 % interval of a row's typical time: between processes, else within the one."""
-    if row.combined and row.combined.ci_ms:
-        return row.combined.ci_ms
-    bounds = row.first.summary.get("ci_ms", {}).get("p50")
-    return (bounds[0], bounds[1]) if bounds else None
-
-
-def _error(
-    rows: Sequence[Result], values: Sequence[float | None], scale: Sequence[float] | None = None
-) -> dict[str, Any]:
-    """Error bars of the intervals for plotly; `scale` converts the times."""
-    above, below = [], []
-    for number_, (row, value) in enumerate(zip(rows, values, strict=True)):
-        bounds = interval_of(row)
-        if bounds is None or value is None:
-            above.append(0.0)
-            below.append(0.0)
-            continue
-        ends = bounds if scale is None else (scale[number_] / bounds[1], scale[number_] / bounds[0])
-        above.append(max(0.0, ends[1] - value))
-        below.append(max(0.0, value - ends[0]))
-    return {"type": "data", "array": above, "arrayminus": below, "thickness": 1.5, "width": 4}
 
 
 def ranking(rows: Sequence[Result]) -> Plot:
@@ -94,13 +47,14 @@ def ranking(rows: Sequence[Result]) -> Plot:
         y=[f"{by_key[id(row)]}: {number(row.typical)} ms" for row in shown],
         x=values,
         orientation="h",
-        error_x=_error(shown, values),
+        error_x=error_bars(shown, values),
         marker={
             "color": COLOURS[0],
             "opacity": [1.0 if row.verdict == Verdict.VALID else 0.5 for row in shown],
         },
         hovertext=[row.first.title for row in shown],
     )
+    pale = [row for row in shown if row.verdict != Verdict.VALID]
     more = f" (the fastest {MOST_BARS} of {len(rows)})" if len(rows) > MOST_BARS else ""
     plot = make_plot(
         [bars],
@@ -108,6 +62,7 @@ def ranking(rows: Sequence[Result]) -> Plot:
         "latency (ms), 95 % interval",
         "",
         "bars of the typical latency of each trial",
+        marks=["pale bars: suspect"] if pale else [],
         height=max(260, 120 + 26 * len(shown)),
     )
     plot.figure.update_yaxes(autorange="reversed", type="category")
@@ -126,14 +81,19 @@ class Line:
 
 def latency_along(lines: Sequence[Line], what: str, title: str, *, log: bool) -> Plot:
     """The latency of each line along its axis, with intervals."""
-    traces = []
+    traces: list[Any] = []
     for index, line in enumerate(lines):
         values = [row.typical for row in line.rows]
-        traces.append(_line(index, line, values, _error(line.rows, values)))
-    plot = make_plot(traces, title, what, "latency (ms), 95 % interval", title, showlegend=True)
+        traces += _line(index, line, values, error_bars(line.rows, values))
+    plot = make_plot(
+        traces, title, what, "latency (ms), 95 % interval", title, marks=_hollow(lines),
+        showlegend=True,
+    )  # fmt: skip
     _places(plot, lines, log=log)
     if log:
-        plot.figure.update_yaxes(**_decades(row.typical for line in lines for row in line.rows))
+        rows = [row for line in lines for row in line.rows]
+        ends = [end for row in rows for end in (interval_of(row) or ())]
+        plot.figure.update_yaxes(**log_axis([*(row.typical for row in rows), *ends]))
     else:
         plot.figure.update_yaxes(rangemode="tozero")
     return plot
@@ -141,26 +101,28 @@ def latency_along(lines: Sequence[Line], what: str, title: str, *, log: bool) ->
 
 def throughput_along(lines: Sequence[Line]) -> Plot:
     """Throughput of each line against the batch size, its knee marked."""
-    traces = []
+    traces: list[Any] = []
     for index, line in enumerate(lines):
         values = [row.images_per_second for row in line.rows]
         scale = [1000.0 * place for place in line.places]
-        traces.append(_line(index, line, values, _error(line.rows, values, scale)))
+        traces += _line(index, line, values, error_bars(line.rows, values, scale))
         if line.knee is not None:
             at = line.places.index(line.knee)
-            ring = {"symbol": "circle-open", "size": 20, "color": _colour(index)}
+            ring = {"symbol": "circle-open", "size": 20, "color": colour(index)}
             traces.append(
                 go.Scatter(
                     x=[line.knee], y=[values[at]], mode="markers", marker=ring | {"line_width": 3},
                     name=f"95 % of the best at batch {line.knee}", showlegend=len(lines) == 1,
                 )
             )  # fmt: skip
+    rings = any(line.knee is not None for line in lines)
     plot = make_plot(
         traces,
         "Throughput against batch size",
         "batch size (images)",
         "images/s, 95 % interval",
         "images a second against batch size, a line each",
+        marks=[*(["circled: 95 % of the best throughput"] if rings else []), *_hollow(lines)],
         showlegend=True,
     )
     _places(plot, lines, log=True)
@@ -168,29 +130,40 @@ def throughput_along(lines: Sequence[Line]) -> Plot:
     return plot
 
 
-def _line(index: int, line: Line, values: Sequence[float | None], error: dict[str, Any]) -> Any:
-    return go.Scatter(
+def _line(
+    index: int, line: Line, values: Sequence[float | None], error: dict[str, Any]
+) -> Iterator[Any]:
+    """The line through its usable points, and invalid ones as hollow markers beside it."""
+    good = [row.usable for row in line.rows]
+    marker = marker_of(index)
+    titles = [row.first.title for row in line.rows]
+    yield go.Scatter(
         x=line.places,
-        y=values,
+        y=[value if usable else None for value, usable in zip(values, good, strict=True)],
         name=line.name,
+        legendgroup=line.name,
         mode="lines+markers",
-        marker=_marker(index),
-        line={"color": _colour(index), "dash": DASHES[index % len(DASHES)]},
+        connectgaps=True,
+        marker=marker,
+        line={"color": colour(index), "dash": DASHES[index % len(DASHES)]},
         error_y=error,
-        hovertext=[row.first.title for row in line.rows],
+        hovertext=titles,
     )
+    if not all(good):
+        yield go.Scatter(
+            x=line.places,
+            y=[None if usable else value for value, usable in zip(values, good, strict=True)],
+            name=f"{line.name}: invalid",
+            legendgroup=line.name,
+            showlegend=False,
+            mode="markers",
+            marker=marker | {"symbol": f"{marker['symbol']}-open", "line": {"width": 2}},
+            hovertext=[f"{title}: invalid" for title in titles],
+        )
 
 
-def _decades(values: Iterable[float | None]) -> dict[str, Any]:
-    """A logarithmic axis with ticks at 1, 2 and 5 of each decade of the values."""
-    known = [value for value in values if value and value > 0]
-    low, high = min(known, default=1.0), max(known, default=1.0)
-    ticks = [
-        factor * 10.0**power
-        for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        for factor in (1, 2, 5)
-    ]
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+def _hollow(lines: Sequence[Line]) -> list[str]:
+    return ["hollow: invalid"] if any(not row.usable for one in lines for row in one.rows) else []
 
 
 def _places(plot: Plot, lines: Sequence[Line], *, log: bool) -> None:
@@ -200,8 +173,11 @@ def _places(plot: Plot, lines: Sequence[Line], *, log: bool) -> None:
         plot.figure.update_xaxes(type="log", tickvals=ticks, ticktext=list(map(str, ticks)))
 
 
-def samples_over_time(records: Sequence[Record], needed: int | None) -> Plot:
-    """Every sample in run order; warm-up, outliers and the needed warm-up are marked."""
+def samples_over_time(records: Sequence[Record], needed: int | None, of: int) -> Plot:
+    """Every sample in run order; warm-up, outliers and the needed warm-up are marked.
+
+    `of` is the number of trials from which these records were selected.
+    """
     traces = []
     names = short_titles([record.trial for record in records])
     for index, (record, name) in enumerate(zip(records, names, strict=True)):
@@ -209,39 +185,46 @@ def samples_over_time(records: Sequence[Record], needed: int | None) -> Plot:
         timed = values[len(record.warmup_ms) :]
         far = abs(values - np.median(timed)) > FAR * spread(timed)
         far[: len(record.warmup_ms)] = False
-        style = {"color": _colour(index), "dash": DASHES[index % len(DASHES)], "width": 1.5}
+        style = {"color": colour(index), "dash": DASHES[index % len(DASHES)], "width": 1.5}
         at = np.arange(1, len(values) + 1)
         traces += [
             go.Scatter(x=at, y=values, name=name, legendgroup=name, mode="lines", line=style),
             go.Scatter(
                 x=at[far], y=values[far], name="outlier", legendgroup=name, mode="markers",
-                marker={"symbol": "x", "color": _colour(index), "size": 9}, showlegend=False,
+                marker={"symbol": "x", "color": colour(index), "size": 9}, showlegend=False,
             ),
         ]  # fmt: skip
-    told = "" if needed is None else f"; dotted: {needed} would do"
+    longest = max(len(record.warmup_ms) for record in records)
+    marks = [
+        *(["grey band: warm-up"] if longest else []),
+        *(["x: outliers"] if any(len(trace.x) for trace in traces[1::2]) else []),
+        *([] if needed is None else [f"dotted line: a warm-up of {needed} would suffice"]),
+        *([f"{len(records)} of {of} trials are drawn"] if len(records) < of else []),
+    ]
     plot = make_plot(
         traces,
-        f"Samples in run order (grey: warm-up{told}; x: outliers)",
+        "Samples in run order",
         "iteration",
         "latency (ms)",
         "the time of each iteration, warm-up included",
+        marks=marks,
         showlegend=True,
     )
-    if longest := max(len(record.warmup_ms) for record in records):
+    if longest:
         plot.figure.add_vrect(x0=0.5, x1=longest + 0.5, fillcolor=GREY, opacity=0.18, line_width=0)
     if needed is not None:
         plot.figure.add_vline(x=needed + 0.5, line={"color": "#b3261e", "dash": "dot"})
     every = (ms for record in records for ms in (*record.warmup_ms, *record.latency_ms))
-    plot.figure.update_yaxes(**_decades(every))
+    plot.figure.update_yaxes(**log_axis(every))
     return plot
 
 
-def distribution(records: Sequence[Record]) -> Plot:
-    """The timed samples of each trial as a violin with its quartiles."""
+def distribution(records: Sequence[Record], of: int) -> Plot:
+    """The timed samples of each trial, some of so many, as a violin with its quartiles."""
     traces = [
         go.Violin(
             y=list(record.latency_ms), name=name, box_visible=True, meanline_visible=True,
-            points=False, line_color=_colour(index), spanmode="hard",
+            points=False, line_color=colour(index), spanmode="hard",
         )
         for index, (record, name) in enumerate(
             zip(records, short_titles([record.trial for record in records]), strict=True)
@@ -253,6 +236,7 @@ def distribution(records: Sequence[Record]) -> Plot:
         "",
         "latency (ms)",
         "violins of the timed samples of each trial",
+        marks=[f"{len(records)} of {of} trials are drawn"] if len(records) < of else [],
         showlegend=False,
     )
 
@@ -285,10 +269,14 @@ def methods(rows: Sequence[Result], faults: Sequence[str]) -> Plot:
         )  # fmt: skip
     plot = make_plot(
         traces,
-        "The same network, timed in different ways (hatched: not valid)",
+        "The same network with different timing methods",
         "timing method",
         "mean latency (ms)",
         "a bar for the mean of each timing method",
+        marks=[
+            *(["hatched: not valid"] if set(verdicts) - {Verdict.VALID} else []),
+            *(["horizontal line: the true time"] if all(true) else []),
+        ],
         showlegend=False,
     )
     plot.figure.update_xaxes(type="category")
@@ -326,7 +314,8 @@ def changes(one: Comparison) -> Plot:
     plot.figure.add_vrect(
         x0=1 - one.threshold, x1=1 + one.threshold, fillcolor=GREY, opacity=0.18, line_width=0
     )
-    return plot
+    band = f"grey band: changes below {one.threshold:.1%}, which are ignored"
+    return replace(plot, marks="; ".join(filter(None, (plot.marks, band))))
 
 
 def _intervals(
@@ -360,8 +349,13 @@ def _intervals(
     alt = "ratios with their intervals: " + ", ".join(
         f"{name} {value:.3g}" for name, value in zip(names, values, strict=True)
     )
-    height = max(260, 150 + 40 * len(values))
-    plot = make_plot([points], title, what, "", alt, height=height, showlegend=False)
+    height = max(200, 90 + 40 * len(values))
+    marks = [
+        *(["blue star: faster"] if "faster" in kinds else []),
+        *(["red square: slower"] if "slower" in kinds else []),
+        *(["grey circle: no significant change"] if set(kinds) - set(KINDS) else []),
+    ]
+    plot = make_plot([points], title, what, "", alt, marks=marks, height=height, showlegend=False)
     plot.figure.add_vline(x=1, line_width=1)
     # two trials may have the same name, so positions are numbers
     ticks = {"tickvals": list(range(len(values))), "ticktext": list(names)}
@@ -382,8 +376,8 @@ def against_cost(rows: Sequence[Result]) -> Plot:
                 y=values,
                 mode="markers",
                 name=model,
-                marker=_marker(index),
-                error_y=_error(own, values),
+                marker=marker_of(index),
+                error_y=error_bars(own, values),
                 hovertext=[row.first.title for row in own],
             )
         )
@@ -395,6 +389,6 @@ def against_cost(rows: Sequence[Result]) -> Plot:
         "latency against floating point operations of a pass, a colour for each model",
         showlegend=True,
     )
-    plot.figure.update_xaxes(**_decades(row.first.figures["gflop"] for row in rows))
-    plot.figure.update_yaxes(**_decades(row.typical for row in rows))
+    plot.figure.update_xaxes(**log_axis(row.first.figures["gflop"] for row in rows))
+    plot.figure.update_yaxes(**log_axis(row.typical for row in rows))
     return plot

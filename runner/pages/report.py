@@ -90,15 +90,15 @@ def _plots(records: Sequence[Record]) -> Iterator[Section]:
         yield _section("Methods", plots.methods(rows, list(faults(records))))
     good = usable(records)
     if len(good) > 1 and not shows_methods(records):
-        yield from _of_axes(good)
+        yield from _of_axes([row for row in rows if row.typical is not None or row.usable])
         yield from _of_choices(good)
     shown = _typical(records)
     if shown:
         needs = [need for need in warmups_of(shown).values() if need is not None]
         yield _section(
             "Samples",
-            plots.samples_over_time(shown, max(needs, default=None)),
-            plots.distribution(shown),
+            plots.samples_over_time(shown, max(needs, default=None), len(rows)),
+            plots.distribution(shown, len(rows)),
         )
 
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from runner.contract import GateVerdict
 from runner.history.nightly import Finding, Judgement
 from runner.pages.page import Page, Plot, Section
-from runner.pages.plots import COLOURS, GREY, make_plot
+from runner.pages.plot_style import COLOURS, GREY, make_plot
 from runner.records.brief import DRIVERS, MACHINE, Brief
 from runner.records.nights import Night
 from runner.statistics.processes import combine
@@ -34,7 +34,10 @@ def page_of(judgement: Judgement, name: str) -> Page:
     if judgement.flagged:
         facts.append("grey crosses: nights not used as a baseline")
     shown = judgement.findings[:MOST_DRAWN]
-    sections = [Section(_heading(one), plots=(_trend(judgement, one),)) for one in shown]
+    sections = [
+        Section(_heading(one), plots=(_trend(judgement, one),), anchor=one.identity)
+        for one in shown
+    ]
     if len(judgement.findings) > MOST_DRAWN:
         rest = len(judgement.findings) - MOST_DRAWN
         sections.append(Section("", (f"{rest} more trials, which passed, are not drawn",)))

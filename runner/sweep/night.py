@@ -232,12 +232,12 @@ def write(report: Report, settings: Settings, values: Mapping[str, Any]) -> dict
     `values` are its content for programs.
     """
     from runner.pages import trends  # imports plotly
+    from runner.pages.night_page import night_page
     from runner.pages.nightly import junit_of, page_of
     from runner.pages.page import to_html, to_markdown
 
     folder = settings.output_dir / report.judgement.night.sweep_id
     name = name_of(settings)
-    page = page_of(report)
     files = {
         "verdicts": folder / VERDICTS,
         "page": folder / HTML,
@@ -247,8 +247,8 @@ def write(report: Report, settings: Settings, values: Mapping[str, Any]) -> dict
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(values, files["verdicts"])
-    write_text_whole(to_html(page), files["page"])
-    write_text_whole(to_markdown(page), files["markdown"])
+    write_text_whole(to_html(night_page(report, f"../{name}.html")), files["page"])
+    write_text_whole(to_markdown(page_of(report)), files["markdown"])
     write_text_whole(junit_of(report), files["junit"])
     history = trends.page_of(report.judgement, name)
     write_text_whole(to_html(history), files["history"])

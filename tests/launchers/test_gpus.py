@@ -80,7 +80,7 @@ def test_an_interrupt_leaves_what_was_measured_and_the_rest_is_gone_on_with(tmp_
     assert f"of 5 trials {told}" in out
     ran = run_in(tmp_path, *words)
     assert ran.code == 0, ran.out + ran.err
-    assert f"{before} of 5 trials are there" in ran.out
+    assert f"{before} of 5 trials are done" in ran.out
     assert [one["status"] for one in records(tmp_path)] == ["completed"] * 5
 
 

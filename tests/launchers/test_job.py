@@ -115,7 +115,7 @@ def test_a_sweep_runs_through_a_launcher_of_a_users_own(program, tmp_path):
         assert record["environment"]["pid"] != os.getpid()
     statuses = sorted(record.status for record in ran.records())
     assert statuses == ["completed", "completed", "failed", "failed"]
-    assert "[4/4]" in ran.out or "1 more trial in the same way" in ran.out
+    assert "[4/4]" in ran.out or "1 more trial failed the same way" in ran.out
     with sqlite3.connect(ran.folder / "outputs" / "mlflow.db") as database:
         statuses = [row[0] for row in database.execute(f"SELECT status {NO_LINES}")]
     assert sorted(statuses) == ["FAILED", "FAILED", "FAILED", "FINISHED", "FINISHED"]

@@ -97,7 +97,7 @@ def test_trials_are_jobs_in_rounds_with_a_gpu_of_their_own(sweep, tmp_path):
         "model.target=networks.Sleep", "device=cpu", "input.size=8,16,24", "sweep.repeats=2",
         "timing.iterations=15", "hydra.launcher.gpus_per_trial=1", "sweep.id=mine",
     )  # fmt: skip
-    assert "6 of 6 trials are there" in again.out
+    assert "6 of 6 trials are done" in again.out
 
 
 def test_what_fails_or_dies_costs_no_other(sweep, slurm, tmp_path):

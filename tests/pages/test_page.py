@@ -37,8 +37,8 @@ def test_html_is_one_file_that_asks_nobody_and_in_which_names_stay_names(page):
     html = to_html(page)
     assert "<b>" not in html
     assert "</script><b" not in html
-    assert html.count('<td class="text good">valid</td>') == 1
-    assert '<td class="text bad">invalid: NO_SYNC</td>' in html
+    assert html.count('<td data-name="verdict" class="text good">valid</td>') == 1
+    assert '<td data-name="verdict" class="text bad">invalid: NO_SYNC</td>' in html
     assert html.count('class="plot"') == 2
     outside = html.replace(html[html.index('id="library">') : html.rindex("<script>")], "")
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", outside)

@@ -58,7 +58,7 @@ def test_a_sweep_that_fails_in_one_way_says_so_once(program):
     )
     assert ran.code == 1
     assert ran.out.count("the network is on fire") == 3  # the first, the others, the end
-    assert "11 more trials in the same way" in ran.out
+    assert "11 more trials failed the same way" in ran.out
     assert "all 12 trials failed the same way: failed: networks.py:" in ran.out
     (log,) = ran.folder.glob("outputs/*/sweep.log")
     assert log.read_text().split("\n", 1)[1] == ran.out
@@ -197,7 +197,7 @@ def test_two_sweeps_never_time_on_one_device_at_once(tmp_path):
     refused = run_in(tmp_path, *words, "sweep.id=second", "device_lock=refuse")
     assert refused.code == 2
     assert f"sweep first (pid {first.pid} on " in refused.err
-    assert "is timing on cpu; wait for it, or by device_lock=wait" in refused.err
+    assert "wait for it, or use device_lock=wait" in refused.err
     again = run_in(tmp_path, *words, "sweep.id=first")
     assert again.code == 2
     assert f"being run by sweep first (pid {first.pid} on " in again.err

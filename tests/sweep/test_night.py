@@ -123,10 +123,10 @@ def test_a_night_that_is_cut_off_goes_on_as_the_same_night(tmp_path):
     ran = run_in(tmp_path, *LONG, door=DOOR)
     assert ran.code == 6, ran.out + ran.err  # no night before it
     (folder,) = tmp_path.glob("outputs/nightly-*")
-    assert f"going on with {folder.name}" in ran.out
+    assert f"resuming {folder.name}" in ran.out
     assert len(list(folder.glob("*/record.json"))) == 3
     again = run_in(tmp_path, *LONG, door=DOOR)  # a second start on the same day
-    assert "3 of 3 trials are there" in again.out
+    assert "3 of 3 trials are done" in again.out
     assert again.code == 6
     assert list(tmp_path.glob("outputs/nightly-*")) == [folder]
 

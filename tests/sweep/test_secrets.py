@@ -164,5 +164,5 @@ def test_a_night_shows_no_secret(folder):
         **environment(),
     )
     assert done.code == 6, done.out + done.err
-    assert "nothing was posted" in done.out
+    assert "nightly.webhook was not reached" in done.out
     assert leaks(folder / "outputs", done.out, done.err) == []

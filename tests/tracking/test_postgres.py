@@ -135,7 +135,7 @@ def test_with_users_nobody_gets_in_without_a_password(tmp_path):
             words = ("model=simulated", "timing.iterations=20", "tracking=server")
             where = {"MLFLOW_TRACKING_URI": team.uri}
             outside = run_in(tmp_path, *words, "sweep.id=outside", **where)
-            assert "1 of 1 trials are not there" in outside.out
+            assert "1 of 1 trials are not published" in outside.out
             user = {
                 "MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": "the-admins-own"
             }  # fmt: skip

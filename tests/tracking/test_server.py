@@ -82,7 +82,7 @@ def test_a_server_that_goes_away_in_mid_sweep_costs_no_result_and_gets_the_rest_
     out, err = sweep.communicate(timeout=200)
     assert sweep.returncode == 0, out + err
     assert out.count("warning: MLflow is unavailable") == 1
-    assert "MLflow    2 of 3 trials are not there" in out
+    assert "MLflow    2 of 3 trials are not published" in out
     assert "the next sweep brings them, or python -m runner.publish night" in out
     assert len(list(tmp_path.glob("outputs/*/*/record.json"))) == 3
     refused = publish(tmp_path, "night")
@@ -104,7 +104,7 @@ def test_a_server_that_comes_back_in_mid_sweep_is_used_again_and_gets_what_waits
     server.stop()
     alone = run_in(tmp_path, *SLEEPS, *where, "input.size=8", "sweep.id=earlier",
                    "timing.iterations=10", **quick)  # fmt: skip
-    assert "1 of 1 trials are not there" in alone.out
+    assert "1 of 1 trials are not published" in alone.out
     sweep = subprocess.Popen(
         [
             sys.executable, "-m", "runner", *SLEEPS, *where, "sweep.id=night",
@@ -137,7 +137,7 @@ def test_a_server_that_never_answers_takes_no_time_from_the_trials(tmp_path):
         )  # fmt: skip
     assert ran.code == 0, ran.out + ran.err
     assert ran.out.count("warning: MLflow is unavailable") == 1
-    assert "2 of 2 trials are not there" in ran.out
+    assert "2 of 2 trials are not published" in ran.out
 
 
 def test_a_server_that_goes_silent_keeps_no_other_sweep_from_the_device(server, tmp_path):
@@ -185,7 +185,7 @@ def test_a_full_disk_under_mlflow_costs_no_result(small_disk, tmp_path):
     assert ran.code == 0, ran.out + ran.err
     assert "Traceback" not in ran.err
     assert ran.out.count("warning: MLflow is unavailable") == 1
-    assert "2 of 2 trials are not there" in ran.out
+    assert "2 of 2 trials are not published" in ran.out
     (small_disk / "rest").unlink()
     brought = publish(tmp_path)
     assert brought.stdout == "night: 2 published to MLflow, 0 already there\n", brought.stderr
@@ -205,7 +205,7 @@ def test_a_full_disk_under_the_records_ends_the_sweep_which_goes_on_when_there_i
     (small_disk / "rest").unlink()
     ran = run_in(tmp_path, *words)
     assert ran.code == 0, ran.out + ran.err
-    assert "going on with night: 1 of 2 trials are there" in ran.out
+    assert "resuming night: 1 of 2 trials are done" in ran.out
 
 
 @pytest.mark.parametrize("free_kib", [0, 4, 12, 24, 40])
@@ -257,6 +257,6 @@ def test_a_locked_database_costs_no_result(program):
         database.rollback()
     assert ran.code == 0, ran.out + ran.err
     assert "locked" in ran.out
-    assert "1 of 1 trials are not there" in ran.out
+    assert "1 of 1 trials are not published" in ran.out
     third = program("model=simulated", "sweep.id=third")
     assert "brought there, too: 1 of second" in third.out
