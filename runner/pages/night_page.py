@@ -32,7 +32,8 @@ def night_page(report: Report, history: str) -> Page:
 
 LEGEND = (
     "change: tonight's time against the baseline, with its 95 % interval; detects: the slowdown "
-    "that such a night detects in 4 of 5 cases; trend: the last nights, a point is tonight, the "
+    "that such a night detects in 4 of 5 cases; copy command: runs the trial again; trend: the "
+    "last nights, a point is tonight, the "
     "dashed line the baseline"
 )
 
@@ -48,6 +49,7 @@ def _columns(report: Report, found: Sequence[Finding], history: str) -> tuple[Co
                  (one.ci for one in judged))  # fmt: skip
     detects = ("" if one.detectable is None else f"{100 * one.detectable:.1f}" for one in judged)
     onsets = [report.onsets.get(one.identity) for one in found]
+    changed = ["; ".join(map(str, onset.changed)) if onset else "" for onset in onsets]
     columns = [
         Column("verdict", tuple(one.verdict.replace("_", " ") for one in found), text=True),
         Column("trial", tuple(one.title for one in found), text=True),
@@ -57,13 +59,8 @@ def _columns(report: Report, found: Sequence[Finding], history: str) -> tuple[Co
         Column("tonight ms", _times([one.tonight_ms for one in judged])),
         Column("trend", tuple(_trend(report, one) for one in found), text=True),
         Column("since", tuple(str(onset or "") for onset in onsets), text=True),
-        Column(
-            "changed then",
-            tuple("; ".join(map(str, onset.changed)) if onset else "" for onset in onsets),
-            text=True,
-        ),
-        Column("look at", tuple(_links(report, one, history) for one in found), text=True),
-        Column("run again", tuple(_button(report.reproduce(one)) for one in found), text=True),
+        Column("changed then", tuple(changed), text=True),
+        Column("more", tuple(_links(report, one, history) for one in found), text=True),
     ]
     return tuple(one for one in columns if one.name in ALWAYS or any(one.cells))
 
@@ -107,17 +104,12 @@ def _trend(report: Report, finding: Finding) -> str:
 
 
 def _links(report: Report, finding: Finding, history: str) -> str:
-    """Links to the trial in MLflow and on the page of all nights."""
+    """Links to the trial in MLflow and on the page of all nights, and its command to copy."""
     pages = {"history": f"{history}#{finding.identity}"}
     if run := report.link_of.get(finding.identity):
         pages = {"MLflow": run, **pages}
-    html = ", ".join(f'<a href="{escape(page)}">{name}</a>' for name, page in pages.items())
-    return Rich(", ".join(pages), html)
-
-
-def _button(command: str | None) -> str:
-    """A button that copies a command."""
-    if command is None:
-        return ""
-    return Rich(command, f'<button data-copy="{escape(command)}" title="{escape(command)}">copy '
-                         "command</button>")  # fmt: skip
+    shown = [f'<a href="{escape(page)}">{name}</a>' for name, page in pages.items()]
+    if command := report.reproduce(finding):
+        title = escape(command)
+        shown.append(f'<button data-copy="{title}" title="{title}">copy command</button>')
+    return Rich(", ".join(pages), f"<span>{' '.join(shown)}</span>")

@@ -118,7 +118,8 @@ def _plural(verdict: GateVerdict, count: int) -> str:
 
 def change_of(finding: Finding) -> str:
     """The change of a trial against its baseline, as a percentage."""
-    return "" if finding.judged.ratio is None else f"{finding.judged.ratio - 1:+.1%}"
+    ratio = finding.judged.ratio
+    return "" if ratio is None else f"{ratio - 1:+.1%}".replace("-0.0%", "+0.0%")
 
 
 def page_of(report: Report) -> Page:

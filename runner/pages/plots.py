@@ -58,8 +58,8 @@ def ranking(rows: Sequence[Result]) -> Plot:
     more = f" (the fastest {MOST_BARS} of {len(rows)})" if len(rows) > MOST_BARS else ""
     plot = make_plot(
         [bars],
-        f"Latency, fastest first{more}",
-        "latency (ms), 95 % interval",
+        f"Latency in ms with its 95 % interval, fastest first{more}",
+        "",
         "",
         "bars of the typical latency of each trial",
         marks=["pale bars: suspect"] if pale else [],
@@ -293,8 +293,7 @@ def speed_ups(names: Sequence[str], ratios: Sequence[Ratio]) -> Plot:
         [ratio.value for ratio in ratios],
         ends,
         kinds,
-        "Speed-up over eager fp32",
-        "speed-up, 95 % interval (right of 1: faster)",
+        "Speed-up over eager fp32 with its 95 % interval (right of 1: faster)",
     )
 
 
@@ -308,8 +307,7 @@ def changes(one: Comparison) -> Plot:
         [item.ratio for item in found],
         [item.ci or (item.ratio, item.ratio) for item in found],
         [item.verdict for item in found],
-        f"Time after / time before{more}",
-        "ratio, 95 % interval (right of 1: slower)",
+        f"Time after / time before with its 95 % interval (right of 1: slower){more}",
     )
     plot.figure.add_vrect(
         x0=1 - one.threshold, x1=1 + one.threshold, fillcolor=GREY, opacity=0.18, line_width=0
@@ -324,7 +322,6 @@ def _intervals(
     ends: Sequence[tuple[float, float]],
     kinds: Sequence[str],
     title: str,
-    what: str,
 ) -> Plot:
     """Ratios with their intervals, one below the other, and a line at 1."""
     points = go.Scatter(
@@ -355,7 +352,7 @@ def _intervals(
         *(["red square: slower"] if "slower" in kinds else []),
         *(["grey circle: no significant change"] if set(kinds) - set(KINDS) else []),
     ]
-    plot = make_plot([points], title, what, "", alt, marks=marks, height=height, showlegend=False)
+    plot = make_plot([points], title, "", "", alt, marks=marks, height=height, showlegend=False)
     plot.figure.add_vline(x=1, line_width=1)
     # two trials may have the same name, so positions are numbers
     ticks = {"tickvals": list(range(len(values))), "ticktext": list(names)}

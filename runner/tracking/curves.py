@@ -54,12 +54,14 @@ def curves_of(records: Sequence[Record]) -> list[Curve]:
                 for name, value in keys_of(trial).items()
                 if name not in (axis, "repeat") and value is not None
             }
-            points = {place(trials[at], axis) or 0: dict(_metrics(results[at])) for at in line}
+            points = {
+                place(trials[at], axis) or 0: dict(metrics_of_result(results[at])) for at in line
+            }
             found.append(Curve(f"{whose} over {axis}", axis, params, points))
     return found[:MOST]
 
 
-def _metrics(result: Result) -> Iterator[tuple[str, float]]:
+def metrics_of_result(result: Result) -> Iterator[tuple[str, float]]:
     """The metrics of a trial over its processes, named as in its own runs."""
     found = {
         "lat_ms/p50": result.combined.median_ms if result.combined else None,

@@ -10,15 +10,17 @@ from pathlib import Path
 from runner.contract import TrackingUnavailable, Unreadable, Verdict
 from runner.records.reading import read_bytes
 from runner.records.record import Record
-from runner.records.results import results_of
-from runner.tracking import curves
-from runner.tracking.projection import NAME_LIMIT, TAG_LIMIT, digits
+from runner.records.results import has_processes, results_of
+from runner.tracking import curves, results
+from runner.tracking.projection import NAME_LIMIT, TAG_LIMIT, digits, params_of
 from runner.tracking.store import Store, explained
 from runner.tracking.view import save_view
-from runner.trial.labels import summary_of, varying_keys
+from runner.trial.description import Trial
+from runner.trial.labels import keys_of, shown, summary_of, varying_keys
 
 ARTIFACTS = ("report.html", "report.md", "summary.csv")  # of the sweep's folder, where written
 NOTE = "report.md"
+ANSWERS = "## Answers"  # heading of its first section
 
 
 def describe(
@@ -40,13 +42,31 @@ def describe(
             metrics=[Metric(key, digits(value), now_ms, 0) for key, value in figures_of(records)],
             tags=[RunTag("mlflow.note.content", _note(sweep_dir))],
         )
+        known = client.get_run(parent_id).data.params
+        axes = {name: value for name, value in swept(trials).items() if name not in known}
+        client.log_batch(parent_id, params=params_of(axes))
         for artifact in ARTIFACTS:
             if (path := sweep_dir / artifact).is_file():
                 client.log_artifact(parent_id, str(path))
+    results.publish(store, parent_id, sweep_dir.name, records)
     with suppress(TrackingUnavailable):
         costed = any(record.figures.get("gflop") for record in records)
-        save_view(store, sweep_dir.name, title, varying_keys(trials), costed)
+        kind = "result" if has_processes(records) else "trial"
+        save_view(store, sweep_dir.name, title, varying_keys(trials), costed, kind)
     return curves.publish(store, parent_id, sweep_dir.name, records)
+
+
+def swept(trials: Sequence[Trial]) -> dict[str, str]:
+    """The axes of a sweep with all their values, as on the command line: `input.size` `64,96`."""
+    keys = [keys_of(trial) for trial in trials]
+    values = {
+        name: list(dict.fromkeys(shown(one[name]) for one in keys if one.get(name) is not None))
+        for name in varying_keys(trials)
+    }
+    return {
+        name: ",".join(sorted(some, key=float) if all(map(str.isdecimal, some)) else some)
+        for name, some in values.items()
+    }
 
 
 def figures_of(records: Sequence[Record]) -> Iterator[tuple[str, float]]:
@@ -56,13 +76,11 @@ def figures_of(records: Sequence[Record]) -> Iterator[tuple[str, float]]:
     yield "sweep/failed", sum(not record.completed for record in records)
     for verdict in (Verdict.SUSPECT, Verdict.INVALID):
         yield f"sweep/{verdict}", sum(record.verdict == verdict for record in records)
-    results = [one for one in results_of(records) if one.usable]
+    usable = [one for one in results_of(records) if one.usable]
     times = [
-        one.typical
-        for one in results
-        if one.typical and one.first.summary.get("p50_ms") is not None
+        one.typical for one in usable if one.typical and one.first.summary.get("p50_ms") is not None
     ]
-    rates = [rate for one in results if (rate := one.images_per_second)]
+    rates = [rate for one in usable if (rate := one.images_per_second)]
     if times:
         yield "best/p50_ms", min(times)
     if rates:
@@ -75,6 +93,9 @@ def _note(sweep_dir: Path) -> str:
         text = read_bytes(sweep_dir / NOTE).decode(errors="replace")
     except Unreadable:
         return f"`python -m runner.report {sweep_dir.name}` writes a page about it"
+    begin = text.find(ANSWERS)
+    if begin > 0:  # what was found comes first, then what was timed
+        text = f"{text[begin:].rstrip()}\n\n{text[:begin].rstrip()}\n"
     if len(text) <= TAG_LIMIT:
         return text
     rest = "\n\n... the rest is in report.md and report.html under Artifacts"

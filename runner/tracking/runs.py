@@ -40,7 +40,7 @@ def open_parent(store: Store, sweep_id: str, title: str, trials: int) -> str:
     with explained():
         client = store.client
         _end_killed(store)
-        found = _tagged(store, {name: tags[name] for name in ("runner.kind", "runner.sweep")})
+        found = tagged(store, {name: tags[name] for name in ("runner.kind", "runner.sweep")})
         if found:
             run = found[0]
             client.update_run(run.info.run_id, status="RUNNING")
@@ -69,23 +69,25 @@ def overview(store: Store) -> Overview:
         sweeps = [
             run
             for status in OPEN
-            for run in _found(
+            for run in found_runs(
                 store, f"attributes.status = '{status}' and tags.`runner.kind` = 'sweep'"
             )
         ]
-        deleted = _found(store, "tags.`runner.kind` = 'trial'", ViewType.DELETED_ONLY)
+        deleted = found_runs(store, "tags.`runner.kind` = 'trial'", ViewType.DELETED_ONLY)
     return Overview(
         {run.data.tags["runner.sweep"]: run.info.status for run in sweeps},
         {run.info.run_id for run in deleted},
     )
 
 
-def _tagged(store: Store, tags: Mapping[str, object]) -> list[Run]:
+def tagged(store: Store, tags: Mapping[str, object]) -> list[Run]:
     """The runs that have all these tags."""
-    return _found(store, " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()))
+    return found_runs(
+        store, " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    )
 
 
-def _found(store: Store, query: str, view: int = 1) -> list[Run]:
+def found_runs(store: Store, query: str, view: int = 1) -> list[Run]:
     """All runs of the experiment that match a query, by default active ones (a ViewType)."""
     found: list[Run] = []
     token = None
@@ -180,7 +182,7 @@ def _begun(store: Store, record: Record) -> Run | None:
         "runner.repeat": record.repeat,
     }
     begun = None
-    for run in _tagged(store, identity):
+    for run in tagged(store, identity):
         if run.data.params.get("device") not in (None, record.trial.device):
             continue  # the same trial on another device of the kind
         if run.data.tags.get("host") not in (None, record.environment.get("host")):

@@ -20,10 +20,10 @@ COLUMNS = {  # of the run table, from left to right -> width in pixels
     "metrics.`lat_ms/p50`": 85,
     "metrics.`thr/fps`": 80,
     "tags.`verdict`": 75,
+    "tags.`reasons`": 150,
 }
 DETAILS = {
     "metrics.`lat_ms/mean`": 95,
-    "tags.`reasons`": 150,
     "tags.`status`": 90,
     "tags.`host`": 110,
 }
@@ -36,11 +36,17 @@ OURS = {"savedBy": "runner"}  # first in a view; distinguishes it from those of 
 
 
 def save_view(
-    store: Store, sweep_id: str, title: str, params: Sequence[str] = PARAMS, costed: bool = False
+    store: Store,
+    sweep_id: str,
+    title: str,
+    params: Sequence[str] = PARAMS,
+    costed: bool = False,
+    kind: str = "trial",
 ) -> None:
     """Save the sweep's trials under "Views" in the UI: fastest first, with columns and charts.
 
-    `params` are those in which they differ; `costed`: they have FLOPs.
+    `params` are those in which they differ; `costed`: they have FLOPs. `kind` is result where the
+    trials have several processes, whose runs are nested below.
     """
     charts = [_chart("PARALLEL", selectedParams=list(params[:6]), selectedMetrics=["lat_ms/p50"])]
     if not params:
@@ -57,7 +63,7 @@ def save_view(
         store,
         sweep_id,
         f"{title} {sweep_id}",
-        _trials_of(sweep_id),
+        _trials_of(sweep_id, kind),
         COLUMNS | columns | DETAILS,
         {"sweep": charts},
     )
@@ -143,9 +149,9 @@ def _has_view(store: Store, key: str) -> bool:
     return False
 
 
-def _trials_of(sweep_id: str) -> str:
+def _trials_of(sweep_id: str, kind: str = "trial") -> str:
     return (
-        f'tags.`runner.kind` = "trial" and tags.`runner.sweep` = "{sweep_id}" '
+        f'tags.`runner.kind` = "{kind}" and tags.`runner.sweep` = "{sweep_id}" '
         'and tags.verdict != "invalid"'  # wrong numbers are not ranked
     )
 
