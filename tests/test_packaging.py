@@ -86,3 +86,12 @@ def test_files_and_sweeps_that_the_readme_names_exist():
         assert (ROOT / path).exists(), path
     for name in re.findall(r"sweep=([a-z]+)", README):
         assert (ROOT / "conf" / "sweep" / f"{name}.yaml").exists(), name
+
+
+def test_the_readmes_sample_is_what_the_command_prints(program):
+    ran = program("sweep=demo", "tracking=off")
+    (table,) = [part for part in ran.out.split("\n\n") if part.startswith("all trials: ")]
+    shown = "\n".join(f"    {line}" for line in table.splitlines())
+    assert shown in README
+    assert table in (ROOT / "docs" / "timing.md").read_text()
+    assert len(README.splitlines()) <= 110

@@ -27,11 +27,31 @@ MOST_LOOKED_AT = 200  # records that are analysed; each takes milliseconds
 MOST_LEFT_OUT = 3  # trials that are named; beyond that only their number
 UNSURE = 0.02  # of a rate: usual difference between processes on a quiet machine
 FEWEST_SIZES = 4  # with three, an exponent's interval contains it in 63 % of cases only
+BY_SUSPECTS = ", by suspect numbers"
+ONE_EACH = "one process each, only indicative"
+DOUBTS = {  # about an answer -> about several
+    f" ({ONE_EACH})": "ratios are only indicative: one process each, use sweep.repeats=5",
+    BY_SUSPECTS: "based on suspect numbers",
+}
 WORTH = 1.02  # speed-up from which on a setting is worth it
 
 
 def answers(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
-    """The sentences, at most `most` for each question; invalid numbers are excluded."""
+    """The sentences, at most `most` for each question; invalid numbers are excluded.
+
+    A doubt about several of them is said once, at their end.
+    """
+    found = list(_answers(records, most))
+    told = []
+    for doubt, sentence in DOUBTS.items():
+        count = sum(doubt in one for one in found)
+        if count > 1:
+            found = [one.replace(doubt, "") for one in found]
+            told.append(f"{sentence} ({count} answers)")
+    yield from (*found, *told)
+
+
+def _answers(records: Sequence[Record], most: int) -> Iterator[str]:
     rows = usable(records)
     if not rows:
         if any(record.completed for record in records):
@@ -102,7 +122,7 @@ def _ranked(rows: Sequence[Result]) -> list[Result]:
 
 def _doubts(*rows: Result) -> str:
     """A note that an answer rests on suspect numbers."""
-    return ", by suspect numbers" if any(row.verdict == Verdict.SUSPECT for row in rows) else ""
+    return BY_SUSPECTS if any(row.verdict == Verdict.SUSPECT for row in rows) else ""
 
 
 def _input(row: Result) -> tuple[tuple[int, int], int]:
@@ -127,7 +147,7 @@ def _lead(ratio: Ratio, second: str, *rows: Result) -> str:
 def _few(*rows: Result) -> str:
     """Why the interval is missing."""
     if all(len(row.records) == 1 for row in rows):
-        return "one process each, only indicative"
+        return ONE_EACH
     return "one side has a single process, only indicative"
 
 

@@ -99,7 +99,7 @@ def test_an_invalid_process_counts_only_where_there_is_no_other():
 
 def test_one_process_each_is_said_only_where_it_is_one():
     few, many = "\n".join(answers(sweep(1))), "\n".join(answers(sweep(5)))
-    assert "(one process each, only indicative)" in few
+    assert "only indicative: one process each" in few
     assert "a side" not in few
     assert "indicative" not in many
     records = [one for one in sweep(3) if one.repeat == 0 or one.trial.runtime.precision == "fp32"]
