@@ -257,10 +257,10 @@ def article() -> Iterator[list[str]]:
                 json.loads(path.read_text())
                 for path in Path(folder).glob(f"outputs/{number}/*/record.json")
             ]
-            yield from map(_row, sorted(records, key=lambda record: record["started_at"]))
+            yield from map(row, sorted(records, key=lambda record: record["started_at"]))
 
 
-def _row(record: dict) -> list[str]:
+def row(record: dict) -> list[str]:
     summary, timing = record["summary"], record["trial"]["timing"]
     figures = [summary.get(name) for name in ("mean_ms", "p50_ms", "fps")]
     figures[2] = figures[2] or summary.get("img_s")

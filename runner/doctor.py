@@ -129,12 +129,12 @@ def _interference() -> Check:
 
 def checks_of(output_dir: Path, uri: str | None) -> Iterator[Check]:
     """All checks, the quick ones first; takes some seconds, two of them at full load."""
-    yield _load()  # before this program causes load itself
-    yield from _cpu()
+    yield load_check()  # before this program causes load itself
+    yield from cpu_checks()
     yield from _virtual()
-    yield _frequency()
+    yield frequency_check()
     yield _clock()
-    yield _room(output_dir)
+    yield room_check(output_dir)
     yield _locks()
     try:
         import torch
@@ -157,11 +157,12 @@ def checks_of(output_dir: Path, uri: str | None) -> Iterator[Check]:
         silent = Check(f"cuda:{index}", "problem", f"no answer within {ANSWER_S:.0f} s", BROKEN_GPU)
         yield from [silent] if found is None else found
     yield _threads()
-    yield from _probe()
+    yield from contention_checks()
     yield _store(output_dir, uri)
 
 
-def _load() -> Check:
+def load_check() -> Check:
+    """Whether others use the machine now."""
     load, cpus = os.getloadavg()[0], cpu.usable_cpus()
     found = f"load average {load:.2f} on {counted(cpus, 'usable CPU')}"
     seen = others()
@@ -171,7 +172,8 @@ def _load() -> Check:
     return Check("load", "ok", found)
 
 
-def _cpu() -> Iterator[Check]:
+def cpu_checks() -> Iterator[Check]:
+    """The CPUs that may be used, and their quota."""
     allowed, there = cpu.affinity(), os.cpu_count() or 1
     yield Check(
         "CPU", "ok", f"{cpu_model() or 'unknown'}, {len(allowed)} of {there} CPUs by affinity"
@@ -193,7 +195,8 @@ def _virtual() -> Iterator[Check]:
         yield Check("machine", "warning", flag.found, flag.remedy)
 
 
-def _frequency() -> Check:
+def frequency_check() -> Check:
+    """Governor and turbo of the CPUs."""
     governor, turbo = cpu.governor(), cpu.turbo()
     if governor is None and turbo is None:
         return Check(
@@ -225,7 +228,8 @@ def _clock() -> Check:
     return Check("clock", "ok", found)
 
 
-def _room(output_dir: Path) -> Check:
+def room_check(output_dir: Path) -> Check:
+    """Whether there is room for records."""
     if output_dir.exists() and not output_dir.is_dir():
         return Check("disk", "problem", f"{output_dir} is no folder", "give another output_dir")
     folder = _existing(output_dir)
@@ -344,7 +348,7 @@ def _threads() -> Check:
     return Check("threads", "ok", found)
 
 
-def _probe() -> Iterator[Check]:
+def contention_checks() -> Iterator[Check]:
     """Compute on all usable CPUs for two seconds, and measure what others take."""
     import torch
 

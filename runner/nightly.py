@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from runner.host.secrets import redact
     from runner.records.printable import in_short, printable
 
-    options, words = _parsed(arguments)
+    options, words = parsed(arguments)
     try:
         from runner.config.sweep_settings import settings_for
 
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
-def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+def parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The options, and the overrides beside them."""
     parser = argparse.ArgumentParser(
         prog="python -m runner.nightly",
         usage="python -m runner.nightly [KEY=VALUE ...] [options]",

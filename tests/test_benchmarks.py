@@ -74,4 +74,4 @@ def test_a_failed_trial_has_its_row_in_the_articles_table():
         "verdict": None,
         "status": "failed",
     }
-    assert gpu._row(record) == ["graph", "20", "-", "-", "-", "failed can't be captured"]
+    assert gpu.row(record) == ["graph", "20", "-", "-", "-", "failed can't be captured"]

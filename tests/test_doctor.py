@@ -51,11 +51,11 @@ def test_a_busy_machine_is_a_warning(monkeypatch):
     monkeypatch.setattr(cpu, "usable_cpus", lambda: 2)
     monkeypatch.setattr(os, "getloadavg", lambda: (1.5, 0, 0))
     monkeypatch.setattr(doctor, "others", lambda: Others(0.0, ()))
-    assert doctor._load().level == "warning"
+    assert doctor.load_check().level == "warning"
     monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0, 0))
-    assert doctor._load().level == "ok"
+    assert doctor.load_check().level == "ok"
     monkeypatch.setattr(doctor, "others", lambda: Others(0.9, ("chrome (pid 7, 90% of a CPU)",)))
-    assert "chrome (pid 7, 90% of a CPU)" in doctor._load().found
+    assert "chrome (pid 7, 90% of a CPU)" in doctor.load_check().found
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,13 @@ def test_a_busy_machine_is_a_warning(monkeypatch):
 def test_clocks_that_move(monkeypatch, governor, turbo, level, words):
     monkeypatch.setattr(cpu, "governor", lambda: governor)
     monkeypatch.setattr(cpu, "turbo", lambda: turbo)
-    found = doctor._frequency()
+    found = doctor.frequency_check()
     assert (found.level, words in found.remedy) == (level, True)
 
 
 def test_a_quota_below_the_affinity_is_a_warning(monkeypatch):
     monkeypatch.setattr(cpu, "cgroup_cpus", lambda: 0.5)
-    assert [check.level for check in doctor._cpu()] == ["ok", "warning"]
+    assert [check.level for check in doctor.cpu_checks()] == ["ok", "warning"]
 
 
 @pytest.mark.parametrize(
@@ -84,19 +84,19 @@ def test_a_quota_below_the_affinity_is_a_warning(monkeypatch):
 )
 def test_room_on_the_disk(monkeypatch, tmp_path, free, level):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
-    assert doctor._room(tmp_path / "not" / "yet").level == level
+    assert doctor.room_check(tmp_path / "not" / "yet").level == level
 
 
 def test_an_output_dir_that_is_a_file_is_a_problem(tmp_path):
     (tmp_path / "outputs").write_text("")
-    assert doctor._room(tmp_path / "outputs").level == "problem"
+    assert doctor.room_check(tmp_path / "outputs").level == "problem"
 
 
 def test_contention_is_a_problem_and_its_remedy_stands_apart(monkeypatch):
     report = {"run_queue_wait_share": 0.3, "steal_share": 0.0, "throttled_share": None}
     monkeypatch.setattr(doctor, "PROBE_SECONDS", 0.01)
     monkeypatch.setattr(cpu.CpuWatch, "report", lambda self: report)
-    (found,) = doctor._probe()
+    (found,) = doctor.contention_checks()
     assert found.level == "problem"
     assert found.found.startswith("CPU_CONTENDED: 30.0% of the threads' time")
     assert found.remedy.startswith("stop other programs")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from fakes.program import ROOT
 
-from runner.nightly import _parsed
+from runner.nightly import parsed
 
 SCHEDULE = ROOT / "docs/schedule"
 
@@ -60,7 +60,7 @@ def test_the_workflow_is_yaml_and_its_keys_are_the_programs():
     steps = workflow["jobs"]["measure"]["steps"]
     (line,) = [step["run"] for step in steps if "runner.nightly" in step.get("run", "")]
     words = line.replace("'", "").split()[3:]
-    _, keys = _parsed(words)
+    _, keys = parsed(words)
     assert keys[0] == "sweep=nightly"
     from runner.config.sweep_settings import settings_for
 

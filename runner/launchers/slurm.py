@@ -118,7 +118,7 @@ class Slurm(Launcher):
         from submitit.core.utils import FailedJobError
 
         sent: list[tuple[Job, Any]] = []
-        files = _without_secrets(jobs)
+        files = without_secrets(jobs)
         before: list[str] = []
         limits_s = [job.trial.timing.timeout_s for job in jobs]
         minutes = self._minutes
@@ -157,7 +157,7 @@ def run_on_node(job: Job, cancelled: str) -> Record:
     to be killed: Slurm requeues a preempted job, but not one that has exited.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    job = _with_secrets(job)
+    job = with_secrets(job)
     record = None
     with suppress(KeyboardInterrupt):
         record = run_point(job)
@@ -169,7 +169,7 @@ def run_on_node(job: Job, cancelled: str) -> Record:
     raise KeyboardInterrupt
 
 
-def _without_secrets(jobs: Sequence[Job]) -> dict[str, Job]:
+def without_secrets(jobs: Sequence[Job]) -> dict[str, Job]:
     """The jobs by folder as they may be stored on disk; secrets travel in the environment."""
     found, secrets = dict[str, Job](), dict[str, Any]()
     for job in jobs:
@@ -182,7 +182,7 @@ def _without_secrets(jobs: Sequence[Job]) -> dict[str, Job]:
     return found
 
 
-def _with_secrets(job: Job) -> Job:
+def with_secrets(job: Job) -> Job:
     """The job with its secrets restored. Raises RuntimeError if they are missing."""
     try:
         return replace(job, trial=unsealed(job.trial, json.loads(os.environ.pop(SECRETS, "{}"))))

@@ -70,7 +70,7 @@ def prepare(
             "its "
             "reason is in worker.log"
         )
-    call = _on_gpu(session, device, stream) if device.type == "cuda" else _on_cpu(session)
+    call = on_gpu(session, device, stream) if device.type == "cuda" else _on_cpu(session)
     facts: dict[str, Callable[[], Any]] = {
         "engine": lambda: f"onnxruntime {onnxruntime.__version__}",
         "providers": session.get_providers,
@@ -174,7 +174,7 @@ def tensor_of(value: Any) -> torch.Tensor:
     return torch.from_numpy(value.numpy())  # older onnxruntime
 
 
-def _on_gpu(
+def on_gpu(
     session: Any, device: torch.device, stream: torch.cuda.Stream | None
 ) -> Callable[..., object]:
     """Inputs and outputs stay on the GPU.

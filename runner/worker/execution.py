@@ -259,7 +259,7 @@ def _observe(prepared: Prepared, raw: Outcome, work: Callable[[], object]) -> Ou
         "gpu": None,
     }
     if (gpu := prepared.gpu) is not None:
-        findings.get("contention.gpu.load", lambda: _load(gpu, work, device))
+        findings.get("contention.gpu.load", lambda: keep_loaded(gpu, work, device))
         contention["gpu"] = findings.get("contention.gpu", gpu.report)
         gpu.close()
     facts = {**device.settings(), **workload.describe}
@@ -370,7 +370,7 @@ def _with_launches(
     return replace(raw, figures=raw.figures | medians_ms | figures, series=series)
 
 
-def _load(gpu: GpuWatch, work: Callable[[], object], device: Device) -> None:
+def keep_loaded(gpu: GpuWatch, work: Callable[[], object], device: Device) -> None:
     """Keep the GPU under the timed load while its clocks are read."""
     began = time.perf_counter()
     work()

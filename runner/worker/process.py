@@ -71,7 +71,7 @@ def inspect(trials: Sequence[Trial], isolation: str) -> Inspection:
     """
     if isolation == "none":
         return execution.inspect(trials, Listener())
-    ask = partial(_in_fresh_process, execution.inspect, trials, None, Listener(), INSPECTION_S)
+    ask = partial(in_fresh_process, execution.inspect, trials, None, Listener(), INSPECTION_S)
     answer: Inspection = _once_more_after((FORKSERVER_GONE, -signal.SIGKILL), ask)
     return answer
 
@@ -81,7 +81,7 @@ def costs(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
 
     Raises WorkerDied as `inspect` does.
     """
-    found: dict[str, dict[str, float]] = _in_fresh_process(
+    found: dict[str, dict[str, float]] = in_fresh_process(
         execution.costs, trials, None, Listener(), INSPECTION_S
     )
     return found
@@ -125,7 +125,7 @@ def _carried_out(
     if isolation == "none":
         return execution.run_trial(trial, listener)
     limit_s = trial.timing.timeout_s
-    ask = partial(_in_fresh_process, execution.run_trial, trial, log, listener, limit_s)
+    ask = partial(in_fresh_process, execution.run_trial, trial, log, listener, limit_s)
     outcome: Outcome = _once_more_after((FORKSERVER_GONE,), ask, raw)
     return outcome
 
@@ -145,7 +145,7 @@ def _once_more_after(
     return ask()
 
 
-def _in_fresh_process(
+def in_fresh_process(
     task: Callable[[Any, Listener], Any],
     argument: object,
     log: Path | None,

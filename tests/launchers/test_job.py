@@ -34,15 +34,15 @@ def test_a_job_travels_as_it_is(job):
 
 def test_the_file_of_a_job_of_a_cluster_holds_no_secret(job, monkeypatch):
     monkeypatch.setenv(slurm.SECRETS, "of another sweep")
-    (on_disk,) = slurm._without_secrets([job]).values()
+    (on_disk,) = slurm.without_secrets([job]).values()
     assert b"abc" not in pickle.dumps(on_disk)
     there = pickle.loads(pickle.dumps(on_disk))
-    assert slurm._with_secrets(there) == job
+    assert slurm.with_secrets(there) == job
     assert slurm.SECRETS not in os.environ  # the network sees no more than its own
     with pytest.raises(RuntimeError, match="sbatch must export the environment"):
-        slurm._with_secrets(there)
+        slurm.with_secrets(there)
     plain = replace(job, trial=make_trial())
-    assert slurm._without_secrets([plain]) == {plain.planned.folder: plain}
+    assert slurm.without_secrets([plain]) == {plain.planned.folder: plain}
 
 
 def test_a_lost_job_is_recorded_with_its_reason_and_without_secrets(job):

@@ -99,7 +99,7 @@ def test_what_the_cpu_has_not_is_refused_beforehand(monkeypatch):
     trial = make_trial(engine=Engine("openvino"), runtime={"precision": "bf16"})
     (problem,) = openvino.problems(trial)
     assert str(problem) == (
-        "runtime.precision=bf16, but OpenVINO has no bf16 on this CPU; use fp32"
+        "runtime.precision=bf16, but OpenVINO does not support bf16 on this CPU; use fp32"
     )
 
 
@@ -227,7 +227,7 @@ class Named:
 
 def test_on_a_gpu_inputs_and_outputs_stay_there():
     session, image = Session(), torch.zeros(2, 3, 4, 4, dtype=torch.float16)
-    call = onnxruntime._on_gpu(session, torch.device("cpu"), None)
+    call = onnxruntime.on_gpu(session, torch.device("cpu"), None)
     (output,) = call(image)
     assert session.binding.inputs == {"image": ("cuda", 0, 10, [2, 3, 4, 4], image.data_ptr())}
     assert session.binding.outputs == {"logits": ("cuda", 0, 1, [2, 5], output.data_ptr())}

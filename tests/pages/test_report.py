@@ -27,6 +27,16 @@ def replaced(trial, name, value):
     return replace(trial, **{group: replace(getattr(trial, group), **{key: value})})
 
 
+def took_s(work):
+    """CPU seconds, the least of three."""
+    times = []
+    for _ in range(3):
+        began_s = time.process_time()
+        work()
+        times.append(time.process_time() - began_s)
+    return min(times)
+
+
 def headings(records):
     return [section.heading for section in page_of(records, None).sections if section.plots]
 
@@ -76,7 +86,9 @@ def test_what_failed_is_told_and_costs_nothing_else():
     page = page_of([*grid(), failed], None)
     text = "\n".join(line for section in page.sections for line in section.lines)
     assert "1 not completed" in text
-    assert page_of([failed], None).sections
+    assert [one.heading for one in page_of([failed], None).sections] == [
+        "Table", "How good are the numbers",
+    ]  # fmt: skip
 
 
 def test_mixed_machines_are_told():
@@ -89,7 +101,6 @@ def test_a_thousand_trials_make_a_page_of_bounded_size():
     trials = [make_trial(seed=seed) for seed in range(1000)]
     one = timed(trials[0])
     records = [replace(one, trial=trial, key=trial.key) for trial in trials]
-    began_s = time.process_time()
-    html = to_html(page_of(records, None))
-    assert time.process_time() - began_s < 20  # a second or two; far more would be a square
-    assert len(html) < 7_000_000
+    assert len(to_html(page_of(records, None))) < 7_000_000
+    few, many = (took_s(lambda n=n: page_of(records[:n], None)) for n in (250, 1000))
+    assert many < 12 * few  # four times as long; a square would be sixteen

@@ -63,7 +63,7 @@ def test_a_worker_whose_parent_was_killed_ends_with_all_it_has_started(folder):
 def test_a_process_that_does_not_answer_in_time_is_ended(folder):
     started = time.monotonic()
     with pytest.raises(worker.WorkerDied, match="did not answer within 2 s"):
-        worker._in_fresh_process(never_answers, None, None, Listener(), limit_s=2)
+        worker.in_fresh_process(never_answers, None, None, Listener(), limit_s=2)
     assert time.monotonic() - started < 20
     assert not multiprocessing.active_children()
 
