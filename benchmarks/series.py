@@ -19,9 +19,9 @@ from gate import BUSY, TYPICAL, VM, Machine, Suite
 
 from runner.contract import GateVerdict, Status
 from runner.history.decisions import Decisions
-from runner.history.nightly import Judgement, judge_night
-from runner.records.brief import Brief
+from runner.history.nightly import JudgedNight, judge_night
 from runner.records.nights import Night
+from runner.records.process_summary import ProcessSummary
 
 FIRST, DAY_S = date(2026, 1, 1), 86400.0
 FACTS = {"host": "here", "cpu": "a CPU"}
@@ -31,7 +31,7 @@ Slower = Callable[[int], np.ndarray]  # by night, the change of each trial as a 
 def night_of(number: int, values: np.ndarray, began_s: np.ndarray) -> Night:
     """A night as it is read: log medians, trials x rounds."""
     processes = [
-        Brief(
+        ProcessSummary(
             identity=str(at), repeat=repeat, title=str(at), status=Status.COMPLETED, unfit=None,
             typical_ms=float(np.exp(values[at, repeat])),
             began_s=number * DAY_S + float(began_s[at, repeat]), took_s=10.0, facts=FACTS,
@@ -44,7 +44,7 @@ def night_of(number: int, values: np.ndarray, began_s: np.ndarray) -> Night:
     return Night(name, {str(at): str(at) for at in range(len(values))}, tuple(processes))
 
 
-def series(suite: Suite, nights: int, slower: Slower, first: int = 8) -> list[Judgement]:
+def series(suite: Suite, nights: int, slower: Slower, first: int = 8) -> list[JudgedNight]:
     """The report of each night from `first` on, by the nights before it and their verdicts."""
     past: list[Night] = []
     found = []
@@ -59,7 +59,7 @@ def series(suite: Suite, nights: int, slower: Slower, first: int = 8) -> list[Ju
     return found
 
 
-def verdicts(judged: Sequence[Judgement], trial: int) -> list[str]:
+def verdicts(judged: Sequence[JudgedNight], trial: int) -> list[str]:
     return [
         next(one.verdict for one in night.findings if one.identity == str(trial))
         for night in judged

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-    from runner.statistics.gate import Night
+    from runner.statistics.gate import NightVerdict
 
 __all__ = ["__version__", "judge", "load"]
 
@@ -72,7 +72,7 @@ def load(
 def judge(
     history: Mapping[str, Sequence[Sequence[Sequence[float]]]],
     tonight: Mapping[str, Sequence[Sequence[float]]],
-) -> Night:
+) -> NightVerdict:
     """Judge tonight's latencies by earlier nights, as the nightly gate does.
 
     `history` has for each trial its nights, the latest last; a night is a list of processes, and a

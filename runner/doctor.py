@@ -38,7 +38,7 @@ LEVELS = {Level.NOTE: "ok", Level.SUSPECT: "warning", Level.INVALID: "problem"}
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 PROBE_SECONDS = 2.0
 GPU_PROBE_SECONDS = 1.0  # power capping shows only after a while
-LEAST_ROOM, LITTLE_ROOM = 100 * 2**20, 2**30  # bytes
+MIN_ROOM, LITTLE_ROOM = 100 * 2**20, 2**30  # bytes
 BUSY = 0.25  # of the CPUs, by the load average
 SLOW_CLOCK_US = 1.0
 ANSWER_S = 30.0  # a working GPU answers within this; creating its context may take ten
@@ -242,7 +242,7 @@ def room_check(output_dir: Path) -> Check:
         found = f"{folder} can't be written ({error.strerror})"
         return Check("disk", "problem", found, "give another output_dir")
     if free < LITTLE_ROOM:
-        level = "problem" if free < LEAST_ROOM else "warning"
+        level = "problem" if free < MIN_ROOM else "warning"
         return Check("disk", level, found, "free some space, or give another output_dir")
     return Check("disk", "ok", found)
 

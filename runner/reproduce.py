@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.config.words import words_of
+from runner.config.to_overrides import words_of
 from runner.contract import ExitCode, NothingThere, counted
 from runner.history.comparison import Comparison, Side, compare
 from runner.host.secrets import HIDDEN, redact

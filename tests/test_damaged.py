@@ -16,7 +16,7 @@ from fakes.trials import make_trial, timed, write_sweep
 from rich.console import Console
 
 from runner import compare, export, nightly, publish, report, reproduce
-from runner.config.words import words_of
+from runner.config.to_overrides import words_of
 from runner.contract import Unreadable
 from runner.history.comparison import Side
 from runner.history.comparison import compare as compare_sides
@@ -24,17 +24,17 @@ from runner.pages.answers import answers
 from runner.pages.comparison import page_of as comparison_page
 from runner.pages.page import to_html, to_markdown, to_text
 from runner.pages.report import page_of as report_page
-from runner.records.brief import INDEX, brief_of, briefs
 from runner.records.frame import samples_frame, trials_frame
 from runner.records.manifest import MANIFEST, load_manifest
 from runner.records.nights import VERDICTS, Gate, load_night
+from runner.records.process_summary import INDEX, briefs, process_summary_of
 from runner.records.reading import checked, read_values
 from runner.records.store import RECORD, load, save
 from runner.sweep import resume
 from runner.terminal.closing import closing_lines
 from runner.tracking import catch_up, projection
 from runner.tracking.journal import JOURNAL, unsent
-from runner.trial.labels import keys_of
+from runner.trial.titles import keys_of
 from runner.verdict.judge import judged
 
 pytestmark = pytest.mark.filterwarnings("ignore:::(mlflow|alembic|sqlalchemy|google|pydantic)")
@@ -120,7 +120,7 @@ def write(path: Path, values: Any) -> None:
 
 def at_all_doors(record: Any, other: Any) -> None:
     """What every command does with a record that it has read."""
-    brief_of(record)
+    process_summary_of(record)
     pair = [record, replace(other, repeat=1)]
     trials_frame(pair).to_csv()
     samples_frame(pair)

@@ -22,9 +22,9 @@ SWEEP_WIDE = (
     *("report", "table", "when_busy", "format", "quiet", "verbose"),
 )
 REPEAT = "repeat"
-MOST_ROUNDS = 3  # a budget gives an uncertain trial at most so many times sweep.repeats
-LONGEST_NAME = 255  # characters of a file name
-MOST_TRIALS = 20_000  # the grid is checked as a whole before the first one
+MAX_ROUNDS = 3  # a budget gives an uncertain trial at most so many times sweep.repeats
+MAX_NAME_LENGTH = 255  # characters of a file name
+MAX_TRIALS = 20_000  # the grid is checked as a whole before the first one
 NESTING = "expected at most a few dozen nested brackets"
 OWN = {  # keys of Hydra that runner decides itself
     "hydra.sweep": "records are in output_dir/<sweep.id>: give these",
@@ -95,8 +95,8 @@ def _values(override: Override, folders: Sequence[Path]) -> list[str]:
         return [f"{key}={name}" for name in names]
     if not override.is_sweep_override():
         return [f"{key}={override.get_value_element_as_str()}"]
-    if isinstance(value, RangeSweep) and not _count(value) <= MOST_TRIALS:
-        remedy = f"expected at most {MOST_TRIALS}: give fewer, or a step"
+    if isinstance(value, RangeSweep) and not _count(value) <= MAX_TRIALS:
+        remedy = f"expected at most {MAX_TRIALS}: give fewer, or a step"
         raise UsageError(Problem(group, f"{line} expands to too many values", remedy))
     try:
         values = [f"{key}={value}" for value in override.sweep_string_iterator()]
@@ -118,7 +118,7 @@ def _unusable(override: Override, folders: Sequence[Path]) -> Problem | None:
     line, group = str(override.input_line), override.key_or_group
     if not group:
         return Problem(line, f"{line!r} has no key", "expected key=value")
-    if len(group) > LONGEST_NAME:
+    if len(group) > MAX_NAME_LENGTH:
         return Problem(group, f"{group} is not a key", "expected one of those that --cfg job lists")
     for own, remedy in OWN.items():
         if group == own or group.startswith(f"{own}."):
@@ -151,7 +151,7 @@ def _unusable(override: Override, folders: Sequence[Path]) -> Problem | None:
 
 def is_group(key: str, folders: Sequence[Path]) -> bool:
     """Whether a key chooses a file from a folder of that name (a Hydra group)."""
-    return len(key) <= LONGEST_NAME and any((folder / key).is_dir() for folder in folders)
+    return len(key) <= MAX_NAME_LENGTH and any((folder / key).is_dir() for folder in folders)
 
 
 def without_unknown_files(axes: Axes, folders: Sequence[Path]) -> tuple[Axes, list[Problem]]:
@@ -182,8 +182,8 @@ def is_sweep_wide(override: str) -> bool:
 
 def points(axes: Axes) -> list[Point]:
     """All combinations, the last axis varying fastest. Raises UsageError for too many."""
-    if (count := math.prod(map(len, axes.values()))) > MOST_TRIALS:
-        remedy = f"expected at most {MOST_TRIALS}: split it, or give fewer values"
+    if (count := math.prod(map(len, axes.values()))) > MAX_TRIALS:
+        remedy = f"expected at most {MAX_TRIALS}: split it, or give fewer values"
         raise UsageError(Problem("sweep", f"this sweep has {count} trials", remedy))
     return list(itertools.product(*axes.values()))
 
@@ -197,11 +197,11 @@ def with_repeats(axes: Axes, repeats: int, budget: str | None = None) -> Axes:
     key, found = "sweep.repeats", f"sweep.repeats is {repeats}"
     if budget is not None:
         key, found = "nightly.budget", f"nightly.budget is {budget}, which plans the processes"
-        repeats *= MOST_ROUNDS
+        repeats *= MAX_ROUNDS
     if repeats <= 1:
         return axes
-    if repeats > MOST_TRIALS:
-        raise UsageError(Problem(key, found, f"expected at most {MOST_TRIALS}"))
+    if repeats > MAX_TRIALS:
+        raise UsageError(Problem(key, found, f"expected at most {MAX_TRIALS}"))
     if REPEAT in axes:
         raise UsageError(Problem(key, f"{found}, but repeat is given as well", "give one"))
     return {REPEAT: [f"{REPEAT}={number}" for number in range(repeats)], **axes}

@@ -24,7 +24,7 @@ from runner.config.values import Values, plain, values_of
 
 Compose = Callable[[Sequence[str]], DictConfig]
 SETTLED = re.compile(r"\$\{(now|oc\.env):[^$]*\}")  # does not refer to another key
-MOST_COMPOSED = 500  # configurations kept, of some 100 KiB each
+MAX_COMPOSED = 500  # configurations kept, of some 100 KiB each
 
 
 class Points:
@@ -46,7 +46,7 @@ class Points:
         # points that set different keys must not see each other's values
         alike = tuple(one.key if one.is_plain else one.word for one in given)
         if alike not in self._composed:
-            if len(self._composed) == MOST_COMPOSED:
+            if len(self._composed) == MAX_COMPOSED:
                 self._composed.clear()
             self._composed[alike] = _Composed(self._compose(point))
         try:

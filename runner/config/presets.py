@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.config.grid import Axes, is_group
-from runner.config.words import spelled
+from runner.config.to_overrides import spelled
 
 SWEEP = "sweep"
 

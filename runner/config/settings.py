@@ -24,10 +24,10 @@ from runner.contract import Problem
 from runner.host.addresses import address_problem
 from runner.trial.near import expected
 
-LONGEST_ID, RESERVED_IDS = 128, ("mlartifacts", "mlflow.db")
+MAX_ID_LENGTH, RESERVED_IDS = 128, ("mlartifacts", "mlflow.db")
 NAME = re.compile(r"\w[\w.-]*")
 OTHERS = re.compile(r"latest|[0-9a-f]{32}|.*\.(html|db)")  # reserved: an MLflow run, pages, stores
-LONGEST_EXPERIMENT = 500  # MLflow's limit
+MAX_EXPERIMENT_LENGTH = 500  # MLflow's limit
 TRACKING_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 
 CHOICES = {"isolation": ISOLATIONS, "device_lock": DEVICE_LOCKS, "format": FORMATS}
@@ -122,12 +122,12 @@ def _sweep_problems(values: Values) -> Iterator[Problem]:
         remedy = "expected a folder, as in output_dir=outputs"
         yield Problem("output_dir", "output_dir is empty", remedy)
     name, repeats = str(sweep["id"]), sweep["repeats"]
-    if not NAME.fullmatch(name) or len(name) > LONGEST_ID:
-        shown = name if len(name) <= LONGEST_ID else f"{name[:20]}... ({len(name)} characters)"
+    if not NAME.fullmatch(name) or len(name) > MAX_ID_LENGTH:
+        shown = name if len(name) <= MAX_ID_LENGTH else f"{name[:20]}... ({len(name)} characters)"
         yield Problem(
             "sweep.id",
             f"sweep.id is {shown!r}",
-            f"expected letters, digits, '_', '-' and '.', at most {LONGEST_ID}, as it names a "
+            f"expected letters, digits, '_', '-' and '.', at most {MAX_ID_LENGTH}, as it names a "
             "folder",
         )
     if name in RESERVED_IDS:
@@ -139,8 +139,8 @@ def _sweep_problems(values: Values) -> Iterator[Problem]:
         )
         yield Problem("sweep.id", found, "give another")
     own = sweep["name"]
-    if own is not None and (not NAME.fullmatch(own) or len(own) > LONGEST_ID):
-        remedy = f"expected letters, digits, '_', '-' and '.', at most {LONGEST_ID}"
+    if own is not None and (not NAME.fullmatch(own) or len(own) > MAX_ID_LENGTH):
+        remedy = f"expected letters, digits, '_', '-' and '.', at most {MAX_ID_LENGTH}"
         yield Problem("sweep.name", f"sweep.name is {own!r}", remedy)
     if sweep["retry"] not in (None, "failed"):
         yield Problem("sweep.retry", f"sweep.retry is {sweep['retry']}", "expected failed")
@@ -205,9 +205,9 @@ def _tracking_problems(tracking: Values) -> Iterator[Problem]:
         )
     elif uri and (why := address_problem(uri)):
         yield Problem("tracking.uri", f"tracking.uri is not an address ({why})")
-    if len(tracking["experiment"]) > LONGEST_EXPERIMENT:
+    if len(tracking["experiment"]) > MAX_EXPERIMENT_LENGTH:
         found = f"tracking.experiment has {len(tracking['experiment'])} characters"
-        remedy = f"expected at most {LONGEST_EXPERIMENT}"
+        remedy = f"expected at most {MAX_EXPERIMENT_LENGTH}"
         yield Problem("tracking.experiment", found, remedy)
     if not tracking["experiment"].strip():
         remedy = "expected a name, as in tracking.experiment=runner"

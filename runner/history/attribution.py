@@ -9,10 +9,10 @@ from functools import cached_property
 
 import numpy as np
 
-from runner.history.nightly import Judgement
-from runner.history.surroundings import Changed, differing
-from runner.records.brief import DRIVERS, MACHINE, Brief
+from runner.history.environment_diff import Changed, differing
+from runner.history.nightly import JudgedNight
 from runner.records.nights import Night
+from runner.records.process_summary import DRIVERS, MACHINE, ProcessSummary
 from runner.statistics.difference import MANY, Differences, differences
 from runner.statistics.location import median
 from runner.statistics.onset import onset
@@ -52,7 +52,7 @@ class Step:
 class Attribution:
     """Onsets and causes for the trials of a judged night."""
 
-    def __init__(self, judgement: Judgement) -> None:
+    def __init__(self, judgement: JudgedNight) -> None:
         self._nights = [
             night for night in judgement.nights if night.sweep_id not in judgement.flagged
         ]
@@ -123,12 +123,12 @@ class Attribution:
         }
 
 
-def _value(processes: Sequence[Brief]) -> float:
+def _value(processes: Sequence[ProcessSummary]) -> float:
     times = [one.typical_ms for one in processes if one.typical_ms is not None]
     return float(np.median(np.log(times))) if times else math.nan
 
 
-def _facts(processes: Sequence[Brief]) -> tuple[str | None, ...]:
+def _facts(processes: Sequence[ProcessSummary]) -> tuple[str | None, ...]:
     return tuple(processes[0].facts.get(name) for name in MACHINE + DRIVERS) if processes else ()
 
 

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from runner.contract import Unmatched
-from runner.history.surroundings import Changed, changed
+from runner.history.environment_diff import Changed, changed
 from runner.records.record import Record
 from runner.statistics.difference import (
     VERDICTS,
@@ -20,8 +20,8 @@ from runner.statistics.difference import (
     differences,
     without_common,
 )
-from runner.trial.labels import keys_of, varying_keys
 from runner.trial.near import near
+from runner.trial.titles import keys_of, varying_keys
 
 GROUPS = ("input", "timing", "runtime")  # of keys: --by timing means all of them
 

@@ -12,20 +12,20 @@ import numpy as np
 
 from runner.contract import GateVerdict
 from runner.history.decisions import ALL, Decisions
-from runner.records.brief import DRIVERS, MACHINE, Brief
 from runner.records.nights import Night
+from runner.records.process_summary import DRIVERS, MACHINE, ProcessSummary
 from runner.statistics.difference import SUITE_SHIFT
-from runner.statistics.gate import FEWEST_NIGHTS, Judged, judge_logs
-from runner.statistics.gate import Night as Health
+from runner.statistics.gate import MIN_NIGHTS, TrialVerdict, judge_logs
+from runner.statistics.gate import NightVerdict as Health
 
 WINDOW = 14  # nights of a baseline
 WEEK = 7  # nights
 CREPT = 3  # consecutive nights slower than the pinned ones that count as creep
-MOST_INVALID = 0.5  # of a night's processes; with more it is not used as a baseline
+MAX_INVALID = 0.5  # of a night's processes; with more it is not used as a baseline
 
 
 @dataclass(frozen=True)
-class Finding:
+class TrialFinding:
     """The finding about one trial.
 
     `verdict` is one of the gate's, or failed; `why` explains one that has no figures.
@@ -35,7 +35,7 @@ class Finding:
     identity: str
     title: str
     verdict: GateVerdict
-    judged: Judged
+    judged: TrialVerdict
     why: str = ""
     creep: bool = False
 
@@ -46,7 +46,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class JudgedNight:
     """A whole night: `before` are all known nights, including those in `flagged`.
 
     `pinned` are the nights against which creep is measured. `findings` has the worst first.
@@ -59,7 +59,7 @@ class Judgement:
     flagged: Mapping[str, str]
     pinned: tuple[str, ...]
     health: Health
-    findings: tuple[Finding, ...]
+    findings: tuple[TrialFinding, ...]
     notes: tuple[str, ...] = ()
     creep: float | None = None
 
@@ -91,7 +91,7 @@ class _Past:
 
 def judge_night(
     tonight: Night, before: Sequence[Night], decisions: Decisions, window: int = WINDOW
-) -> Judgement:
+) -> JudgedNight:
     """Judge a night by those `before` it, the oldest first."""
     before = [_renamed(night, decisions, tonight) for night in before]
     flagged = dict(_flagged(before, decisions))
@@ -102,9 +102,9 @@ def judge_night(
     judge = partial(judge_logs, began_s=past.began_s)
     began_s, recent = _began_s(tonight), _last(past.logs, window)
     health = judge(recent, logs, tonight_began_s=began_s, segments=past.segments)
-    crept: Mapping[str, Judged] = {}
+    crept: Mapping[str, TrialVerdict] = {}
     creep = None
-    if len(pinned) >= FEWEST_NIGHTS:
+    if len(pinned) >= MIN_NIGHTS:
         late = _late(past, logs)
         against = judge(past.logs, late, segments=_against(pinned, usable, past.segments))
         crept = against.trials
@@ -119,7 +119,7 @@ def judge_night(
     notes = [*tonight.notes, *(note for night in before for note in night.notes)]
     ordered = tuple(sorted(findings, key=lambda one: one.weight))
     names = tuple(night.sweep_id for night in pinned)
-    return Judgement(tonight, tuple(before), flagged, names, health, ordered, tuple(notes), creep)
+    return JudgedNight(tonight, tuple(before), flagged, names, health, ordered, tuple(notes), creep)
 
 
 def _renamed(night: Night, decisions: Decisions, tonight: Night) -> Night:
@@ -133,7 +133,9 @@ def _renamed(night: Night, decisions: Decisions, tonight: Night) -> Night:
         processes=tuple(
             replace(one, identity=now.get(one.identity, one.identity)) for one in night.processes
         ),
-        said={now.get(i, i): verdict for i, verdict in night.said.items()},
+        previous_verdicts={
+            now.get(i, i): verdict for i, verdict in night.previous_verdicts.items()
+        },
     )
 
 
@@ -145,7 +147,7 @@ def _flagged(nights: Sequence[Night], decisions: Decisions) -> Iterator[tuple[st
             yield night.sweep_id, decisions.flagged[night.sweep_id]
         elif night.question and not _agreed(decisions, night):
             yield night.sweep_id, "the whole suite changed"
-        elif invalid > MOST_INVALID * len(night.processes):
+        elif invalid > MAX_INVALID * len(night.processes):
             yield night.sweep_id, f"{invalid} of {len(night.processes)} processes were invalid"
 
 
@@ -178,7 +180,9 @@ def _past(usable: Sequence[Night], tonight: Night, decisions: Decisions) -> _Pas
         accepted = [entry["since"] for entry in decisions.about("accept", identity, title)]
         ends = [since for since in accepted if since in names]
         verdicts = [
-            None if any(since <= night.sweep_id for since in accepted) else night.said.get(identity)
+            None
+            if any(since <= night.sweep_id for since in accepted)
+            else night.previous_verdicts.get(identity)
             for night in usable
         ]
         doubted = _doubted(verdicts)
@@ -191,7 +195,7 @@ def _past(usable: Sequence[Night], tonight: Night, decisions: Decisions) -> _Pas
         faster = [
             night.sweep_id
             for night in usable
-            if night.said.get(identity) == GateVerdict.IMPROVEMENT
+            if night.previous_verdicts.get(identity) == GateVerdict.IMPROVEMENT
         ]
         segments[identity] = _segments(processes, names, {*ends, *faster})
     return _Past(logs, [_began_s(night) for night in usable], segments)
@@ -213,7 +217,7 @@ def _doubted(verdicts: Sequence[str | None]) -> set[int]:
 
 
 def _segments(
-    processes: Sequence[Sequence[Brief]], names: Sequence[str], begins: Set[str]
+    processes: Sequence[Sequence[ProcessSummary]], names: Sequence[str], begins: Set[str]
 ) -> list[int]:
     """For each night but the last, the number of baseline changes between it and the last.
 
@@ -231,12 +235,12 @@ def _segments(
     return found[::-1]
 
 
-def _facts(processes: Sequence[Brief], names: Sequence[str]) -> tuple[str | None, ...]:
+def _facts(processes: Sequence[ProcessSummary], names: Sequence[str]) -> tuple[str | None, ...]:
     """Some facts of a trial's environment; empty if it did not run."""
     return tuple(processes[0].facts.get(name) for name in names) if processes else ()
 
 
-def _logs(processes: Sequence[Brief]) -> np.ndarray:
+def _logs(processes: Sequence[ProcessSummary]) -> np.ndarray:
     return np.log([one.typical_ms for one in processes if one.typical_ms is not None])
 
 
@@ -287,14 +291,18 @@ def _against(
 
 
 def _finding(
-    identity: str, title: str, tonight: Night, judged: Judged | None, crept: Judged | None,
+    identity: str,
+    title: str,
+    tonight: Night,
+    judged: TrialVerdict | None,
+    crept: TrialVerdict | None,
     past: _Past,
-) -> Finding:  # fmt: skip
+) -> TrialFinding:
     """One trial's verdict, including trials that could not be timed."""
     processes = tonight.by_trial.get(identity, [])
     failed = [one for one in processes if one.status != "completed"]
-    judged = judged or Judged(GateVerdict.MISSING)
-    found = partial(Finding, identity, title)
+    judged = judged or TrialVerdict(GateVerdict.MISSING)
+    found = partial(TrialFinding, identity, title)
     if failed and judged.verdict != GateVerdict.REGRESSION:
         return found(
             GateVerdict.FAILED, judged, f"{len(failed)} of {len(processes)}: {failed[0].unfit}"
@@ -305,7 +313,9 @@ def _finding(
         return found(GateVerdict.MISSING, judged, "not planned; --retire it if that is intended")
     if all(one.typical_ms is None for one in processes):
         return found(
-            GateVerdict.INCONCLUSIVE, Judged(GateVerdict.INCONCLUSIVE), str(processes[0].unfit)
+            GateVerdict.INCONCLUSIVE,
+            TrialVerdict(GateVerdict.INCONCLUSIVE),
+            str(processes[0].unfit),
         )
     if judged.verdict == GateVerdict.NO_BASELINE:
         nights = past.logs.get(identity, [])

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import psutil
 
 WINDOW_S = 0.4  # of one measurement: clock ticks are 10 ms
-MOST = 3  # processes that are named
-LEAST = 0.05  # of a CPU: processes below are not named
+MAX_NAMED = 3  # processes that are named
+MIN_SHARE = 0.05  # of a CPU: processes below are not named
 BUSY = 0.25  # CPUs in use by others, from which on the machine counts as busy
 
 
@@ -44,8 +44,8 @@ def others(window_s: float = WINDOW_S) -> Others:
     shares = sorted(names.items(), key=lambda item: -item[1][1])
     busiest = [
         f"{name} (pid {pid}, {share:.0%} of a CPU)"
-        for (pid, _), (name, share) in shares[:MOST]
-        if share >= LEAST
+        for (pid, _), (name, share) in shares[:MAX_NAMED]
+        if share >= MIN_SHARE
     ]
     return Others(sum(share for _, (_, share) in shares), tuple(busiest))
 

@@ -18,7 +18,7 @@ from runner.host.gpu import identity, torch_uuid
 from runner.host.own_code import own_code
 from runner.host.secrets import redact
 
-MOST_COMMITS = 10
+MAX_COMMITS = 10
 
 
 @cache
@@ -100,7 +100,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 def commits_between(folder: Path, old: str, new: str) -> list[str]:
     """The last commits between two, one line each; empty if git does not have both."""
-    log = _git(folder, "log", "--oneline", f"--max-count={MOST_COMMITS}", f"{old}..{new}")
+    log = _git(folder, "log", "--oneline", f"--max-count={MAX_COMMITS}", f"{old}..{new}")
     return log.splitlines() if log else []
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 OURS = Path(__file__).parents[1]
 LIBRARIES = {"site-packages", "dist-packages"}
-MOST_BYTES = 64 * 2**20  # of all files together; code is smaller
-MOST_NAMED = 20  # files; beyond that only their number is recorded
+MAX_BYTES = 64 * 2**20  # of all files together; code is smaller
+MAX_NAMED = 20  # files; beyond that only their number is recorded
 
 
 def is_own(file: Path, folder: Path) -> bool:
@@ -32,9 +32,9 @@ def own_code(folder: Path) -> dict[str, Any]:
     if not files:
         return {}
     names = [str(file.relative_to(folder)) for file in files]
-    found: dict[str, Any] = {"own_code": _hash(files, names), "own_files": names[:MOST_NAMED]}
-    if len(names) > MOST_NAMED:
-        found["own_files"] = [*found["own_files"], f"and {len(names) - MOST_NAMED} more"]
+    found: dict[str, Any] = {"own_code": _hash(files, names), "own_files": names[:MAX_NAMED]}
+    if len(names) > MAX_NAMED:
+        found["own_files"] = [*found["own_files"], f"and {len(names) - MAX_NAMED} more"]
     return found | ({"git_dirty": True} if _changed(folder, names) else {})
 
 
@@ -50,7 +50,7 @@ def _own_modules(folder: Path) -> Iterator[Path]:
 
 def _hash(files: list[Path], names: list[str]) -> str | None:
     """A hash of names and contents; None if they are too large or unreadable."""
-    digest, left = hashlib.sha256(), MOST_BYTES
+    digest, left = hashlib.sha256(), MAX_BYTES
     try:
         for file, name in zip(files, names, strict=True):
             left -= file.stat().st_size

@@ -8,7 +8,7 @@ from runner.contract import Status
 from runner.launchers.job import Job, Result, run_point
 from runner.launchers.launcher import Launcher, Observer
 from runner.worker import process
-from runner.worker.execution import Listener
+from runner.worker.execution import PhaseCallbacks
 
 
 class Here(Launcher):
@@ -27,9 +27,9 @@ class Here(Launcher):
         return self._run(jobs)
 
     def _run(self, jobs: Sequence[Job]) -> Iterator[Result]:
-        listener = Listener()
+        listener = PhaseCallbacks()
         if self._observer is not None:
-            listener = Listener(self._observer.phase)
+            listener = PhaseCallbacks(self._observer.phase)
         for job in jobs:
             if self._observer is not None:
                 self._observer.begins(job.planned.title, job.trial.timing)

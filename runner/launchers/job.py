@@ -18,7 +18,7 @@ from runner.records.store import LOG, RECORD, load_in_place, save, set_aside
 from runner.records.writable import cleaned, writable
 from runner.trial.description import KEY_RULE, Model, Trial
 from runner.worker import process
-from runner.worker.execution import Listener
+from runner.worker.execution import PhaseCallbacks
 
 TOLD = ("effective", "environment", "contention", "error", "why_null")  # may hold any text
 
@@ -69,19 +69,19 @@ class Lost:
 Result = tuple[Trial, Record | Lost]
 
 
-def run_point(job: Job, listener: Listener | None = None) -> Record:
+def run_point(job: Job, listener: PhaseCallbacks | None = None) -> Record:
     """Run a trial in a fresh process; its raw outcome is on disk before it is judged.
 
     One that an interrupt has cut short has that status, and what it had measured.
     """
     from runner.verdict.judge import judged  # imports scipy, which a dry run does not need
 
-    listener, path, started_at = listener or Listener(), job.record_path, utc_now()
+    listener, path, started_at = listener or PhaseCallbacks(), job.record_path, utc_now()
     path.parent.mkdir(parents=True, exist_ok=True)
     set_aside(path)
     host = host_environment(job.source_dir)  # of the machine that runs it
     described = partial(job.record, host=host, started_at=started_at)
-    saved = Listener(listener.phase, lambda outcome: save(described(outcome), path))
+    saved = PhaseCallbacks(listener.phase, lambda outcome: save(described(outcome), path))
     outcome = process.run(job.trial, job.isolation, path.with_name(LOG), saved)
     record = judged(described(outcome))
     save(record, path)

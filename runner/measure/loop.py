@@ -18,9 +18,9 @@ from runner.trial.methods import METHODS
 BLOCKS = 10  # of the timed part; between them the machine's counters are read
 SHORTEST_SAMPLE_MS = 0.1  # below it the cost of clock and method matters
 FRESH_WARMUPS = 3  # samples, before those of several passes each
-LEAST_ON_A_BUDGET = 10  # samples: fewer give no useful median
-LEAST_SAMPLES = 30  # and
-LEAST_SECONDS = 1.0  # before an adaptive run may stop
+MIN_ON_A_BUDGET = 10  # samples: fewer give no useful median
+MIN_SAMPLES = 30  # and
+MIN_SECONDS = 1.0  # before an adaptive run may stop
 
 Samples = Sequence[float]
 
@@ -151,14 +151,14 @@ def _timed(
             take.work()
             device.synchronize()
         done = len(latency_ms)
-        block = take(stop - done, deadline_ns, LEAST_ON_A_BUDGET - done)
+        block = take(stop - done, deadline_ns, MIN_ON_A_BUDGET - done)
         samples_ms = [sample_ms / inner for sample_ms in block.latency_ms]
         latency_ms += samples_ms
         synced_ms += block.synced_ms
         ended_ns = device.now_ns()
         around.keep.timed(samples_ms)
         around.look()
-        if timing.target is not None and (ended_ns - began_ns) / 1e9 >= LEAST_SECONDS:
+        if timing.target is not None and (ended_ns - began_ns) / 1e9 >= MIN_SECONDS:
             converged = around.enough(latency_ms)
         if converged or len(latency_ms) < stop:  # the latter: past the deadline
             break
@@ -187,7 +187,7 @@ def _block_ends(timing: Timing) -> Iterator[int]:
     """Sample counts after which the counters are read, or the samples so far are judged."""
     count = timing.iterations
     if timing.target is not None:
-        end = min(LEAST_SAMPLES, count)
+        end = min(MIN_SAMPLES, count)
         while end < count:  # at growing intervals: each look is a chance to stop too early
             yield end
             end = math.ceil(1.25 * end)

@@ -18,13 +18,13 @@ from runner.measure.device import Device, Event
 
 RECENT = 20  # passes whose launch times decide how long `queued` keeps the device busy
 BUSY_MARGIN = 1.5  # times the longest of them
-LEAST_BUSY_MS = 0.1
-MOST_LAUNCHES = 4  # a spin lasts at most so many launch times, but at least
-LEAST_CAP_MS = 1.0  # because a short launch is easily delayed many times over; never above
-MOST_BUSY_MS = 100.0
-MOST_DISCARDED = 6  # samples in a row
+MIN_BUSY_MS = 0.1
+MAX_LAUNCHES = 4  # a spin lasts at most so many launch times, but at least
+MIN_CAP_MS = 1.0  # because a short launch is easily delayed many times over; never above
+MAX_BUSY_MS = 100.0
+MAX_DISCARDED = 6  # samples in a row
 UNSEEN_SHARE = 0.05  # of the launch time; a shorter pass can't have been seen by events
-MOST_STRETCH = 20.0  # of a spin: the most by which a GPU's clocks differ
+MAX_STRETCH = 20.0  # of a spin: the most by which a GPU's clocks differ
 
 _UNQUEUED = (
     "the network waits for the device, as detectors do, or launches more kernels than the launch "
@@ -95,7 +95,7 @@ def naive(forward: Forward, device: Device, prepare: Prepare = nothing) -> Sampl
     """What does the call cost the host? Clock, forward, clock: the article's first two ways.
 
     On an asynchronous device this is the launch cost until the queue is full, and
-    the device's throughput afterwards. Kept as a demonstration, not to be relied on.
+    the device's throughput afterwards. SampleBuffer as a demonstration, not to be relied on.
     """
     now_ns = device.now_ns
 
@@ -188,15 +188,15 @@ class Queued(OneByOne):
             )
         if self._launch_ms is None:
             self._launch_ms = min(self._empty_launch_ms() for _ in range(2))  # the first is cold
-        if self._launch_ms > MOST_BUSY_MS:
+        if self._launch_ms > MAX_BUSY_MS:
             raise MeasureError(
                 f"launching a pass takes {self._launch_ms:.1f} ms on an empty queue, longer than "
-                f"the device may be kept busy for it ({MOST_BUSY_MS:.0f} ms): {_UNQUEUED}"
+                f"the device may be kept busy for it ({MAX_BUSY_MS:.0f} ms): {_UNQUEUED}"
             )
-        cap_ms = min(MOST_BUSY_MS, max(LEAST_CAP_MS, MOST_LAUNCHES * self._launch_ms))
+        cap_ms = min(MAX_BUSY_MS, max(MIN_CAP_MS, MAX_LAUNCHES * self._launch_ms))
         busy_ms = BUSY_MARGIN * max(self._recent_ms, default=self._launch_ms)
-        for tried in range(1, MOST_DISCARDED + 1):  # noqa: B007 (used in the error)
-            busy_ms = min(max(busy_ms, LEAST_BUSY_MS), cap_ms)
+        for tried in range(1, MAX_DISCARDED + 1):  # noqa: B007 (used in the error)
+            busy_ms = min(max(busy_ms, MIN_BUSY_MS), cap_ms)
             if (sample_ms := self._attempt_ms(busy_ms)) is not None:
                 return sample_ms
             self.discarded += 1
@@ -222,8 +222,8 @@ class Queued(OneByOne):
         drained = self._start.query()
         self._end.synchronize()
         spun_ms = self._before.elapsed_time(self._start)
-        stretch = self._stretch * busy_ms / max(spun_ms, busy_ms / MOST_STRETCH)
-        self._stretch = min(max(stretch, 1 / MOST_STRETCH), MOST_STRETCH)
+        stretch = self._stretch * busy_ms / max(spun_ms, busy_ms / MAX_STRETCH)
+        self._stretch = min(max(stretch, 1 / MAX_STRETCH), MAX_STRETCH)
         if drained:
             return None
         sample_ms = self._start.elapsed_time(self._end)

@@ -15,7 +15,7 @@ from runner.contract import ModelError
 from runner.host.raised import first_cause, text_of
 from runner.host.torch_private import tree_leaves, tree_map_only
 
-MOST_COPIES = 2**18  # in rotation: more tensors take too much memory and minutes to create
+MAX_COPIES = 2**18  # in rotation: more tensors take too much memory and minutes to create
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Workload:
         """
         one = sum(tensor.nbytes for tensor in tensors_of(self.inputs))
         copies = cache_bytes // max(one, 1) + 2
-        if copies > MOST_COPIES:
+        if copies > MAX_COPIES:
             raise ModelError(
                 f"timing.cache=rotate would need {copies} copies of inputs of {one} bytes (at most "
-                f"{MOST_COPIES}); take a larger input.size or batch, or timing.cache=flush"
+                f"{MAX_COPIES}); take a larger input.size or batch, or timing.cache=flush"
             )
         others = [converted(self.inputs, torch.Tensor.clone) for _ in range(copies - 1)]
         next_inputs = itertools.cycle([self.inputs, *others])

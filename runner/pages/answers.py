@@ -19,14 +19,14 @@ from runner.terminal.figures import baselines, number
 from runner.terminal.table import shows_methods
 from runner.trial.axes import AXES, lines, place
 from runner.trial.description import Trial
-from runner.trial.labels import short_titles
 from runner.trial.methods import METHODS
+from runner.trial.titles import short_titles
 
-MOST = 8  # sentences for one question; the table and the plots have all
-MOST_LOOKED_AT = 200  # records that are analysed; each takes milliseconds
-MOST_LEFT_OUT = 3  # trials that are named; beyond that only their number
+MAX_SENTENCES = 8  # sentences for one question; the table and the plots have all
+MAX_LOOKED_AT = 200  # records that are analysed; each takes milliseconds
+MAX_LEFT_OUT = 3  # trials that are named; beyond that only their number
 UNSURE = 0.02  # of a rate: usual difference between processes on a quiet machine
-FEWEST_SIZES = 4  # with three, an exponent's interval contains it in 63 % of cases only
+MIN_SIZES = 4  # with three, an exponent's interval contains it in 63 % of cases only
 BY_SUSPECTS = ", by suspect numbers"
 ONE_EACH = "one process each, only indicative"
 DOUBTS = {  # about an answer -> about several
@@ -36,7 +36,7 @@ DOUBTS = {  # about an answer -> about several
 WORTH = 1.02  # speed-up from which on a setting is worth it
 
 
-def answers(records: Sequence[Record], most: int = MOST) -> Iterator[str]:
+def answers(records: Sequence[Record], most: int = MAX_SENTENCES) -> Iterator[str]:
     """The sentences, at most `most` for each question; invalid numbers are excluded.
 
     A doubt about several of them is said once, at their end.
@@ -78,9 +78,9 @@ def _left_out(records: Sequence[Record]) -> Iterator[str]:
     all_of = {title: sum(one.trial_title == title for one in records) for title in invalid}
     named = [
         title if count == all_of[title] else f"{count} of {all_of[title]} processes of {title}"
-        for title, count in list(invalid.items())[:MOST_LEFT_OUT]
+        for title, count in list(invalid.items())[:MAX_LEFT_OUT]
     ]
-    more = f" and {len(invalid) - MOST_LEFT_OUT} more" if len(invalid) > MOST_LEFT_OUT else ""
+    more = f" and {len(invalid) - MAX_LEFT_OUT} more" if len(invalid) > MAX_LEFT_OUT else ""
     yield f"not ranked, because invalid: {', '.join(named)}{more}"
 
 
@@ -89,7 +89,7 @@ def usable(records: Sequence[Record]) -> list[Result]:
     return [row for row in results_of(records) if row.usable]
 
 
-def fastest(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
+def fastest(rows: Sequence[Result], most: int = MAX_SENTENCES) -> Iterator[str]:
     """For each input and batch: what is fastest, and by how much.
 
     The timing method is not a choice for speed: of several methods, the one
@@ -151,7 +151,7 @@ def _few(*rows: Result) -> str:
     return "one side has a single process, only indicative"
 
 
-def best_throughput(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
+def best_throughput(rows: Sequence[Result], most: int = MAX_SENTENCES) -> Iterator[str]:
     """For each input size: the batch and model with the best throughput."""
     if len({row.first.trial.input.batch_size for row in rows}) < 2:
         return
@@ -193,7 +193,7 @@ def lines_of(rows: Sequence[Result], axis: str) -> list[Line]:
     return made
 
 
-def knees(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
+def knees(rows: Sequence[Result], most: int = MAX_SENTENCES) -> Iterator[str]:
     """The smallest batch with nearly the best throughput."""
     found = [line for line in lines_of(rows, "input.batch_size") if line.knee is not None]
     if not found:
@@ -216,9 +216,9 @@ def _around(line: Line) -> str:
     return str(line.knee) if low == high else f"{line.knee}, perhaps {low} to {high}"
 
 
-def exponents(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
+def exponents(rows: Sequence[Result], most: int = MAX_SENTENCES) -> Iterator[str]:
     """How latency grows with the size of the input."""
-    found = [line for line in lines_of(rows, "input.size") if len(line.places) >= FEWEST_SIZES]
+    found = [line for line in lines_of(rows, "input.size") if len(line.places) >= MIN_SIZES]
     for line in found[:most]:
         law = power_law(line.places, [row.typical or 0.0 for row in line.rows])
         if law is None or law.ci is None or law.ci[1] - law.ci[0] > 1:
@@ -233,7 +233,7 @@ def exponents(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
 def warmups(records: Sequence[Record]) -> Iterator[str]:
     """The number of warm-ups each model needs, over all its processes."""
     models = warmups_of(records)
-    if len(models) > MOST:
+    if len(models) > MAX_SENTENCES:
         needed = max(need or 0 for need in models.values())
         yield f"warm-up iterations needed: at most {needed} for {len(models)} models"
     elif models:
@@ -251,7 +251,7 @@ def warmups_of(records: Sequence[Record]) -> dict[str, int | None]:
     unsynchronized passes are ignored. Of very many records only some are analysed.
     """
     needs: dict[str, list[int | None]] = defaultdict(list)
-    for record in records[:: max(1, len(records) // MOST_LOOKED_AT)]:
+    for record in records[:: max(1, len(records) // MAX_LOOKED_AT)]:
         synchronized = METHODS[record.trial.timing.method].synchronized
         many = len(record.warmup_ms) + len(record.latency_ms) >= 10
         if record.completed and synchronized and many and not _disturbed(record):
@@ -298,7 +298,7 @@ def speed_ups(rows: Sequence[Result]) -> list[SpeedUp]:
     ]
 
 
-def worth(rows: Sequence[Result], most: int = MOST) -> Iterator[str]:
+def worth(rows: Sequence[Result], most: int = MAX_SENTENCES) -> Iterator[str]:
     """Whether a precision, memory order, compiler or engine is worth it."""
     found = speed_ups(rows)
     for one in sorted(found, key=lambda one: -one.ratio.value)[:most]:

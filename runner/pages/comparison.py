@@ -10,10 +10,10 @@ from typing import Any
 
 from runner.contract import Verdict
 from runner.history.comparison import Comparison, Pair, Side
-from runner.history.surroundings import machines
+from runner.history.environment_diff import machines
 from runner.pages.page import Page, Plot, Section
 from runner.records.record import Record
-from runner.statistics.difference import MOST_NEEDED, SUITE_SHIFT, VERDICTS
+from runner.statistics.difference import MAX_NEEDED, SUITE_SHIFT, VERDICTS
 from runner.statistics.processes import combine
 from runner.terminal.figures import alike
 from runner.terminal.layout import Column
@@ -21,7 +21,7 @@ from runner.terminal.table import names_of
 
 VERSION = 1  # of the JSON
 GEOMEAN = "geomean"  # name of the last row: geometric means of the trials
-NAMED = 8  # trials that one side lacks; beyond that only their number is shown
+MAX_NAMED = 8  # trials that one side lacks; beyond that only their number is shown
 
 
 def page_of(comparisons: Sequence[Comparison]) -> Page:
@@ -91,9 +91,9 @@ def _sections(one: Comparison, heading: str) -> Iterator[Section]:
 
 
 def _named(records: Sequence[Record]) -> Iterator[str]:
-    yield from (record.title for record in records[:NAMED])
-    if len(records) > NAMED:
-        yield f"and {len(records) - NAMED} more"
+    yield from (record.title for record in records[:MAX_NAMED])
+    if len(records) > MAX_NAMED:
+        yield f"and {len(records) - MAX_NAMED} more"
 
 
 def _remarks(one: Comparison) -> Iterator[str]:
@@ -178,7 +178,7 @@ def verdict_of(pair: Pair) -> str:
     found = pair.difference
     if found.verdict != "inconclusive" or found.ci is None:
         return found.verdict
-    more = f"over {MOST_NEEDED}" if found.needed == MOST_NEEDED else f"about {found.needed}"
+    more = f"over {MAX_NEEDED}" if found.needed == MAX_NEEDED else f"about {found.needed}"
     return f"inconclusive: up to {found.ci[1] - 1:+.1%} not excluded; {more} processes would decide"
 
 

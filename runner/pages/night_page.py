@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from html import escape
 
 from runner.contract import GateVerdict
-from runner.history.nightly import Finding
+from runner.history.nightly import TrialFinding
 from runner.pages.nightly import Report, change_of, details, facts, headline, health, reason
 from runner.pages.page import Page, Rich, Section
 from runner.terminal.figures import alike
 from runner.terminal.layout import Column
 
 WIDTH, HEIGHT, EDGE = 140, 32, 4  # of a trend, in pixels
-LEAST_SPAN = 0.05  # of its height, as a share of the latency: small noise must not fill it
+MIN_SPAN = 0.05  # of its height, as a share of the latency: small noise must not fill it
 BAD = (GateVerdict.REGRESSION, GateVerdict.SUSPECT)
 
 
@@ -43,7 +43,7 @@ def _urgent(report: Report) -> Sequence[str]:
     return [line for line in health(report) if line.startswith("the whole suite") and "?" in line]
 
 
-def _columns(report: Report, found: Sequence[Finding], history: str) -> tuple[Column, ...]:
+def _columns(report: Report, found: Sequence[TrialFinding], history: str) -> tuple[Column, ...]:
     judged = [one.judged for one in found]
     intervals = (f"{100 * (b[0] - 1):+.1f} to {100 * (b[1] - 1):+.1f} %" if b else "" for b in
                  (one.ci for one in judged))  # fmt: skip
@@ -72,7 +72,7 @@ def _times(values: Sequence[float | None]) -> tuple[str, ...]:
     return tuple("" if cell == "-" else cell for cell in alike(values))
 
 
-def _trend(report: Report, finding: Finding) -> str:
+def _trend(report: Report, finding: TrialFinding) -> str:
     """A small plot of the trial's typical times, night by night."""
     nights = [night.by_trial.get(finding.identity, []) for night in report.judgement.nights]
     times = [
@@ -83,7 +83,7 @@ def _trend(report: Report, finding: Finding) -> str:
     if len(times) < 2:
         return ""
     level = finding.judged.before_ms or times[-1]
-    margin = LEAST_SPAN * level
+    margin = MIN_SPAN * level
     low, high = min([*times, level]) - margin / 2, max([*times, level]) + margin / 2
     step = (WIDTH - 2 * EDGE) / (len(times) - 1)
 
@@ -103,7 +103,7 @@ def _trend(report: Report, finding: Finding) -> str:
     )
 
 
-def _links(report: Report, finding: Finding, history: str) -> str:
+def _links(report: Report, finding: TrialFinding, history: str) -> str:
     """Links to the trial in MLflow and on the page of all nights, and its command to copy."""
     pages = {"history": f"{history}#{finding.identity}"}
     if run := report.link_of.get(finding.identity):

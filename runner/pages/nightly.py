@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 
 from runner.contract import GateVerdict
 from runner.history.attribution import Attribution, Onset, Step
-from runner.history.nightly import Finding, Judgement
-from runner.history.surroundings import Changed
+from runner.history.environment_diff import Changed
+from runner.history.nightly import JudgedNight, TrialFinding
 from runner.pages.page import Page, Section
 from runner.records.nights import Fingerprint, Gate, GateHealth, GateOnset, GateTrial
 from runner.records.record import utc_now
-from runner.statistics.gate import FEWEST_NIGHTS
+from runner.statistics.gate import MIN_NIGHTS
 from runner.terminal.figures import number
 from runner.terminal.layout import Column
 
@@ -31,7 +31,7 @@ HEADINGS = {
     GateVerdict.IMPROVEMENT: "Improvements",
     GateVerdict.PASS: "Passed",
 }
-NAMED = 3  # trials in a line; beyond that only their number is shown
+MAX_NAMED = 3  # trials in a line; beyond that only their number is shown
 CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # not in XML
 
 
@@ -43,7 +43,7 @@ class Report:
     `decided` lets a later night detect edited decisions.
     """
 
-    judgement: Judgement
+    judgement: JudgedNight
     output_dir: str
     commits: Callable[[str, str], Sequence[str]] = lambda old, new: ()
     link_of: Mapping[str, str] = field(default_factory=dict)
@@ -76,13 +76,13 @@ class Report:
         """The night since which a regression has been reported."""
         first = self.judgement.night.sweep_id
         for night in reversed(self.judgement.before):
-            verdict = night.said.get(identity)
+            verdict = night.previous_verdicts.get(identity)
             if verdict != GateVerdict.REGRESSION and night.by_trial.get(identity):
                 break
             first = night.sweep_id if verdict == GateVerdict.REGRESSION else first
         return first
 
-    def reproduce(self, finding: Finding) -> str | None:
+    def reproduce(self, finding: TrialFinding) -> str | None:
         """The command that runs a trial of tonight again."""
         processes = self.judgement.night.by_trial.get(finding.identity)
         if not processes:
@@ -91,14 +91,14 @@ class Report:
         return f"python -m runner.reproduce {folder}"
 
 
-def headline(judgement: Judgement) -> str:
+def headline(judgement: JudgedNight) -> str:
     """The night in one line, for a chat message."""
     host = next((one.facts.get("host") for one in judgement.night.processes), None)
     where = f" on {host}" if host else ""
     parts = [f"{count} {_plural(verdict, count)}" for verdict, count in judgement.counts.items()]
     worst = [one for one in judgement.findings if one.verdict == GateVerdict.REGRESSION]
-    named = ", ".join(f"{one.title} {change_of(one)}" for one in worst[:NAMED])
-    more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
+    named = ", ".join(f"{one.title} {change_of(one)}" for one in worst[:MAX_NAMED])
+    more = f" and {len(worst) - MAX_NAMED} more" if len(worst) > MAX_NAMED else ""
     asks = "; the whole suite changed" if judgement.health.question else ""
     if judgement.creep is not None:
         asks = f"; the whole suite crept by {judgement.creep:+.1%}"
@@ -116,7 +116,7 @@ def _plural(verdict: GateVerdict, count: int) -> str:
     return f"{word}s" if plural else word
 
 
-def change_of(finding: Finding) -> str:
+def change_of(finding: TrialFinding) -> str:
     """The change of a trial against its baseline, as a percentage."""
     ratio = finding.judged.ratio
     return "" if ratio is None else f"{ratio - 1:+.1%}".replace("-0.0%", "+0.0%")
@@ -133,7 +133,7 @@ def page_of(report: Report) -> Page:
     return Page(headline(judgement), tuple(facts(judgement)), tuple(sections))
 
 
-def facts(judgement: Judgement) -> Iterator[str]:
+def facts(judgement: JudgedNight) -> Iterator[str]:
     """What ran, where, with which software; nothing for a night without processes."""
     processes = judgement.night.processes
     if not processes:
@@ -153,8 +153,8 @@ def health(report: Report) -> Iterator[str]:
     judgement, whole = report.judgement, report.judgement.health
     counted = len(judgement.before) - len(judgement.flagged)
     yield f"judged by the {counted} night{'s' if counted != 1 else ''} before it"
-    if counted < FEWEST_NIGHTS:
-        yield f"with fewer than {FEWEST_NIGHTS} nights a trial can be suspect, but not a regression"
+    if counted < MIN_NIGHTS:
+        yield f"with fewer than {MIN_NIGHTS} nights a trial can be suspect, but not a regression"
     if whole.shift is not None:
         question = (
             ": machine or software? tonight will not be used as a baseline"
@@ -201,14 +201,14 @@ def _step(step: Step) -> str:
     pairs = list(zip(step.titles, step.found.trials, strict=True))
     moved = [(title, one) for title, one in pairs if one.verdict in ("slower", "faster")]
     moved.sort(key=lambda pair: -abs(pair[1].ratio - 1))
-    named = ", ".join(f"{title} {one.ratio - 1:+.1%}" for title, one in moved[:NAMED])
-    rest = f", and {len(moved) - NAMED} more" if len(moved) > NAMED else ""
+    named = ", ".join(f"{title} {one.ratio - 1:+.1%}" for title, one in moved[:MAX_NAMED])
+    rest = f", and {len(moved) - MAX_NAMED} more" if len(moved) > MAX_NAMED else ""
     shift = f"whole suite {step.found.shift:+.2%}, " if step.found.shift is not None else ""
     verdict = f"{named}{rest}" if moved else f"none of {len(pairs)} trials changed"
     return f"new baseline since {step.night} ({told}): {shift}{verdict}"
 
 
-def _section(report: Report, verdict: GateVerdict, found: Sequence[Finding]) -> Section:
+def _section(report: Report, verdict: GateVerdict, found: Sequence[TrialFinding]) -> Section:
     lines = [
         line
         for one in found
@@ -221,7 +221,7 @@ def _section(report: Report, verdict: GateVerdict, found: Sequence[Finding]) -> 
     return Section(HEADINGS[verdict], tuple(lines), columns, folded=verdict == GateVerdict.PASS)
 
 
-def reason(finding: Finding) -> str:
+def reason(finding: TrialFinding) -> str:
     """Why a trial has no verdict, or is undecided; empty otherwise."""
     if finding.why:
         return f"{finding.title}: {finding.why}"
@@ -234,7 +234,7 @@ def reason(finding: Finding) -> str:
     return ""
 
 
-def details(report: Report, finding: Finding) -> Iterator[str]:
+def details(report: Report, finding: TrialFinding) -> Iterator[str]:
     """Details of a trial that has become slower."""
     pinned, onset = report.judgement.pinned, report.onsets.get(finding.identity)
     crept = f"crept, visible only against {pinned[0]} to {pinned[-1]}; " if finding.creep else ""
@@ -250,7 +250,7 @@ def details(report: Report, finding: Finding) -> Iterator[str]:
         yield from (f"{finding.title}: {place}" for place in places if place)
 
 
-def _columns(report: Report, found: Sequence[Finding]) -> tuple[Column, ...]:
+def _columns(report: Report, found: Sequence[TrialFinding]) -> tuple[Column, ...]:
     judged = [one.judged for one in found]
     onsets = [str(report.onsets.get(one.identity, "")) for one in found]
     intervals = [f"{one.ci[0]:.3f} to {one.ci[1]:.3f}" if one.ci else "" for one in judged]
@@ -299,7 +299,7 @@ def values_of(report: Report, code: int) -> dict[str, Any]:
     return asdict(gate)
 
 
-def _values_of(report: Report, finding: Finding) -> GateTrial:
+def _values_of(report: Report, finding: TrialFinding) -> GateTrial:
     judged, onset = finding.judged, report.onsets.get(finding.identity)
     return GateTrial(
         **vars(judged)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 TEMPLATE = Path(__file__).with_name("page.html")
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def to_html(page: Page) -> str:
         library=library,
         figures=figures,
         kind_of=kind_of,
-        most=MOST_ROWS,
+        most=MAX_ROWS,
     )
 
 
@@ -121,7 +121,7 @@ def to_markdown(page: Page) -> str:
 def _markdown_table(columns: Sequence[Column]) -> Iterator[str]:
     yield "| " + " | ".join(_escaped(column.name) for column in columns) + " |"
     yield "|" + "|".join(" :-- " if column.text else " --: " for column in columns) + "|"
-    for row in zip(*(column.cells[:MOST_ROWS] for column in columns), strict=True):
+    for row in zip(*(column.cells[:MAX_ROWS] for column in columns), strict=True):
         yield "| " + " | ".join(map(_escaped, row)) + " |"
 
 
@@ -143,7 +143,7 @@ def to_text(page: Page, console: Console) -> None:
         for line in section.lines:
             print_line(console, line)
         if section.columns and not section.folded:
-            for line in lay_out([column.first(MOST_ROWS) for column in section.columns], console):
+            for line in lay_out([column.first(MAX_ROWS) for column in section.columns], console):
                 console.out(line, highlight=False)
         if section.note:
             print_line(console, section.note)

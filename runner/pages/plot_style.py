@@ -19,7 +19,7 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 DASHES = ("solid", "dash", "dot", "dashdot")
 GREY = "#8c959f"
 PADDING = 1.08  # of a logarithmic axis beyond its values
-FEWEST_TICKS = 4
+MIN_TICKS = 4
 
 
 def colour(index: int) -> str:
@@ -62,7 +62,7 @@ def log_axis(values: Iterable[float | None]) -> dict[str, Any]:
     known = [value for value in values if value and value > 0]
     low, high = min(known, default=1.0) / PADDING, max(known, default=1.0) * PADDING
     ticks = [tick for tick in _one_two_five(low, high) if low <= tick <= high]
-    if len(ticks) < FEWEST_TICKS:  # less than a decade: steps of equal size
+    if len(ticks) < MIN_TICKS:  # less than a decade: steps of equal size
         step = next(
             step for step in _one_two_five((high - low) / 8, high) if step > (high - low) / 8
         )

@@ -28,10 +28,10 @@ from runner.records.results import Result
 from runner.statistics.processes import Ratio
 from runner.statistics.shape import FAR, spread
 from runner.terminal.figures import number, verdict_label
-from runner.trial.labels import short_titles
+from runner.trial.titles import short_titles
 
-MOST_BARS = 60
-MOST_SERIES = 6  # trials whose samples are drawn
+MAX_BARS = 60
+MAX_SERIES = 6  # trials whose samples are drawn
 GOODNESS: dict[str, str] = dict(zip(Verdict, (COLOURS[1], COLOURS[4], COLOURS[2]), strict=True))
 KINDS = {"faster": (COLOURS[0], "star"), "slower": (COLOURS[1], "square")}
 UNDECIDED = (GREY, "circle")
@@ -39,7 +39,7 @@ UNDECIDED = (GREY, "circle")
 
 def ranking(rows: Sequence[Result]) -> Plot:
     """The latency of each trial as a bar with its interval, the fastest on top."""
-    shown = sorted(rows, key=lambda row: row.typical or 0.0)[:MOST_BARS]
+    shown = sorted(rows, key=lambda row: row.typical or 0.0)[:MAX_BARS]
     names = short_titles([row.first.trial for row in rows])
     by_key = {id(row): name for row, name in zip(rows, names, strict=True)}
     values = [row.typical for row in shown]
@@ -55,7 +55,7 @@ def ranking(rows: Sequence[Result]) -> Plot:
         hovertext=[row.first.title for row in shown],
     )
     pale = [row for row in shown if row.verdict != Verdict.VALID]
-    more = f" (the fastest {MOST_BARS} of {len(rows)})" if len(rows) > MOST_BARS else ""
+    more = f" (the fastest {MAX_BARS} of {len(rows)})" if len(rows) > MAX_BARS else ""
     plot = make_plot(
         [bars],
         f"Latency in ms with its 95 % interval, fastest first{more}",
@@ -299,11 +299,11 @@ def speed_ups(names: Sequence[str], ratios: Sequence[Ratio]) -> Plot:
 
 def changes(one: Comparison) -> Plot:
     """The ratio of each trial with its interval, the largest changes on top."""
-    pairs = one.pairs[:MOST_BARS]
+    pairs = one.pairs[:MAX_BARS]
     found = [pair.difference for pair in pairs]
-    more = f" ({MOST_BARS} of {len(one.pairs)})" if len(one.pairs) > MOST_BARS else ""
+    more = f" ({MAX_BARS} of {len(one.pairs)})" if len(one.pairs) > MAX_BARS else ""
     plot = _intervals(
-        short_titles([pair.record.trial for pair in one.pairs])[:MOST_BARS],
+        short_titles([pair.record.trial for pair in one.pairs])[:MAX_BARS],
         [item.ratio for item in found],
         [item.ci or (item.ratio, item.ratio) for item in found],
         [item.verdict for item in found],

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from runner.history.surroundings import machines
+from runner.history.environment_diff import machines
 from runner.pages import plots
-from runner.pages.answers import FEWEST_SIZES, answers, lines_of, speed_ups, usable, warmups_of
+from runner.pages.answers import MIN_SIZES, answers, lines_of, speed_ups, usable, warmups_of
 from runner.pages.page import Page, Plot, Section, to_html, to_markdown
 from runner.records.record import Record
 from runner.records.results import Result, results_of
@@ -19,7 +19,7 @@ from runner.statistics.scaling import power_law
 from runner.terminal.closing import about_numbers, device_lines, faults
 from runner.terminal.table import columns_of, shows_methods
 from runner.trial.axes import AXES
-from runner.trial.labels import summary_of
+from runner.trial.titles import summary_of
 
 HTML, MARKDOWN, TABLE = "report.html", "report.md", "summary.csv"
 
@@ -125,7 +125,7 @@ def _of_axes(rows: Sequence[Result]) -> Iterator[Section]:
 
 def _with_exponent(line: plots.Line) -> str:
     law = power_law(line.places, [row.typical or 0.0 for row in line.rows])
-    few = len(line.places) < FEWEST_SIZES
+    few = len(line.places) < MIN_SIZES
     return line.name if few or law is None else f"{line.name} (~ size^{law.exponent:.2f})"
 
 
@@ -148,5 +148,5 @@ def _section(heading: str, *shown: Plot) -> Section:
 def _typical(records: Sequence[Record]) -> list[Record]:
     """A few records whose samples are drawn: the first process of each trial, spread out."""
     first = [one for one in records if one.repeat == 0 and len(one.latency_ms) > 1]
-    step = max(1, -(-len(first) // plots.MOST_SERIES))
-    return first[::step][: plots.MOST_SERIES]
+    step = max(1, -(-len(first) // plots.MAX_SERIES))
+    return first[::step][: plots.MAX_SERIES]

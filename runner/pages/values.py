@@ -14,7 +14,7 @@ from runner.records.results import Result, results_of
 from runner.records.store import RECORD
 from runner.terminal.figures import over_processes
 from runner.trial.description import Trial
-from runner.trial.labels import keys_of
+from runner.trial.titles import keys_of
 
 VERSION = 1  # of this form
 LATENCIES = ("min", "p25", "p50", "p75", "p90", "p95", "p99", "max", "mean", "std")

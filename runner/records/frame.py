@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.contract import Level
 from runner.records.record import Record
-from runner.trial.labels import keys_of
+from runner.trial.titles import keys_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame

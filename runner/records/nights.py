@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from runner.contract import GateVerdict, Unreadable
-from runner.records.brief import Brief, briefs
 from runner.records.manifest import load_manifest
+from runner.records.process_summary import ProcessSummary, briefs
 from runner.records.reading import Index, NotNegative, Number, checked, read_values
 
 VERDICTS = "gate.json"  # in a night's folder: its verdicts
@@ -96,23 +96,23 @@ class Gate:
 class Night:
     """One night: what was `planned` (title by identity), its processes, and its verdicts.
 
-    `said` has the verdict of each trial by identity; `question`: the suite as a whole
+    `previous_verdicts` has the verdict of each trial by identity; `question`: the suite as a whole
     changed; `decided` is the file of decisions as it was then. They are empty before the night
     is judged. `notes` name what can't be read.
     """
 
     sweep_id: str
     planned: Mapping[str, str]
-    processes: tuple[Brief, ...]
-    said: Mapping[str, str] = field(default_factory=dict)
+    processes: tuple[ProcessSummary, ...]
+    previous_verdicts: Mapping[str, str] = field(default_factory=dict)
     question: bool = False
     notes: tuple[str, ...] = ()
     decided: Fingerprint | None = None
 
     @cached_property
-    def by_trial(self) -> Mapping[str, list[Brief]]:
+    def by_trial(self) -> Mapping[str, list[ProcessSummary]]:
         """The processes of each trial."""
-        found: dict[str, list[Brief]] = defaultdict(list)
+        found: dict[str, list[ProcessSummary]] = defaultdict(list)
         for one in self.processes:
             found[one.identity].append(one)
         return dict(found)

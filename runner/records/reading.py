@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LARGEST = 1e15  # of any time or figure; 30,000 years in milliseconds
 LARGEST_INT = 2**64  # the largest seed
-LONGEST_VALUE = 60  # characters of a wrong value that are shown
+MAX_VALUE_LENGTH = 60  # characters of a wrong value that are shown
 
 Number = Annotated[float, Ge(-LARGEST), Le(LARGEST)]
 NotNegative = Annotated[float, Ge(0), Le(LARGEST)]
@@ -102,7 +102,7 @@ def unfit(where: object, field: str, value: object, expected: str) -> Unreadable
     except ValueError:  # an integer of more digits than Python writes out
         shown = "a number of thousands of digits"
     return Unreadable(
-        f"{where}: {field} is {shortened(printable(shown), LONGEST_VALUE)}; expected {expected}"
+        f"{where}: {field} is {shortened(printable(shown), MAX_VALUE_LENGTH)}; expected {expected}"
     )
 
 

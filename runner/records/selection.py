@@ -16,7 +16,7 @@ from runner.records.record import Record
 from runner.records.store import LOCK, RECORD, load, load_in_place
 
 LATEST = re.compile(r"latest(?:~(\d+))?")
-SHOWN = 3  # unreadable files; beyond that only their number is shown
+MAX_SHOWN = 3  # unreadable files; beyond that only their number is shown
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def select(word: str, output_dir: Path) -> Selection:
         records += found.records
         notes += [f"{found.name}: {note}" for note in found.notes]
     if not records:
-        raise NothingThere("; ".join(notes[:SHOWN]))
+        raise NothingThere("; ".join(notes[:MAX_SHOWN]))
     return Selection(str(path), tuple(records), tuple(notes), path)
 
 
@@ -89,7 +89,7 @@ def _planned_at(sweep_dir: Path) -> float:
 
 def _offer(output_dir: Path) -> str:
     newest = sorted({file.parent for file in output_dir.glob(f"*/{MANIFEST}")}, key=_planned_at)
-    names = ", ".join(path.name for path in newest[-SHOWN:])
+    names = ", ".join(path.name for path in newest[-MAX_SHOWN:])
     return f"; the newest sweeps: {names}" if names else "; it has no sweeps"
 
 
@@ -119,12 +119,14 @@ def _of_files(name: str, files: list[Path], manifest: Manifest | None = None) ->
         except Unreadable as error:
             unread.append(str(error))
     if not records and unread:
-        raise NothingThere("; ".join([*unread[:SHOWN], *(["..."] if len(unread) > SHOWN else [])]))
+        raise NothingThere(
+            "; ".join([*unread[:MAX_SHOWN], *(["..."] if len(unread) > MAX_SHOWN else [])])
+        )
     if not records:
         raise NothingThere(f"{name} has no record yet")
-    notes = unread[:SHOWN]
-    if len(unread) > SHOWN:
-        notes.append(f"{len(unread) - SHOWN} more records are skipped")
+    notes = unread[:MAX_SHOWN]
+    if len(unread) > MAX_SHOWN:
+        notes.append(f"{len(unread) - MAX_SHOWN} more records are skipped")
     return Selection(name, tuple(records), tuple(notes))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from runner.records.printable import cut, printable
 from runner.records.record import Outcome
 
-LONGEST_MESSAGE, LONGEST_TRACE = 2_000, 20_000  # characters; worker.log has all of them
+MAX_MESSAGE_LENGTH, MAX_TRACE_LENGTH = 2_000, 20_000  # characters; worker.log has all of them
 
 
 def writable(outcome: Outcome) -> Outcome:
@@ -30,12 +30,12 @@ def writable(outcome: Outcome) -> Outcome:
         if broken is not None:
             why_null[f"series.{name}"] = _no_number(broken)
     if values["error"]:
-        longest = {"trace": LONGEST_TRACE}
+        longest = {"trace": MAX_TRACE_LENGTH}
         values["error"] = {
-            name: cut(text, longest.get(name, LONGEST_MESSAGE))
+            name: cut(text, longest.get(name, MAX_MESSAGE_LENGTH))
             for name, text in values["error"].items()
         }
-    reasons = {name: cut(printable(why), LONGEST_MESSAGE) for name, why in why_null.items()}
+    reasons = {name: cut(printable(why), MAX_MESSAGE_LENGTH) for name, why in why_null.items()}
     return replace(outcome, **values, series=series, why_null=reasons)
 
 

@@ -27,12 +27,12 @@ PHASE, FAR_PHASE = 7, 2.0  # processes, and spreads their median is off by 6e-5 
 THRESHOLD = 0.02  # smaller changes do not matter
 SUITE_SHIFT = 0.015  # from which on a shared shift is reported as a question of its own
 POWER = 0.8
-FEWEST_BESIDE_ONE = 3  # processes needed to judge a single one on the other side
-FEWEST_TO_DRAW, DRAWN_IN, FAR = 4, 2.5, 3.5  # processes, and robust spreads
+MIN_BESIDE_ONE = 3  # processes needed to judge a single one on the other side
+MIN_TO_DRAW, DRAWN_IN, FAR = 4, 2.5, 3.5  # processes, and robust spreads
 OF_SIDE = 0.4  # share of a side's processes; if so many are far off, they may be right
 OF_FEW_PROCESSES = 1.5  # correction of their spread, divided by their number
 INFLATION = 0.3  # of errors, divided by the processes on the smaller side
-MOST_NEEDED = 200  # processes on each side; a larger need is reported as that
+MAX_NEEDED = 200  # processes on each side; a larger need is reported as that
 VERDICTS = ("slower", "faster", "inconclusive", "same")  # what to read first
 
 
@@ -43,7 +43,7 @@ class Difference:
     `ratio` is that of the times: above 1 is slower; `ci` its 95 % interval, `p` two-sided and
     adjusted for the number of trials. `detectable` is the change, as a share, that such a
     comparison detects in 4 of 5 cases; `needed` the processes on each side with which one of the
-    threshold, or as large as this one, would be detected (MOST_NEEDED: that many or more). None
+    threshold, or as large as this one, would be detected (MAX_NEEDED: that many or more). None
     if a side has a single process and the other fewer than three.
     """
 
@@ -166,7 +166,7 @@ def _drawn_in(before: np.ndarray, after: np.ndarray) -> tuple[list[np.ndarray], 
     unknown which are outliers. With fewer than four on a side nothing is drawn in.
     """
     sides = [before, after]
-    if min(map(len, sides)) < FEWEST_TO_DRAW:
+    if min(map(len, sides)) < MIN_TO_DRAW:
         return sides, 0.0
     off = np.concatenate([abs(side - np.median(side)) for side in sides])
     fewest = min(map(len, sides))
@@ -197,7 +197,7 @@ def _alone(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
     sizes = len(before), len(after)
     if min(sizes) > 1:
         return welch(before, after)
-    if sum(sizes) < FEWEST_BESIDE_ONE + 1:
+    if sum(sizes) < MIN_BESIDE_ONE + 1:
         return math.nan, math.nan
     several = before if sizes[0] > 1 else after
     return float(several.std(ddof=1)) * math.sqrt(1 + 1 / len(several)), len(several) - 1.0
@@ -273,17 +273,17 @@ def _needed(spread: float, change: float, least: float, trials: int) -> int:
 
     Detected means significant among so many `trials` and not below the `least` that matters.
     """
-    counts = np.arange(2, MOST_NEEDED)
+    counts = np.arange(2, MAX_NEEDED)
     errors = spread * np.sqrt(2 / counts) * (1 + INFLATION / counts)
     called = _factors(1 - (1 - CONFIDENCE) / 2 / trials) * errors
     enough = np.maximum(called, least) + _factors(POWER) * errors <= change
-    return 2 + int(np.argmax(enough)) if enough.any() else MOST_NEEDED
+    return 2 + int(np.argmax(enough)) if enough.any() else MAX_NEEDED
 
 
 @cache
 def _factors(chance: float) -> np.ndarray:
     """Student's t for 2, 3, ... processes on each side."""
-    found: np.ndarray = stats.t.ppf(chance, 2.0 * np.arange(2, MOST_NEEDED) - 2)
+    found: np.ndarray = stats.t.ppf(chance, 2.0 * np.arange(2, MAX_NEEDED) - 2)
     return found
 
 

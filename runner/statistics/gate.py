@@ -30,7 +30,7 @@ from runner.statistics.difference import (
     holm,
     moderation,
 )
-from runner.statistics.location import LEAST, drawn_in, huber, median, of_most, spread_between
+from runner.statistics.location import MIN_SPREAD, drawn_in, huber, median, of_most, spread_between
 from runner.statistics.quantiles import CONFIDENCE
 
 REGRESSION, SUSPECT = 0.02, 0.012  # changes that matter
@@ -41,9 +41,9 @@ FEW = 20
 SUSPICION = 0.05
 OF_FEW_NIGHTS = 1.2  # correction of their spread, divided by their number
 QUESTION = 0.02  # probability of such a shift of all trials, judged by the nights before
-LEAST_MOVE = 0.002  # least standard deviation of nights, which a few of them may underestimate
-MOST_SUSPECTS = 10
-FEWEST_NIGHTS = 4  # needed to report a regression
+MIN_MOVE = 0.002  # least standard deviation of nights, which a few of them may underestimate
+MAX_SUSPECTS = 10
+MIN_NIGHTS = 4  # needed to report a regression
 EXCLUDED = 0.05  # the slowdown that a pass excludes
 SURE = 0.995  # confidence of that
 LEVEL_VARIANCE = 1.1  # of Huber's estimate, in units of a mean's
@@ -59,7 +59,7 @@ Times = Mapping[str, Sequence[float]]  # of each trial, when each of its process
 
 
 @dataclass(frozen=True)
-class Judged:
+class TrialVerdict:
     """One trial: `ratio` is tonight's time over its level, `ci` the 95 % interval, `p` one-sided.
 
     `detectable` is the slowdown, as a share, that such a night detects in 4 of 5 cases, `nights`
@@ -79,7 +79,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Night:
+class NightVerdict:
     """All trials, and the night's health.
 
     `shift` is tonight's effect on all trials, as a share; with 6 trials or more it has been removed
@@ -88,7 +88,7 @@ class Night:
     Intervals were `widened` by as much as trials varied more than between nights.
     """
 
-    trials: dict[str, Judged]
+    trials: dict[str, TrialVerdict]
     shift: float | None
     question: bool
     widened: float
@@ -116,7 +116,7 @@ def judge(
     began_s: Sequence[Times] | None = None,
     tonight_began_s: Times | None = None,
     segments: Mapping[str, Sequence[int]] | None = None,
-) -> Night:
+) -> NightVerdict:
     """Judge tonight by the nights before.
 
     `began_s`, one mapping a night, the latest last, and `tonight_began_s` say when each process
@@ -150,11 +150,12 @@ def judge_logs(
     began_s: Sequence[Times] = (),
     tonight_began_s: Times | None = None,
     segments: Mapping[str, Sequence[int]] | None = None,
-) -> Night:
+) -> NightVerdict:
     """Judge by the logarithms of the processes' medians, which is all the gate needs."""
     ago = {name: (segments or {}).get(name, [0] * len(nights)) for name, nights in history.items()}
     known = [name for name, nights in history.items() if any(map(len, nights))]
-    judged = {name: Judged(GateVerdict.MISSING) for name in known if not len(tonight.get(name, ()))}
+    missing = [name for name in known if not len(tonight.get(name, ()))]
+    judged = {name: TrialVerdict(GateVerdict.MISSING) for name in missing}
     names = [
         name
         for name in known
@@ -164,9 +165,9 @@ def judge_logs(
         )
     ]
     new = [name for name in tonight if name not in (*names, *judged)]
-    judged |= {name: Judged(GateVerdict.NO_BASELINE) for name in new}
+    judged |= {name: TrialVerdict(GateVerdict.NO_BASELINE) for name in new}
     if not names:
-        return Night(judged, None, False, 1.0, None)
+        return NightVerdict(judged, None, False, 1.0, None)
     many = len(names) >= SUITE
     processes = processes_of(
         [history[name] for name in names],
@@ -188,15 +189,12 @@ def judge_logs(
     found = [
         replace(one, before_ms=math.exp(level), tonight_ms=math.exp(value))
         for one, level, value in zip(
-            _judged(changes, errors.times(widened), levels),
-            levels.level,
-            values[-1],
-            strict=True,
+            _judged(changes, errors.times(widened), levels), levels.level, values[-1], strict=True
         )
     ]
     seen = [one.detectable for one in found if one.detectable is not None]
     share = math.expm1(shift) if many else None
-    return Night(
+    return NightVerdict(
         {**dict(zip(names, found, strict=True)), **judged},
         share,
         many and _is_question(shift, levels.moves),
@@ -211,10 +209,10 @@ def _is_question(shift: float, moves: np.ndarray) -> bool:
     With few nights, or below what matters, a fixed threshold decides.
     """
     known = moves[~np.isnan(moves)]
-    if len(known) < FEWEST_NIGHTS:
+    if len(known) < MIN_NIGHTS:
         return abs(math.expm1(shift)) >= SUITE_SHIFT
     spread = float(stats.median_abs_deviation(known, scale="normal"))
-    deviation = max(spread * (1 + OF_FEW_NIGHTS / len(known)), LEAST_MOVE)
+    deviation = max(spread * (1 + OF_FEW_NIGHTS / len(known)), MIN_MOVE)
     score = abs(shift - float(np.median(known))) / (deviation * math.sqrt(1 + 1 / len(known)))
     return bool(2 * stats.t.sf(score, len(known) - 1) < QUESTION)
 
@@ -302,7 +300,7 @@ def _polished(
         if many and len(values) > 1:
             settled = values - np.nan_to_num(median(values - own, axis=1))[:, None]
     spread = stats.median_abs_deviation(settled - own, axis=0, scale="normal", nan_policy="omit")
-    least = LEAST * float(np.median(spread)) if many else 0.0
+    least = MIN_SPREAD * float(np.median(spread)) if many else 0.0
     current = np.where(labels == 0, settled, np.nan)
     level = huber(current.T, np.maximum(spread, max(least, np.finfo(float).tiny)))
     moves = median(values - settled, axis=1)  # the same of all trials of a night
@@ -322,7 +320,7 @@ def _moderated(squares: np.ndarray, freedom: np.ndarray) -> tuple[np.ndarray, np
     return moderation(variance[known], freedom[known]).applied(variance, freedom)
 
 
-def _judged(changes: np.ndarray, doubts: _Errors, levels: _Levels) -> list[Judged]:
+def _judged(changes: np.ndarray, doubts: _Errors, levels: _Levels) -> list[TrialVerdict]:
     errors = doubts.both
     with np.errstate(divide="ignore", invalid="ignore"):
         scores, slow = (
@@ -338,14 +336,16 @@ def _judged(changes: np.ndarray, doubts: _Errors, levels: _Levels) -> list[Judge
     least = np.maximum(math.log1p(REGRESSION), levels.usual[1])
     sure = stats.t.ppf(POWER, levels.freedom) * doubts.slower
     detectable = np.expm1(np.maximum(called, least) + sure)
-    enough = levels.nights >= FEWEST_NIGHTS
+    enough = levels.nights >= MIN_NIGHTS
     regressions = regressions & enough & (changes >= least)
     suspects = (slower < SUSPICION) & (changes >= math.log1p(SUSPECT)) & ~regressions
-    worst = set(np.argsort(np.where(suspects, slower, np.inf))[:MOST_SUSPECTS])
+    worst = set(np.argsort(np.where(suspects, slower, np.inf))[:MAX_SUSPECTS])
     found = []
     for at, change in enumerate(changes):
         if np.isnan(errors[at]):
-            found.append(Judged(GateVerdict.INCONCLUSIVE, int(levels.nights[at]), math.exp(change)))
+            found.append(
+                TrialVerdict(GateVerdict.INCONCLUSIVE, int(levels.nights[at]), math.exp(change))
+            )
             continue
         low = levels.usual[0, at]
         if regressions[at]:
@@ -359,7 +359,7 @@ def _judged(changes: np.ndarray, doubts: _Errors, levels: _Levels) -> list[Judge
                 GateVerdict.PASS if at_most[at] < math.log1p(EXCLUDED) else GateVerdict.INCONCLUSIVE
             )
         found.append(
-            Judged(
+            TrialVerdict(
                 verdict,
                 int(levels.nights[at]),
                 math.exp(change),

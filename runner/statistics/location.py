@@ -14,7 +14,7 @@ OF_FEW_HALVES = 2.0  # correction for few values, divided by their number
 NEAR, OF_NEAR = 3.0, 1.03  # deviations that count as usual, and the correction for the rest
 NORMAL = 1.4826  # median absolute deviation to standard deviation
 OF_FEW = 1.3  # correction: deviations of about five values from their median are too small
-LEAST = 0.3  # of the typical spread: a few values may show none by chance
+MIN_SPREAD = 0.3  # of the typical spread: a few values may show none by chance
 
 
 def median(values: np.ndarray, axis: int) -> np.ndarray:
@@ -50,7 +50,7 @@ def spread_between(values: np.ndarray, many: bool) -> np.ndarray:
     deviations = abs(values - median(values, axis=-1)[..., None])
     by_trial = np.moveaxis(deviations, 1, 0).reshape(values.shape[1], -1)
     spread = NORMAL * OF_FEW * np.nan_to_num(median(by_trial, axis=-1))
-    least = LEAST * float(np.median(spread)) if many else 0.0
+    least = MIN_SPREAD * float(np.median(spread)) if many else 0.0
     found: np.ndarray = np.maximum(spread, max(least, np.finfo(float).tiny))
     return found
 

@@ -11,8 +11,8 @@ from scipy import stats
 CONFIDENCE = 0.95
 CLOCK_DIGITS = 6  # clock resolution in digits of milliseconds; smaller differences are ties
 INDEPENDENT = 1.05  # below this correlation time the exact binomial ranks are used
-FEWEST_PARTS, MOST_PARTS = 4, 20  # into which a run is divided
-LEAST_IN_PARTS, IN_PART = 20, 60  # least samples of a run, and usual samples of a part
+MIN_PARTS, MAX_PARTS = 4, 20  # into which a run is divided
+MIN_IN_PARTS, IN_PART = 20, 60  # least samples of a run, and usual samples of a part
 SIGNIFICANT = 1.645  # of a normal score
 NO_SIGN = 0.75  # p of the analysis of variance between parts, above which they count as equal
 TAILS = (0.90, 0.95, 0.99)  # one-sided 95 % bounds; the others have two-sided ones
@@ -126,9 +126,9 @@ def _widened(
     They are ignored only if `compared` shows no sign of a difference between them, so that
     independent samples keep a narrow interval: benchmarks/flags.py, docs/verdict.md.
     """
-    if len(values) < LEAST_IN_PARTS or np.ptp(compared) == 0:
+    if len(values) < MIN_IN_PARTS or np.ptp(compared) == 0:
         return bounds
-    count = min(max(FEWEST_PARTS, len(values) // IN_PART), MOST_PARTS)
+    count = min(max(MIN_PARTS, len(values) // IN_PART), MAX_PARTS)
     parts = np.array_split(compared, count)
     if all(np.ptp(part) == 0 for part in parts):
         alike = 0.0  # each part entirely below or above: the largest possible difference

@@ -17,8 +17,8 @@ from runner.statistics.quantiles import CLOCK_DIGITS, clock_step
 CLIPPED = 0.9
 FAR = 5.0  # standard deviations, by the median absolute deviation
 TENTH = 1.1  # times the median: least level at which samples of a slow start are clipped
-FEWEST_FOR_SHAPE = 40  # samples needed to detect drift and modes
-MOST_CORRELATED = 0.95
+MIN_FOR_SHAPE = 40  # samples needed to detect drift and modes
+MAX_CORRELATED = 0.95
 BATCHES, TREND = 20, 0.005  # of a run, and the p below which they rise or fall
 ROUNDING = 1e-9  # smaller shares are rounding errors
 ORDERED = 0.95  # of the samples, on the right side of a single change
@@ -130,7 +130,7 @@ def drift(samples: Sequence[float] | np.ndarray) -> float | None:
     test calls it a trend (two-sided p < 0.005).
     """
     values = np.asarray(samples, dtype=float)
-    if len(values) < FEWEST_FOR_SHAPE:
+    if len(values) < MIN_FOR_SHAPE:
         return None
     medians = np.array([np.median(batch) for batch in np.array_split(values, BATCHES)])
     middle = np.median(medians)
@@ -156,7 +156,7 @@ def is_sure(samples: Sequence[float] | np.ndarray) -> bool:
     level = stats.rankdata(medians - stats.theilslopes(medians).slope * places)
     level = level - level.mean()
     first = float(level[1:] @ level[:-1]) / float(level @ level) if np.ptp(level) > 0 else 0.0
-    first = min(max((n * first + 1) / (n - 4), 0.0), MOST_CORRELATED)  # Kendall, 1954: its bias
+    first = min(max((n * first + 1) / (n - 4), 0.0), MAX_CORRELATED)  # Kendall, 1954: its bias
     variance = n * (n - 1) * (2 * n + 5) / 18 * (1 + first) / (1 - first)
     return bool(2 * stats.norm.sf((abs(score) - 1) / np.sqrt(variance)) < TREND)
 
@@ -173,7 +173,7 @@ def modes(samples: Sequence[float] | np.ndarray, step_ms: float = 0.0) -> Modes 
     """
     values = np.asarray(samples, dtype=float)
     n = len(values)
-    if n < FEWEST_FOR_SHAPE:
+    if n < MIN_FOR_SHAPE:
         return None
     ordered = np.sort(values)[n // 100 : n - n // 100]
     n = len(ordered)
@@ -226,7 +226,7 @@ def shape_of(samples: Sequence[float] | np.ndarray, warmup: int) -> Shape:
         if change is None:
             change = float(np.median(rest) / np.median(values[warmup : slow.enough]) - 1)
         slow, rest = None, values[warmup:]
-    sure = change is None or len(rest) < FEWEST_FOR_SHAPE or is_sure(rest)
+    sure = change is None or len(rest) < MIN_FOR_SHAPE or is_sure(rest)
     return Shape(slow, change, modes(rest, clock_step(values)), sure)
 
 

@@ -8,34 +8,34 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from runner.config.grid import MOST_ROUNDS
+from runner.config.grid import MAX_ROUNDS
 from runner.config.settings import Settings, seconds_of
 from runner.contract import Unreadable
-from runner.records.brief import Brief
 from runner.records.manifest import MANIFEST, Planned, load_manifest
 from runner.records.nights import load_night, nights_of
+from runner.records.process_summary import ProcessSummary
 from runner.statistics.budget import rounds_within
 
 LAST = 3  # nights that tell how long a trial takes
-NAMED = 3  # trials with extra rounds; beyond that only their number is shown
+MAX_NAMED = 3  # trials with extra rounds; beyond that only their number is shown
 
 
 @dataclass(frozen=True)
-class Kept:
+class SampleBuffer:
     """The trials of a grid that run, by index, and a note about the selection."""
 
     places: tuple[int, ...]
     told: str
 
 
-def within_budget(trials: Sequence[Planned], settings: Settings) -> Kept:
+def select_rounds(trials: Sequence[Planned], settings: Settings) -> SampleBuffer:
     """The trials of all rounds that fit the budget; a resumed sweep keeps its plan."""
     everything = tuple(range(len(trials)))
     budget = settings.nightly.budget
     if budget is None:
-        return Kept(everything, "")
+        return SampleBuffer(everything, "")
     if (settings.sweep_dir / MANIFEST).exists():
-        return Kept(_as_planned(trials, settings), "")
+        return SampleBuffer(_as_planned(trials, settings), "")
     budget_s = seconds_of(budget) or 0.0
     identities = [trial.identity for trial in trials]
     named: dict[str, str] = {}
@@ -46,14 +46,14 @@ def within_budget(trials: Sequence[Planned], settings: Settings) -> Kept:
     if not known_s:
         usual = _of_rounds(trials, dict.fromkeys(named, settings.repeats), identities)
         why = "no earlier night tells how long a trial takes"
-        return Kept(usual, f"budget {budget}: {why}, so {settings.repeats} rounds run")
+        return SampleBuffer(usual, f"budget {budget}: {why}, so {settings.repeats} rounds run")
     typical_s = statistics.median(known_s)
     costs = [cost_s.get(identity, typical_s) for identity in named]
     spreads = [spread.get(identity, 0.0) for identity in named]
-    most = settings.repeats * MOST_ROUNDS
+    most = settings.repeats * MAX_ROUNDS
     rounds = rounds_within(budget_s, costs, spreads, settings.repeats, most)
     planned = dict(zip(named, rounds, strict=True))
-    return Kept(
+    return SampleBuffer(
         _of_rounds(trials, planned, identities),
         _told(planned, costs, budget, budget_s, settings.repeats, named),
     )
@@ -82,7 +82,7 @@ def _of_rounds(
 
 def _known(settings: Settings) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds for a process of each trial, and the spread between processes, a share."""
-    found: dict[str, list[list[Brief]]] = defaultdict(list)
+    found: dict[str, list[list[ProcessSummary]]] = defaultdict(list)
     nights = nights_of(settings.output_dir, settings.name or "nightly")
     for folder in nights[-LAST:]:
         try:
@@ -128,7 +128,7 @@ def _told(
     more = [titles[identity] for identity, count in rounds.items() if count > common]
     if not more:
         return text
-    shown = ", ".join(more[:NAMED]) if len(more) <= NAMED else f"{len(more)} trials"
+    shown = ", ".join(more[:MAX_NAMED]) if len(more) <= MAX_NAMED else f"{len(more)} trials"
     return f"{text}, up to {max(rounds.values())} for uncertain trials: {shown}"
 
 

@@ -34,9 +34,9 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
             print(f"runner {__version__}")
             return ExitCode.OK
         if any("sweep.resume" in word for word in words):
-            from runner.sweep.resume import typed_again
+            from runner.sweep.resume import expand_resume
 
-            words = typed_again(words)
+            words = expand_resume(words)
         words = flags_last(words)
         given = parsed(words)
         axes = _axes(given)

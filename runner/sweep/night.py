@@ -31,7 +31,7 @@ from runner.tracking import trends as tracked_trends
 from runner.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
-    from runner.history.nightly import Judgement
+    from runner.history.nightly import JudgedNight
     from runner.pages.nightly import Report
 
 LOCK = ".nightly.lock"  # below output_dir
@@ -211,7 +211,7 @@ def _known(settings: Settings) -> list[Night]:
     return sorted(found, key=lambda night: night.sweep_id)
 
 
-def code_of(judgement: Judgement, allow_inconclusive: float) -> ExitCode:
+def code_of(judgement: JudgedNight, allow_inconclusive: float) -> ExitCode:
     """The exit code: the most serious finding."""
     counts = judgement.counts
     if counts.get(GateVerdict.REGRESSION):
@@ -231,7 +231,7 @@ def write(report: Report, settings: Settings, values: Mapping[str, Any]) -> dict
 
     `values` are its content for programs.
     """
-    from runner.pages import trends  # imports plotly
+    from runner.pages import history_page  # imports plotly
     from runner.pages.night_page import night_page
     from runner.pages.nightly import junit_of, page_of
     from runner.pages.page import to_html, to_markdown
@@ -250,7 +250,7 @@ def write(report: Report, settings: Settings, values: Mapping[str, Any]) -> dict
     write_text_whole(to_html(night_page(report, f"../{name}.html")), files["page"])
     write_text_whole(to_markdown(page_of(report)), files["markdown"])
     write_text_whole(junit_of(report), files["junit"])
-    history = trends.page_of(report.judgement, name)
+    history = history_page.page_of(report.judgement, name)
     write_text_whole(to_html(history), files["history"])
     return files
 

@@ -23,14 +23,14 @@ from runner.launchers.launcher import Launcher, launcher_of
 from runner.records.manifest import Manifest, Planned
 from runner.records.printable import printable
 from runner.records.record import utc_now
-from runner.sweep.budget import within_budget
+from runner.sweep.budget import select_rounds
 from runner.tracking import store
 from runner.trial.description import Engine, Runtime, Trial
-from runner.trial.labels import full_title, summary_of, varying
+from runner.trial.titles import full_title, summary_of, varying
 from runner.worker import process
 from runner.worker.execution import Inspection
 
-MOST_COSTED = 200  # trials whose cost a dry run computes: a fraction of a second each
+MAX_COSTED = 200  # trials whose cost a dry run computes: a fraction of a second each
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Plan:
                 alike.setdefault(
                     repr((trial.model, trial.input, trial.runtime.precision)), []
                 ).append(trial)
-        if not alike or len(self.trials) > MOST_COSTED:
+        if not alike or len(self.trials) > MAX_COSTED:
             return {}
         try:
             found = process.costs([group[0] for group in alike.values()])
@@ -145,7 +145,7 @@ def make_plan(grid: Grid, source_dir: Path) -> Plan:
     shown = [redacted_trial(trial) for trial in trials]
     names = varying(shown)
     planned = [_planned(trial, one, names) for trial, one in zip(trials, shown, strict=True)]
-    kept = within_budget(planned, settings)
+    kept = select_rounds(planned, settings)
     return Plan(
         settings,
         tuple(trials[place] for place in kept.places),

@@ -15,11 +15,11 @@ from runner.records.record import Record
 from runner.records.store import RECORD, load_in_place
 from runner.trial.near import near
 
-NAMED = 2  # trials of a difference; beyond that only their number is shown
+MAX_NAMED = 2  # trials of a difference; beyond that only their number is shown
 OF_ONE_START = ("sweep.resume", "sweep.retry", "sweep.extend", "sweep.id")
 
 
-def typed_again(words: Sequence[str]) -> list[str]:
+def expand_resume(words: Sequence[str]) -> list[str]:
     """The words of a command line, with `sweep.resume` replaced by the command it stands for.
 
     `latest` is the newest sweep in output_dir with trials left to run, anything else
@@ -150,9 +150,9 @@ def continued(planned: Manifest, sweep_dir: Path, extend: bool) -> Manifest:
 
 
 def _named(titles: Sequence[str]) -> str:
-    if len(titles) <= NAMED:
+    if len(titles) <= MAX_NAMED:
         return ", ".join(titles)
-    return f"{len(titles)} trials ({', '.join(titles[:NAMED])}, ...)"
+    return f"{len(titles)} trials ({', '.join(titles[:MAX_NAMED])}, ...)"
 
 
 def records_there(

@@ -15,8 +15,8 @@ from runner.trial.description import size_label
 from runner.trial.methods import METHODS
 
 LEVELS = list(Level)
-MOST_DEVICES = 4
-NAMED = 2  # trials; beyond that only their number is shown
+MAX_DEVICES = 4
+MAX_NAMED = 2  # trials; beyond that only their number is shown
 
 
 def closing_lines(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iterator[str]:
@@ -143,7 +143,7 @@ def _who(
     """The trials that a reason concerns."""
     if not of or of == 1:
         return ""
-    if len(cases) > NAMED:
+    if len(cases) > MAX_NAMED:
         return f"{len(cases)} of {of} trials"
     titles = []
     for record, reason in cases:
@@ -180,7 +180,7 @@ def _span(figures: Sequence[float], unit: str) -> str:
 def device_lines(records: Sequence[Record]) -> list[str]:
     """A line for each device on which trials completed, or else ran."""
     completed = [record for record in records if record.completed] or records[:1]
-    return list(dict.fromkeys(map(_device_line, completed)))[:MOST_DEVICES]
+    return list(dict.fromkeys(map(_device_line, completed)))[:MAX_DEVICES]
 
 
 def _device_line(record: Record) -> str:

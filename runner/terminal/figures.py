@@ -14,7 +14,7 @@ from runner.terminal.layout import Column
 Figure = Callable[[Sequence[Result]], Column | None]
 LABELS = {"std": "sd"}
 ROUNDING = 1e-9  # smaller shares are rounding errors
-MOST_DECIMALS = 4
+MAX_DECIMALS = 4
 
 
 def p50(rows: Sequence[Result]) -> Column:
@@ -131,7 +131,7 @@ def baselines(rows: Sequence[Result]) -> list[Result | None]:
     alike: dict[str, list[Result]] = defaultdict(list)
     for row in rows:
         alike[row.first.trial.key].append(row)
-    found = [alike.get(row.first.trial.plain.key, []) for row in rows]
+    found = [alike.get(row.first.trial.fp32_baseline.key, []) for row in rows]
     return [
         same[0] if len(same) == 1 and same[0] is not row else None
         for row, same in zip(rows, found, strict=True)
@@ -185,7 +185,7 @@ def alike(values: Sequence[float | None]) -> tuple[str, ...]:
     """The values of a column, all with as many decimals as its smallest one needs."""
     known = [0.0 if abs(value) < ROUNDING else value for value in values if value is not None]
     least = min((abs(value) for value in known if value), default=1.0)
-    decimals = min(max(2, 2 - math.floor(math.log10(least))), MOST_DECIMALS)
+    decimals = min(max(2, 2 - math.floor(math.log10(least))), MAX_DECIMALS)
     return tuple("-" if value is None else f"{value:.{decimals}f}" for value in values)
 
 

@@ -15,10 +15,10 @@ from runner.records.results import Result, has_processes, results_of
 from runner.terminal.figures import BY_NAME, OF_METHODS, OF_PROCESSES, OF_TRIALS, verdict
 from runner.terminal.layout import Column, lay_out
 from runner.terminal.text import print_line
-from runner.trial.labels import settings, varying
 from runner.trial.methods import METHODS
+from runner.trial.titles import settings, varying
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 MANY_ROWS = 4  # with the same verdict, which is then told once
 COLUMN_OF = {  # keys of the command line -> title of their column
     "input.size": "size",
@@ -29,12 +29,12 @@ COLUMN_OF = {  # keys of the command line -> title of their column
 
 
 def show(records: Sequence[Record], console: Console, chosen: Sequence[str] | None = None) -> None:
-    """Print the table that suits the sweep, as wide as the console and MOST_ROWS long at most.
+    """Print the table that suits the sweep, as wide as the console and MAX_ROWS long at most.
 
     Columns that were `chosen` replace its own, with the verdict.
     """
     keys = list(dict.fromkeys(record.key for record in records))
-    kept = set(keys[:MOST_ROWS])
+    kept = set(keys[:MAX_ROWS])
     same, columns = columns_of([record for record in records if record.key in kept], chosen)
     lines = ["", f"all trials: {same}"] if same else [""]
     columns, below = _without_equal_verdicts(columns) if chosen is None else (columns, "")
@@ -45,8 +45,8 @@ def show(records: Sequence[Record], console: Console, chosen: Sequence[str] | No
     print_line(console, below)
     if below:
         console.out("")
-    if len(keys) > MOST_ROWS:
-        console.out(f"(the first {MOST_ROWS} of {len(keys)}; all are in MLflow and on disk)\n")
+    if len(keys) > MAX_ROWS:
+        console.out(f"(the first {MAX_ROWS} of {len(keys)}; all are in MLflow and on disk)\n")
 
 
 def _without_equal_verdicts(columns: Sequence[Column]) -> tuple[list[Column], str]:

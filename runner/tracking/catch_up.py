@@ -15,9 +15,9 @@ from runner.records.store import LOCK, RECORD, load_in_place
 from runner.tracking import parent, runs
 from runner.tracking.journal import JOURNAL, Journal, unsent
 from runner.tracking.store import Store
-from runner.trial.labels import summary_of
+from runner.trial.titles import summary_of
 
-SHOWN = 3  # reasons; beyond that only that there are more
+MAX_SHOWN = 3  # reasons; beyond that only that there are more
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def catch_up(
     except (TrackingUnavailable, Unreadable, NoLock) as reason:
         why_not.append(str(reason))
     there = len(paths) - len(left) - brought - len(deleted)
-    told = "; ".join([*why_not[:SHOWN], *(["..."] if len(why_not) > SHOWN else [])])
+    told = "; ".join([*why_not[:MAX_SHOWN], *(["..."] if len(why_not) > MAX_SHOWN else [])])
     return CaughtUp(brought, there, len(left), told, len(deleted), closed)
 
 

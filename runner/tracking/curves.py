@@ -19,12 +19,12 @@ from runner.tracking.projection import NAME_LIMIT, digits, params_of
 from runner.tracking.store import Store, explained
 from runner.tracking.view import save_curves_view
 from runner.trial.axes import AXES, lines, place
-from runner.trial.labels import keys_of, short_titles
+from runner.trial.titles import keys_of, short_titles
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-MOST = 100  # lines of a sweep; the UI's charts can't show more
+MAX_LINES = 100  # lines of a sweep; the UI's charts can't show more
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def curves_of(records: Sequence[Record]) -> list[Curve]:
                 place(trials[at], axis) or 0: dict(metrics_of_result(results[at])) for at in line
             }
             found.append(Curve(f"{whose} over {axis}", axis, params, points))
-    return found[:MOST]
+    return found[:MAX_LINES]
 
 
 def metrics_of_result(result: Result) -> Iterator[tuple[str, float]]:
@@ -116,4 +116,6 @@ def there(store: Store, sweep_id: str) -> list[Run]:
     """The line runs of a sweep. Raises TrackingUnavailable."""
     query = f"tags.`runner.kind` = 'curve' and tags.`runner.sweep` = '{sweep_id}'"
     with explained():
-        return list(store.client.search_runs([store.experiment_id], query, max_results=MOST * 2))
+        return list(
+            store.client.search_runs([store.experiment_id], query, max_results=MAX_LINES * 2)
+        )

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.contract import GateVerdict, Unreadable
-from runner.records.brief import FACTS, Brief
 from runner.records.nights import Night
+from runner.records.process_summary import FACTS, ProcessSummary
 from runner.records.reading import checked, parsed
 from runner.tracking.projection import TAG_LIMIT
 from runner.tracking.store import Store, explained
@@ -32,7 +32,7 @@ def names_of_nights(store: Store, name: str) -> list[str]:
 def load_night(store: Store, sweep_id: str) -> Night:
     """A night from the tags of its runs, without artifacts. Raises TrackingUnavailable."""
     runs = list(trials_of(store, sweep_id))
-    found, notes = list[Brief](), list[str]()
+    found, notes = list[ProcessSummary](), list[str]()
     for run in runs:
         try:
             found.append(_brief_of(run))
@@ -72,7 +72,7 @@ def identity_of(run: Run) -> str:
     return str(tags.get("runner.identity") or tags.get("runner.trial_key"))
 
 
-def _brief_of(run: Run) -> Brief:
+def _brief_of(run: Run) -> ProcessSummary:
     """The process of a run from its tags, which anybody can edit. Raises Unreadable."""
     tags: Mapping[str, str] = run.data.tags
     where = f"the MLflow run {run.info.run_id}"
@@ -92,7 +92,7 @@ def _brief_of(run: Run) -> Brief:
         "facts": facts or {name: tags[name] for name in FACTS if name in tags},
         "folder": tags["runner.trial_key"],
     }
-    brief = checked(values, Brief, where, strict=False)
+    brief = checked(values, ProcessSummary, where, strict=False)
     device = run.data.params.get("device", "")
     return replace(brief, folder=folder_of(brief.folder, device, brief.repeat))
 

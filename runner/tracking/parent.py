@@ -16,7 +16,7 @@ from runner.tracking.projection import NAME_LIMIT, TAG_LIMIT, digits, params_of
 from runner.tracking.store import Store, explained
 from runner.tracking.view import save_view
 from runner.trial.description import Trial
-from runner.trial.labels import keys_of, shown, summary_of, varying_keys
+from runner.trial.titles import keys_of, shown, summary_of, varying_keys
 
 ARTIFACTS = ("report.html", "report.md", "summary.csv")  # of the sweep's folder, where written
 NOTE = "report.md"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.contract import Level
-from runner.records.brief import brief_of
+from runner.records.process_summary import process_summary_of
 from runner.records.record import Record, sentence
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _figures_of(record: Record) -> Iterable[tuple[str, float]]:
 def tags_of(record: Record) -> dict[str, str]:
     """The tags by which runs are found and filtered; every value is a string."""
     environment: Mapping[str, Any] = record.environment
-    brief = brief_of(record)
+    brief = process_summary_of(record)
     tags = {
         "runner.title": brief.title,
         "runner.kind": "trial",

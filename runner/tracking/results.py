@@ -15,14 +15,14 @@ from runner.tracking.projection import NAME_LIMIT, digits, params_of
 from runner.tracking.runs import found_runs, tagged
 from runner.tracking.store import Store, explained
 from runner.trial.description import Trial
-from runner.trial.labels import keys_of, short_titles
+from runner.trial.titles import keys_of, short_titles
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-MOST = 2000  # runs of a sweep that are named and nested: each takes milliseconds
+MAX_RUNS = 2000  # runs of a sweep that are named and nested: each takes milliseconds
 PREFIX = len("r0 ")  # of the name of a process
-SHOWN = 20  # characters of a name that the UI's charts and lists show
+VISIBLE = 20  # characters of a name that the UI's charts and lists show
 
 
 def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Record]) -> None:
@@ -30,7 +30,7 @@ def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Recor
 
     Raises TrackingUnavailable.
     """
-    if len(records) > MOST:
+    if len(records) > MAX_RUNS:
         return
     with explained():
         query = f"tags.`runner.kind` = 'trial' and tags.`runner.sweep` = '{sweep_id}'"
@@ -64,10 +64,10 @@ def names_of(records: Sequence[Record]) -> list[str]:
 
 
 def _names(trials: Sequence[Trial], titles: Sequence[str]) -> list[str]:
-    begins = Counter(title[: SHOWN - PREFIX] for title in set(titles))
+    begins = Counter(title[: VISIBLE - PREFIX] for title in set(titles))
     names = []
     for trial, short, title in zip(trials, short_titles(trials), titles, strict=True):
-        alike = begins[title[: SHOWN - PREFIX]] > 1 and short != trial.model.label
+        alike = begins[title[: VISIBLE - PREFIX]] > 1 and short != trial.model.label
         names.append((f"{short}: {title}" if alike else title)[:NAME_LIMIT])
     return names
 

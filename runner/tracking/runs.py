@@ -16,7 +16,7 @@ from runner.records.record import Record
 from runner.tracking.projection import NAME_LIMIT, metrics_of, note_of, params_of, tags_of
 from runner.tracking.store import Store, explained
 from runner.tracking.view import save_view
-from runner.trial.labels import keys_of
+from runner.trial.titles import keys_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -31,7 +31,7 @@ PARAMS = ("model", "input.size", "input.batch_size", "timing.method", "timing.wa
 LETTER_WIDTH = 6  # pixels, in a column's head
 VIEW_TAG = "mlflow.sharedViewState."  # tag of the experiment, internal to the UI
 CREATED_AT = re.compile(r'"createdAt": ?(\d+)')
-MOST_VIEWS = 50  # of ours in an experiment, because the UI loads all; older ones are deleted
+MAX_VIEWS = 50  # of ours in an experiment, because the UI loads all; older ones are deleted
 OURS = {"savedBy": "runner"}  # first in a view; distinguishes it from those of people
 
 
@@ -133,7 +133,7 @@ def _save(
         tags = client.get_experiment(store.experiment_id).tags
         begins = json.dumps(OURS).removesuffix("}")
         ours = [tag for tag in tags if tag.startswith(VIEW_TAG) and tags[tag].startswith(begins)]
-        for tag in sorted(ours, key=lambda tag: _created_at(tags[tag]))[:-MOST_VIEWS]:
+        for tag in sorted(ours, key=lambda tag: _created_at(tags[tag]))[:-MAX_VIEWS]:
             client.delete_experiment_tag(store.experiment_id, tag)
 
 

@@ -208,7 +208,7 @@ class Trial(_Group):
         return {name: value for name, value in vars(self.engine).items() if value != plain[name]}
 
     @property
-    def plain(self) -> Trial:
+    def fp32_baseline(self) -> Trial:
         """The same trial in eager fp32, the baseline of precision, layout and engines."""
         as_it_comes = Runtime(self.runtime.threads, self.runtime.cudnn_benchmark)
         return replace(self, runtime=as_it_comes, engine=Engine())

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from runner.contract import Problem
 from runner.trial.description import Runtime, Trial
-from runner.trial.labels import shown
 from runner.trial.methods import METHODS
 from runner.trial.near import expected
+from runner.trial.titles import shown
 
 TASKS = (
     "classification",
@@ -41,9 +41,9 @@ CACHES = ("warm", "flush", "rotate")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "amp_bf16", "amp_fp16")
 COMPILE_MODES = ("off", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 COMPILE_CACHES = ("warm", "cold")
-MOST_ITERATIONS, MOST_INNER = 10_000_000, 1_000_000  # more takes days or all memory
-MOST_THREADS, MOST_SEED = 1024, 2**63 - 1
-MOST_PIXELS, MOST_IMAGES = 10**6, 10**9  # far beyond any device's memory
+MAX_ITERATIONS, MAX_INNER = 10_000_000, 1_000_000  # more takes days or all memory
+MAX_THREADS, MAX_SEED = 1024, 2**63 - 1
+MAX_PIXELS, MAX_IMAGES = 10**6, 10**9  # far beyond any device's memory
 
 
 ON_STREAM = ["event", "queued", "pipelined"]  # methods for work queued like torch's own
@@ -81,15 +81,15 @@ def problems(trial: Trial, device_known: bool = True) -> Iterator[Problem]:
 
 def _out_of_range(trial: Trial) -> Iterator[Problem]:
     for key, value, least, most in (
-        ("input.batch_size", trial.input.batch_size, 1, MOST_IMAGES),
-        ("input.frames", trial.input.frames, 1, MOST_IMAGES),
-        ("timing.warmup", trial.timing.warmup, 0, MOST_ITERATIONS),
-        ("timing.iterations", trial.timing.iterations, 1, MOST_ITERATIONS),
-        ("timing.inner", trial.timing.inner, 1, MOST_INNER),
-        ("runtime.threads", trial.runtime.threads, 1, MOST_THREADS),
-        ("runtime.interop_threads", trial.runtime.interop_threads, 1, MOST_THREADS),
+        ("input.batch_size", trial.input.batch_size, 1, MAX_IMAGES),
+        ("input.frames", trial.input.frames, 1, MAX_IMAGES),
+        ("timing.warmup", trial.timing.warmup, 0, MAX_ITERATIONS),
+        ("timing.iterations", trial.timing.iterations, 1, MAX_ITERATIONS),
+        ("timing.inner", trial.timing.inner, 1, MAX_INNER),
+        ("runtime.threads", trial.runtime.threads, 1, MAX_THREADS),
+        ("runtime.interop_threads", trial.runtime.interop_threads, 1, MAX_THREADS),
         ("repeat", trial.repeat, 0, math.inf),
-        ("seed", trial.seed, 0, MOST_SEED),
+        ("seed", trial.seed, 0, MAX_SEED),
     ):
         if value is None or least <= value <= most:
             continue
@@ -131,8 +131,8 @@ def _unfit_size(trial: Trial) -> Iterator[Problem]:
     model, (height, width) = trial.model, trial.input.size
     for side in dict.fromkeys((height, width)):
         found = f"input.size is {side}"
-        if side > MOST_PIXELS:
-            yield Problem("input.size", found, f"expected at most {MOST_PIXELS} pixels")
+        if side > MAX_PIXELS:
+            yield Problem("input.size", found, f"expected at most {MAX_PIXELS} pixels")
         elif side < model.min_size:
             remedy = f"{model.name} takes at least {model.min_size} pixels"
             yield Problem("input.size", found, remedy)

@@ -9,7 +9,7 @@ from runner.verdict.flag import Case, Flag
 
 # of the output's norm, that rounding explains, with room for deep networks: fp32 has been seen at
 # 1e-6 and below, fp16 and TF32 at 6e-4 to 1e-3, bf16 at 4e-3 to 1e-2
-MOST_ERROR = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
+MAX_ERROR = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
 
 MANY_DENORMAL = 0.01  # of the numbers; fewer do not cost measurable time
 
@@ -17,7 +17,7 @@ MANY_DENORMAL = 0.01  # of the numbers; fewer do not cost measurable time
 def wrong_output(case: Case) -> Iterator[Flag]:
     """An error larger than the requested precision explains."""
     error, precision = case.outcome.figures.get("rel_error"), case.trial.runtime.precision
-    limit = MOST_ERROR[precision.removeprefix("amp_")]
+    limit = MAX_ERROR[precision.removeprefix("amp_")]
     if error is not None and error > limit:
         # a difference between boxes in another order is not an error
         level = Level.NOTE if case.trial.model.task == "detection" else Level.SUSPECT

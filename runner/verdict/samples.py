@@ -9,14 +9,14 @@ import numpy as np
 
 from runner.contract import Level, counted
 from runner.statistics.quantiles import half_width
-from runner.statistics.shape import FEWEST_FOR_SHAPE
+from runner.statistics.shape import MIN_FOR_SHAPE
 from runner.verdict.flag import Case, Flag, in_proportion
 
 NOISE_LIMIT = 0.02  # relative half-width of the median's interval, unless timing.target is set
-MOST_MORE = 20  # times the iterations: more is not advised
+MAX_MORE = 20  # times the iterations: more is not advised
 HIDDEN_SHARE, HIDDEN_MS = 0.05, 0.05  # of a pass, and at least; less is the barrier itself
 SHORTEST_SAMPLE_MS = 0.1
-FEWEST_FOR_MEDIAN = 8  # independent samples whose extremes bound the median
+MIN_FOR_MEDIAN = 8  # independent samples whose extremes bound the median
 LAUNCH_SHARE, GAPS = 0.8, 1.05  # of a queued pass; above, the device waits for the host
 
 
@@ -212,14 +212,14 @@ def more_of(case: Case, needed: int | str) -> str:
 def few_samples(case: Case) -> Iterator[Flag]:
     """Too few samples for the other checks."""
     n = len(case.outcome.latency_ms)
-    if n < FEWEST_FOR_SHAPE:
+    if n < MIN_FOR_SHAPE:
         yield Flag(
             "FEW_SAMPLES",
             Level.SUSPECT,
             n,
             "samples",
             f"{counted(n, 'sample')} are too few to detect a drift or two modes",
-            more_of(case, f"{FEWEST_FOR_SHAPE} or more"),
+            more_of(case, f"{MIN_FOR_SHAPE} or more"),
         )
 
 
@@ -234,13 +234,13 @@ def noisy(case: Case) -> Iterator[Flag]:
             None,
             "",
             f"{n} samples are too few for an interval of the median"
-            if n < FEWEST_FOR_MEDIAN
+            if n < MIN_FOR_MEDIAN
             else "the samples are too correlated for an interval of the median",
             "raise timing.iterations, or use a quieter machine",
         )
     elif width > limit:
-        needed = max(math.ceil(n * (width / limit) ** 2), FEWEST_FOR_SHAPE)
-        feasible = needed < MOST_MORE * n
+        needed = max(math.ceil(n * (width / limit) ** 2), MIN_FOR_SHAPE)
+        feasible = needed < MAX_MORE * n
         more = f"{more_of(case, f'{needed} or so')}, or " if feasible else ""
         yield Flag(
             "NOISY",

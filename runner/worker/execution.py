@@ -21,7 +21,7 @@ from runner.measure.loop import Keep
 from runner.records.record import Outcome
 from runner.trial.description import Trial
 from runner.trial.methods import METHODS
-from runner.worker.findings import Findings
+from runner.worker.findings import OptionalReads
 
 if TYPE_CHECKING:
     from runner.host.cpu import CpuWatch
@@ -40,7 +40,7 @@ CPU_RAN_OUT = ("DefaultCPUAllocator: can't allocate memory", "Storage size calcu
 
 
 @dataclass(frozen=True)
-class Listener:
+class PhaseCallbacks:
     """Receives the progress of a trial.
 
     Each phase before it begins, with its expected seconds (None: unknown), the raw outcome
@@ -61,7 +61,7 @@ class Inspection:
     own_sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # by the model's label
 
 
-def inspect(trials: Sequence[Trial], _listener: Listener) -> Inspection:
+def inspect(trials: Sequence[Trial], _listener: PhaseCallbacks) -> Inspection:
     """Usable devices, problems of models and engines, and the models' own sizes."""
     import torch
 
@@ -77,7 +77,7 @@ def inspect(trials: Sequence[Trial], _listener: Listener) -> Inspection:
     return Inspection(Devices(cuda, xpu, mps, uuids), found, sizes)
 
 
-def costs(trials: Sequence[Trial], _listener: Listener) -> dict[str, dict[str, float]]:
+def costs(trials: Sequence[Trial], _listener: PhaseCallbacks) -> dict[str, dict[str, float]]:
     """The cost of a pass of each trial, by folder, where known."""
     from runner.models.sources import cost_before
 
@@ -85,7 +85,7 @@ def costs(trials: Sequence[Trial], _listener: Listener) -> dict[str, dict[str, f
     return {folder: asdict(cost) for folder, cost in found.items() if cost is not None}
 
 
-def run_trial(trial: Trial, listener: Listener) -> Outcome:
+def run_trial(trial: Trial, listener: PhaseCallbacks) -> Outcome:
     """Prepare, measure, observe: the whole of one trial, in this process.
 
     Any exception but an interrupt, including `sys.exit`, becomes the outcome's status and
@@ -119,7 +119,7 @@ def _failed(trial: Trial, raised: BaseException) -> Outcome:
     ran_out = isinstance(raised, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(raised, RuntimeError) and any(sign in text_of(raised) for sign in CPU_RAN_OUT)
     )
-    findings = Findings()
+    findings = OptionalReads()
     environment = findings.get("environment", lambda: device_environment(trial.device))
     return Outcome(
         Status.OUT_OF_MEMORY if ran_out else Status.FAILED,
@@ -164,11 +164,11 @@ class Prepared:
             self.compilations.append(compilations())
 
 
-def _timed(trial: Trial, listener: Listener) -> Outcome:
+def _timed(trial: Trial, listener: PhaseCallbacks) -> Outcome:
     import torch
 
     from runner.measure.torch_device import TorchDevice
-    from runner.worker.settings import in_force
+    from runner.worker.torch_settings import in_force
 
     listener.phase(Phase.BUILD, None)
     started = time.perf_counter()
@@ -178,7 +178,7 @@ def _timed(trial: Trial, listener: Listener) -> Outcome:
         prepared = _prepare(trial, device, started)
         raw, work = _measure(prepared, listener)
         listener.measured(raw)
-        findings = Findings()
+        findings = OptionalReads()
         observed = findings.get("contention", lambda: _observe(prepared, raw, work))
         return observed or replace(raw, why_null=findings.why_null)
 
@@ -214,7 +214,7 @@ def _prepare(trial: Trial, device: TorchDevice, started: float) -> Prepared:
     return Prepared(trial, workload, device, setup_s, cpu, gpu)
 
 
-def _measure(prepared: Prepared, listener: Listener) -> tuple[Outcome, Callable[[], object]]:
+def _measure(prepared: Prepared, listener: PhaseCallbacks) -> tuple[Outcome, Callable[[], object]]:
     """The raw outcome, and the timed work as one call."""
     from runner.measure.loop import Around, measure
 
@@ -251,7 +251,7 @@ def _observe(prepared: Prepared, raw: Outcome, work: Callable[[], object]) -> Ou
     from runner.host.cpu import usable_cpus
     from runner.host.environment import device_environment
 
-    findings, workload, device = Findings(), prepared.workload, prepared.device
+    findings, workload, device = OptionalReads(), prepared.workload, prepared.device
     contention: dict[str, Any] = {
         "cpu": findings.get(
             "contention.cpu", lambda: prepared.cpu.report() | {"usable_cpus": usable_cpus()}
@@ -288,7 +288,7 @@ def _observe(prepared: Prepared, raw: Outcome, work: Callable[[], object]) -> Ou
 
 
 def _output(
-    prepared: Prepared, findings: Findings
+    prepared: Prepared, findings: OptionalReads
 ) -> tuple[dict[str, Any], dict[str, float | None]]:
     """Properties of the output: finite, dtype, and error against fp32."""
     from runner.models.guard import agreement, denormal_share, finite
@@ -317,7 +317,7 @@ def _output(
     return effective, {"rel_error": None} if found is None else asdict(found)
 
 
-def _simulated(trial: Trial, listener: Listener) -> Outcome:
+def _simulated(trial: Trial, listener: PhaseCallbacks) -> Outcome:
     """Time the simulated device, whose clock nothing can disturb."""
     from runner.host.environment import device_environment
     from runner.measure.loop import Around, measure
@@ -328,7 +328,7 @@ def _simulated(trial: Trial, listener: Listener) -> Outcome:
     measurement = measure(device.forward, device, trial.timing, around)
     raw = _raw(measurement, true_ms=device.latency_ms)
     listener.measured(raw)
-    findings = Findings()
+    findings = OptionalReads()
     return replace(
         _with_launches(raw, device.forward, device, trial, findings),
         effective=raw.effective | {"device": "simulated", "simulated": trial.model.kwargs},
@@ -351,7 +351,7 @@ def _with_launches(
     forward: Callable[[], object],
     device: Device,
     trial: Trial,
-    findings: Findings,
+    findings: OptionalReads,
     **figures: float | None,
 ) -> Outcome:
     """The outcome with the launch probe's figures; null on devices that can't be kept busy."""

@@ -12,7 +12,7 @@ from runner.host.raised import is_interrupt, words_of
 T = TypeVar("T")
 
 
-class Findings:
+class OptionalReads:
     """Readings after the samples are safe: each may fail without affecting the others."""
 
     def __init__(self) -> None:

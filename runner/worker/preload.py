@@ -19,7 +19,7 @@ import runner.models.custom
 import runner.models.guard
 import runner.models.sources
 import runner.models.torchvision
-import runner.worker.settings  # noqa: F401
+import runner.worker.torch_settings  # noqa: F401
 from runner.host.devices import Devices, possible_devices
 from runner.worker import tree
 

@@ -33,9 +33,9 @@ from runner.measure.loop import Keep
 from runner.records.record import Outcome
 from runner.trial.description import Trial
 from runner.worker import execution, tree
-from runner.worker.execution import Inspection, Listener
-from runner.worker.kept import Kept
+from runner.worker.execution import Inspection, PhaseCallbacks
 from runner.worker.log import LOOK_S, bound, finish
+from runner.worker.sample_buffer import SampleBuffer
 
 PRELOAD = ["runner.worker.preload"]
 ENDING_S = 5.0  # for a process to end once it has answered or been killed
@@ -70,8 +70,8 @@ def inspect(trials: Sequence[Trial], isolation: str) -> Inspection:
     Raises WorkerDied if that process can't answer, or not in INSPECTION_S.
     """
     if isolation == "none":
-        return execution.inspect(trials, Listener())
-    ask = partial(in_fresh_process, execution.inspect, trials, None, Listener(), INSPECTION_S)
+        return execution.inspect(trials, PhaseCallbacks())
+    ask = partial(in_fresh_process, execution.inspect, trials, None, PhaseCallbacks(), INSPECTION_S)
     answer: Inspection = _once_more_after((FORKSERVER_GONE, -signal.SIGKILL), ask)
     return answer
 
@@ -82,20 +82,20 @@ def costs(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
     Raises WorkerDied as `inspect` does.
     """
     found: dict[str, dict[str, float]] = in_fresh_process(
-        execution.costs, trials, None, Listener(), INSPECTION_S
+        execution.costs, trials, None, PhaseCallbacks(), INSPECTION_S
     )
     return found
 
 
-def run(trial: Trial, isolation: str, log: Path, listener: Listener | None = None) -> Outcome:
+def run(trial: Trial, isolation: str, log: Path, listener: PhaseCallbacks | None = None) -> Outcome:
     """Carry out a trial and return its outcome; never raises for what the trial does.
 
     Its output goes to `log`. However it ends, even by an interrupt, its samples so far are in
     the answer; after the last sample, it is the raw outcome that the `listener` received.
     """
     know(vars(trial.model))
-    listener = listener or Listener()
-    kept, raw = Kept(trial.timing), list[Outcome]()
+    listener = listener or PhaseCallbacks()
+    kept, raw = SampleBuffer(trial.timing), list[Outcome]()
 
     def measured(outcome: Outcome) -> None:
         raw.append(outcome)
@@ -119,7 +119,7 @@ def run(trial: Trial, isolation: str, log: Path, listener: Listener | None = Non
 
 
 def _carried_out(
-    trial: Trial, isolation: str, log: Path, listener: Listener, raw: Sequence[Outcome]
+    trial: Trial, isolation: str, log: Path, listener: PhaseCallbacks, raw: Sequence[Outcome]
 ) -> Outcome:
     """The worker's outcome; `raw` receives earlier messages. Raises WorkerDied."""
     if isolation == "none":
@@ -146,10 +146,10 @@ def _once_more_after(
 
 
 def in_fresh_process(
-    task: Callable[[Any, Listener], Any],
+    task: Callable[[Any, PhaseCallbacks], Any],
     argument: object,
     log: Path | None,
-    listener: Listener,
+    listener: PhaseCallbacks,
     limit_s: float | None = None,
 ) -> Any:
     """The answer of `task` in a new process. Raises WorkerDied, also `limit_s` after its start."""
@@ -264,7 +264,7 @@ def _died(exitcode: int | None, oom_kills: int | None) -> WorkerDied:
 
 
 def _serve(
-    task: Callable[[Any, Listener], Any],
+    task: Callable[[Any, PhaseCallbacks], Any],
     argument: object,
     sender: connection.Connection,
     log: Path | None,
@@ -290,7 +290,7 @@ def _serve(
         sender.send((kind, *content))
         sender.recv()  # "heard", or the end if the parent is gone
 
-    listener = Listener(
+    listener = PhaseCallbacks(
         phase=lambda name, expected_s: tell("phase", name, expected_s),
         measured=lambda outcome: tell("measured", outcome),
         keep=keep,

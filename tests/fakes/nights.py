@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from runner.records.brief import Brief
 from runner.records.nights import Night
+from runner.records.process_summary import ProcessSummary
 
 MEDIANS_MS = {"a": 10.0, "b": 20.0, "c": 30.0}
 FACTS = {"host": "here", "cpu": "a CPU", "torch": "2.14.1", "git_commit": "1111111"}
@@ -36,7 +36,7 @@ def make_night(
     random = np.random.default_rng(number)
     unfit = unfit or {}
     made = [
-        Brief(
+        ProcessSummary(
             identity=name,
             repeat=repeat,
             title=f"{name} 64px",

@@ -9,7 +9,7 @@ from fakes.trials import make_trial, record_of, timed
 
 from runner.contract import Unmatched
 from runner.history.comparison import Side, compare, compare_by
-from runner.history.surroundings import machines
+from runner.history.environment_diff import machines
 from runner.records.record import Outcome
 
 SMALL, LARGE = (make_trial(input={"size": (size, size)}) for size in (64, 128))

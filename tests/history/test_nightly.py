@@ -44,12 +44,12 @@ def test_an_unaccepted_regression_stays_red_and_out_of_the_baseline():
         tonight = make_night(number, SLOW_B)
         found = judge_night(tonight, nights, Decisions())
         assert verdicts(found)["b"] == "regression", number
-        nights.append(replace(tonight, said=verdicts(found)))
+        nights.append(replace(tonight, previous_verdicts=verdicts(found)))
 
 
 def test_an_accepted_change_is_a_new_level():
     said = {"b": "regression"}
-    nights = [*make_nights(8), *make_nights(5, 9, medians_ms=SLOW_B, said=said)]
+    nights = [*make_nights(8), *make_nights(5, 9, medians_ms=SLOW_B, previous_verdicts=said)]
     accepted = decided(accept="b 64px", since=night_id(9))
     tonight = make_night(14, SLOW_B)
     assert verdicts(judge_night(tonight, nights, Decisions()))["b"] == "regression"
@@ -152,7 +152,10 @@ def test_a_slowdown_is_dated():
         *make_nights(5),
         *make_nights(3, 6, medians_ms=SLOW_B, facts=FACTS | {"git_commit": "2222222"}),
     ]
-    nights = [*nights[:5], *(replace(one, said={"b": "regression"}) for one in nights[5:])]
+    nights = [
+        *nights[:5],
+        *(replace(one, previous_verdicts={"b": "regression"}) for one in nights[5:]),
+    ]
     tonight = make_night(9, SLOW_B, FACTS | {"git_commit": "2222222"})
     onset = Attribution(judge_night(tonight, nights, Decisions())).onset("b")
     assert (str(onset), onset.before) == (night_id(6), night_id(5))
@@ -180,7 +183,7 @@ def test_an_improvement_begins_a_level_of_its_own():
         tonight = make_night(number, faster)
         found = judge_night(tonight, nights, Decisions())
         assert verdicts(found)["b"] == ("improvement" if number == 11 else "pass")
-        nights.append(replace(tonight, said=verdicts(found)))
+        nights.append(replace(tonight, previous_verdicts=verdicts(found)))
     lost = judge_night(make_night(15, MEDIANS_MS | {"b": 19.5}), nights, Decisions())
     assert verdicts(lost)["b"] == "regression"
 
@@ -188,10 +191,10 @@ def test_an_improvement_begins_a_level_of_its_own():
 def test_suspect_nights_in_a_row_do_not_clear_themselves():
     said = {"b": "suspect"}
     slow = MEDIANS_MS | {"b": 20.4}
-    nights = [*make_nights(5), *make_nights(8, 6, medians_ms=slow, said=said)]
+    nights = [*make_nights(5), *make_nights(8, 6, medians_ms=slow, previous_verdicts=said)]
     tonight = make_night(14, slow)
     assert verdicts(judge_night(tonight, nights, Decisions()))["b"] in ("suspect", "regression")
-    nights[-1] = replace(nights[-1], said={"b": "pass"})  # then they were none
+    nights[-1] = replace(nights[-1], previous_verdicts={"b": "pass"})  # then they were none
     assert verdicts(judge_night(tonight, nights, Decisions()))["b"] == "pass"
 
 
@@ -203,7 +206,7 @@ def test_a_creep_of_all_trials_is_a_question_with_its_size():
         tonight = make_night(number, slower)
         found = judge_night(tonight, nights, decided(baseline=night_id(8)))
         assert not found.health.question, number
-        nights.append(replace(tonight, said=verdicts(found)))
+        nights.append(replace(tonight, previous_verdicts=verdicts(found)))
     assert found.asks
     assert found.creep == pytest.approx(1.0006**40 - 1, abs=0.004)
     assert code_of(found, 1.0) == 5

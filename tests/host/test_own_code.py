@@ -58,6 +58,6 @@ def test_without_git_there_is_still_a_hash_and_large_files_have_none(tmp_path, m
     (tmp_path / "alone.py").write_text("x = 1\n")
     monkeypatch.setitem(sys.modules, "own.alone", module)
     assert len(own_code(tmp_path)["own_code"]) == 12
-    monkeypatch.setattr(own, "MOST_BYTES", 3)
+    monkeypatch.setattr(own, "MAX_BYTES", 3)
     assert own_code(tmp_path)["own_code"] is None
     assert own_code(tmp_path / "elsewhere") == {}

@@ -12,7 +12,7 @@ from fakes.trials import make_trial
 from runner.contract import MeasureError
 from runner.measure.torch_device import TorchDevice
 from runner.models.sources import build
-from runner.worker.execution import Findings
+from runner.worker.execution import OptionalReads
 
 CUDA = torch.device("cuda", 0)
 
@@ -27,7 +27,7 @@ def newer_switches():
 
 
 def test_settings_are_read_after_a_network_has_used_the_newer_switches(newer_switches):
-    findings = Findings()
+    findings = OptionalReads()
     settings = TorchDevice(CUDA).settings()
     found = {name: findings.get(name, read) for name, read in settings.items()}
     assert (found["tf32_matmul"], found["tf32_cudnn"]) == (True, False)

@@ -11,7 +11,7 @@ from fakes.trials import make_trial
 from runner.models import eager
 from runner.models.guard import agreement
 from runner.models.workload import dtypes_of, tensors_of
-from runner.worker.settings import in_force
+from runner.worker.torch_settings import in_force
 
 CPU = torch.device("cpu")
 

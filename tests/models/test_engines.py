@@ -240,10 +240,10 @@ class Stream:
     """A fake CUDA stream that records the calls made to it."""
 
     def __init__(self, said, name="current"):
-        self.said, self.name = said, name
+        self.previous_verdicts, self.name = said, name
 
     def wait_event(self, event):
-        self.said.append((self.name, "waits for", event.of))
+        self.previous_verdicts.append((self.name, "waits for", event.of))
 
 
 def test_a_run_is_queued_between_what_is_before_and_after_it(monkeypatch):

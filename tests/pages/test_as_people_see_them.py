@@ -21,7 +21,7 @@ from runner.pages.report import write
 
 pytestmark = pytest.mark.slow
 SOON_MS = 60_000
-LEAST_CONTRAST = 4.5  # of text, WCAG 2.1 AA
+MIN_CONTRAST = 4.5  # of text, WCAG 2.1 AA
 LUMINANCE = """
 window.luminance = colour => {
   const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).slice(0, 3).map(part => {

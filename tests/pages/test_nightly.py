@@ -8,7 +8,7 @@ from fakes.nights import FACTS, MEDIANS_MS, make_night, make_nights, night_id
 
 from runner.history.decisions import Decisions
 from runner.history.nightly import judge_night
-from runner.pages import trends
+from runner.pages import history_page
 from runner.pages.nightly import Report, headline, junit_of, page_of, values_of
 from runner.pages.page import to_html, to_markdown
 
@@ -61,7 +61,7 @@ def test_names_that_xml_does_not_take_are_told_all_the_same():
 def test_all_nights_are_drawn_with_their_marks_the_worst_first():
     before = [*make_nights(6, facts=OLD), *make_nights(5, 7, facts=NEW)]
     flag = {"flag": night_id(9), "reason": "hot"}
-    page = trends.page_of(judged(make_night(12, SLOW_B, NEW), before, flag), "nightly")
+    page = history_page.page_of(judged(make_night(12, SLOW_B, NEW), before, flag), "nightly")
     assert page.sections[0].heading.startswith("b 64px: regression +1")
     (plot,) = page.sections[0].plots
     nights, flagged = plot.figure.data

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from fakes.trials import make_trial, timed, write_sweep
 
-from runner.records.brief import INDEX, brief_of, briefs
 from runner.records.nights import load_night, nights_of
+from runner.records.process_summary import INDEX, briefs, process_summary_of
 from runner.records.store import RECORD
 
 
@@ -19,14 +19,14 @@ def sweep(output_dir, name="nightly-2026-11-25", **changes):
 
 def test_a_brief_holds_what_the_gate_needs():
     record = timed(make_trial(repeat=1), median_ms=12.0)
-    brief = brief_of(record)
+    brief = process_summary_of(record)
     assert brief.identity == record.key
     assert brief.folder == record.trial.folder
     assert brief.title == "resnet18 64px b1 w2 wall"
     assert brief.typical_ms == record.typical_ms
     assert brief.facts["torch"] == "2.14.1"
     assert "cuda" not in brief.facts  # of a trial on the CPU it says nothing
-    invalid = brief_of(
+    invalid = process_summary_of(
         replace(record, verdict="invalid", reasons=[{"code": "X", "level": "invalid"}])
     )
     assert (invalid.unfit, invalid.typical_ms) == ("invalid: X", None)
@@ -69,6 +69,6 @@ def test_a_night_is_its_folder_with_what_was_planned_and_what_was_said(tmp_path)
     )
     night = load_night(folder)
     assert set(night.planned) == {make_trial().key, more.key}
-    assert (night.said, night.question) == ({"x": "pass"}, True)
+    assert (night.previous_verdicts, night.question) == ({"x": "pass"}, True)
     (folder / "gate.json").write_text("[]")
-    assert load_night(folder).said == {}
+    assert load_night(folder).previous_verdicts == {}

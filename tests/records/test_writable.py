@@ -11,7 +11,7 @@ import pytest
 from runner.contract import Status
 from runner.records.printable import printable
 from runner.records.record import Outcome
-from runner.records.writable import LONGEST_MESSAGE, LONGEST_TRACE, writable
+from runner.records.writable import MAX_MESSAGE_LENGTH, MAX_TRACE_LENGTH, writable
 
 NONE = [math.nan, math.inf, -math.inf]
 
@@ -60,8 +60,8 @@ def test_long_messages_are_cut_and_say_so():
     error = {"where": "", "type": "E", "message": long, "trace": long}
     found = writable(Outcome(Status.FAILED, error=error, why_null={"a": long}))
     for text, most in (
-        (found.error["message"], LONGEST_MESSAGE), (found.error["trace"], LONGEST_TRACE),
-        (found.why_null["a"], LONGEST_MESSAGE),
+        (found.error["message"], MAX_MESSAGE_LENGTH), (found.error["trace"], MAX_TRACE_LENGTH),
+        (found.why_null["a"], MAX_MESSAGE_LENGTH),
     ):  # fmt: skip
         assert len(text) < most + 100
         assert "(5000000 characters, whole in worker.log)" in text

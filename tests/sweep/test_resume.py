@@ -14,7 +14,7 @@ from fakes.program import ROOT, run_in
 from runner.contract import Unreadable, UsageError
 from runner.records.manifest import load_manifest
 from runner.records.store import load
-from runner.sweep.resume import continued, typed_again
+from runner.sweep.resume import continued, expand_resume
 
 SIMULATED = ("model=simulated", "tracking=off", "timing.warmup=1,2,3", "sweep.id=night")
 
@@ -154,9 +154,9 @@ def test_a_start_that_was_killed_before_its_plan_was_written_is_no_obstacle(tmp_
 def test_words_are_replayed_with_what_was_typed_now(night, tmp_path, monkeypatch):
     change(night, 0, status="interrupted")
     monkeypatch.chdir(night.parents[1])
-    typed = typed_again(["sweep.resume=latest", "sweep.retry=failed"])
+    typed = expand_resume(["sweep.resume=latest", "sweep.retry=failed"])
     assert typed == [*SIMULATED[:3], "sweep.retry=failed", "sweep.id=night"]
-    assert typed_again(["model=resnet18", "sweep.resume=null"]) == ["model=resnet18"]
+    assert expand_resume(["model=resnet18", "sweep.resume=null"]) == ["model=resnet18"]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_words_are_replayed_with_what_was_typed_now(night, tmp_path, monkeypatch
 def test_what_can_not_be_gone_on_with_is_told(words, found, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=found):
-        typed_again(words)
+        expand_resume(words)
 
 
 def test_a_command_with_a_secret_must_be_typed_again(night, monkeypatch):
@@ -179,7 +179,7 @@ def test_a_command_with_a_secret_must_be_typed_again(night, monkeypatch):
     path.write_text(text)
     monkeypatch.chdir(night.parents[1])
     with pytest.raises(UsageError, match="needs a secret, which is never stored; type it"):
-        typed_again(["sweep.resume=night"])
+        expand_resume(["sweep.resume=night"])
 
 
 def test_a_damaged_plan_is_told(night):

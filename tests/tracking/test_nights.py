@@ -121,7 +121,7 @@ def test_verdicts_and_trends_are_put_there_once(store, tmp_path):
         tracked.publish(store, nights[count - 1], values("regression"), [])
         trends.publish(store, "nightly", nights[:count], values())
     night = tracked.load_night(store, "nightly-2026-11-04")
-    assert set(night.said.values()) == {"regression"}
+    assert set(night.previous_verdicts.values()) == {"regression"}
     assert night.question
     query = "tags.`runner.kind` = 'curve'"
     runs = store.client.search_runs([store.experiment_id], query)

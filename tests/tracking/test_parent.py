@@ -117,7 +117,7 @@ def test_names_and_params_longer_than_a_database_holds_are_cut(store, tmp_path):
 def test_old_views_of_ours_go_and_those_that_people_save_stay(store, monkeypatch):
     theirs = view.VIEW_TAG + "theirs"
     store.client.set_experiment_tag(store.experiment_id, theirs, '{"name":"mine","createdAt":1}')
-    monkeypatch.setattr(view, "MOST_VIEWS", 2)
+    monkeypatch.setattr(view, "MAX_VIEWS", 2)
     for name in ("first", "second", "third"):
         view.save_view(store, name, name)
     tags = store.client.get_experiment(store.experiment_id).tags

@@ -78,7 +78,7 @@ def test_names_differ_in_what_the_ui_shows_of_them(store, tmp_path, processes):
     records, _, found = published(store, tmp_path / f"names{processes}", processes)
     for kind in ("trial", "result") if processes > 1 else ("trial",):
         names = [run.info.run_name for run in kinds(found, kind)]
-        assert len({name[: results.SHOWN] for name in names}) == len(names)
+        assert len({name[: results.VISIBLE] for name in names}) == len(names)
         assert all("efficientnet_v2_s" in name for name in names)
     assert len(kinds(found, "trial")) == len(records)
 

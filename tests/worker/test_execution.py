@@ -48,7 +48,7 @@ def test_a_chunk_of_the_load_is_as_long_as_passes_really_take(monkeypatch):
 
 def test_a_load_that_fails_ends_its_looks(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
-    watch, findings = GpuWatch("1234"), execution.Findings()
+    watch, findings = GpuWatch("1234"), execution.OptionalReads()
 
     calls = []
 

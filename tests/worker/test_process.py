@@ -18,7 +18,7 @@ from fakes.trials import make_trial
 from runner.host.devices import Devices
 from runner.trial.description import Model
 from runner.worker import process as worker
-from runner.worker.execution import Listener
+from runner.worker.execution import PhaseCallbacks
 from runner.worker.log import LARGEST, bound
 
 
@@ -29,7 +29,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(target: str, listener: Listener | None = None, **changes):
+def run(target: str, listener: PhaseCallbacks | None = None, **changes):
     trial = make_trial(model={"name": "custom", "target": f"networks.{target}"}, **changes)
     return worker.run(trial, "process", worker.Path("worker.log"), listener)
 
@@ -63,7 +63,7 @@ def test_a_worker_whose_parent_was_killed_ends_with_all_it_has_started(folder):
 def test_a_process_that_does_not_answer_in_time_is_ended(folder):
     started = time.monotonic()
     with pytest.raises(worker.WorkerDied, match="did not answer within 2 s"):
-        worker.in_fresh_process(never_answers, None, None, Listener(), limit_s=2)
+        worker.in_fresh_process(never_answers, None, None, PhaseCallbacks(), limit_s=2)
     assert time.monotonic() - started < 20
     assert not multiprocessing.active_children()
 
@@ -89,7 +89,7 @@ def test_the_settings_that_were_in_force_are_recorded():
 
 def test_phases_are_heard_in_their_order():
     heard = []
-    run("Identity", Listener(phase=lambda name, expected_s: heard.append(name)))
+    run("Identity", PhaseCallbacks(phase=lambda name, expected_s: heard.append(name)))
     assert heard == ["build", "warm-up", "timed"]
 
 
@@ -144,7 +144,7 @@ def test_nothing_after_the_last_sample_loses_a_trial(then, place, reason, isolat
         timing={"inner": 1},
     )
     log = worker.Path("worker.log")
-    outcome = worker.run(trial, isolation, log, Listener(measured=heard.append))
+    outcome = worker.run(trial, isolation, log, PhaseCallbacks(measured=heard.append))
     assert (outcome.status, outcome.error) == ("completed", None)
     assert len(outcome.latency_ms) == 4
     assert outcome.why_null[place].startswith(reason)
@@ -221,7 +221,7 @@ def test_the_parent_is_done_with_showing_a_phase_before_it_begins():
         time.sleep(0.3)
         shown.append(time.time_ns())
 
-    outcome = run("Clock", Listener(phase=show), timing={"inner": 1})
+    outcome = run("Clock", PhaseCallbacks(phase=show), timing={"inner": 1})
     assert outcome.status == "completed", outcome.error
     first_call_ns = int(worker.Path("first.txt").read_text())
     assert shown[1] <= first_call_ns  # the warm-up's

@@ -9,21 +9,21 @@ from itertools import pairwise
 import plotly.graph_objects as go
 
 from runner.contract import GateVerdict
-from runner.history.nightly import Finding, Judgement
+from runner.history.nightly import JudgedNight, TrialFinding
 from runner.pages.page import Page, Plot, Section
 from runner.pages.plot_style import COLOURS, GREY, make_plot
-from runner.records.brief import DRIVERS, MACHINE, Brief
 from runner.records.nights import Night
+from runner.records.process_summary import DRIVERS, MACHINE, ProcessSummary
 from runner.statistics.processes import combine
 
-MOST_DRAWN = 300  # trials
-MOST_TICKS = 12
-LEAST_SPAN = 0.05  # of the vertical axis, as a share of the latency
+MAX_DRAWN = 300  # trials
+MAX_TICKS = 12
+MIN_SPAN = 0.05  # of the vertical axis, as a share of the latency
 DATE_LENGTH = len("2026-11-26")
 BAD = (GateVerdict.REGRESSION, GateVerdict.FAILED, GateVerdict.MISSING)
 
 
-def page_of(judgement: Judgement, name: str) -> Page:
+def page_of(judgement: JudgedNight, name: str) -> Page:
     """The page of all known nights; `name` is the name of their sweep."""
     nights = judgement.nights
     facts = [
@@ -33,24 +33,24 @@ def page_of(judgement: Judgement, name: str) -> Page:
     ]
     if judgement.flagged:
         facts.append("grey crosses: nights not used as a baseline")
-    shown = judgement.findings[:MOST_DRAWN]
+    shown = judgement.findings[:MAX_DRAWN]
     sections = [
         Section(_heading(one), plots=(_trend(judgement, one),), anchor=one.identity)
         for one in shown
     ]
-    if len(judgement.findings) > MOST_DRAWN:
-        rest = len(judgement.findings) - MOST_DRAWN
+    if len(judgement.findings) > MAX_DRAWN:
+        rest = len(judgement.findings) - MAX_DRAWN
         sections.append(Section("", (f"{rest} more trials, which passed, are not drawn",)))
     return Page(f"{name}: all nights", tuple(facts), tuple(sections))
 
 
-def _heading(finding: Finding) -> str:
+def _heading(finding: TrialFinding) -> str:
     ratio = finding.judged.ratio
     change = "" if ratio is None else f" {ratio - 1:+.1%}"
     return f"{finding.title}: {finding.verdict.replace('_', ' ')}{change}"
 
 
-def _trend(judgement: Judgement, finding: Finding) -> Plot:
+def _trend(judgement: JudgedNight, finding: TrialFinding) -> Plot:
     nights = judgement.nights
     found = [(night, night.by_trial.get(finding.identity, [])) for night in nights]
     timed = [(night, some) for night, all_ in found if (some := _timed(all_))]
@@ -73,11 +73,11 @@ def _trend(judgement: Judgement, finding: Finding) -> Plot:
     )
     days = [_day(night) for night in nights]
     plot.figure.update_xaxes(
-        type="date", tickformat="%d %b", tickvals=days[:: max(1, len(days) // MOST_TICKS)]
+        type="date", tickformat="%d %b", tickvals=days[:: max(1, len(days) // MAX_TICKS)]
     )
     times = [one.typical_ms or 0.0 for _, some in timed for one in some]
     if times:  # small noise must not fill the plot
-        margin = LEAST_SPAN / 2 * statistics.median(times)
+        margin = MIN_SPAN / 2 * statistics.median(times)
         low, high = min(times), max(times)
         middle, half = (low + high) / 2, max(margin, 0.55 * (high - low))
         plot.figure.update_yaxes(range=[middle - half, middle + half])
@@ -91,12 +91,15 @@ def _trend(judgement: Judgement, finding: Finding) -> Plot:
     return plot
 
 
-def _timed(processes: Sequence[Brief]) -> list[Brief]:
+def _timed(processes: Sequence[ProcessSummary]) -> list[ProcessSummary]:
     return [one for one in processes if one.typical_ms is not None]
 
 
 def _points(
-    nights: Sequence[tuple[Night, Sequence[Brief]]], name: str, marker: dict[str, object], mode: str
+    nights: Sequence[tuple[Night, Sequence[ProcessSummary]]],
+    name: str,
+    marker: dict[str, object],
+    mode: str,
 ) -> go.Scatter:
     combined = [combine([one.typical_ms or 0.0 for one in some]) for _, some in nights]
     bounds = [one.ci_ms or (one.median_ms, one.median_ms) for one in combined]
@@ -118,7 +121,7 @@ def _points(
     )
 
 
-def _segments(timed: Sequence[tuple[Night, Sequence[Brief]]]) -> Iterator[tuple[str, str]]:
+def _segments(timed: Sequence[tuple[Night, Sequence[ProcessSummary]]]) -> Iterator[tuple[str, str]]:
     """Nights at which the machine or its driver changed, with the changes."""
     for (_, before), (night, after) in pairwise(timed):
         old, new = before[0].facts, after[0].facts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes.trials import make_trial
 
-from runner.trial.labels import full_title, settings, short_titles, summary_of, varying
+from runner.trial.titles import full_title, settings, short_titles, summary_of, varying
 
 
 def test_what_a_sweep_varies_beyond_the_title_is_named():

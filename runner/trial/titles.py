@@ -9,7 +9,7 @@ from typing import Any
 from runner.contract import counted
 from runner.trial.description import Input, Runtime, Timing, Trial
 
-MOST_NAMED = 3  # models of a sweep; beyond that only their number is shown
+MAX_NAMED = 3  # models of a sweep; beyond that only their number is shown
 IN_TITLE = ("size", "batch_size", "warmup", "method")
 SETTINGS = {  # reserved names: a model argument with one of them is shown with its group
     *(part.name for group in (Input, Timing, Runtime) for part in fields(group)),
@@ -121,7 +121,7 @@ def summary_of(trials: Sequence[Trial], name: str | None = None) -> str:
     One whose file has a `name` begins with it: `batch: resnet18 x 6 batch sizes`.
     """
     models = list(dict.fromkeys(trial.model.label for trial in trials))
-    head = ", ".join(models) if len(models) <= MOST_NAMED else f"{len(models)} models"
+    head = ", ".join(models) if len(models) <= MAX_NAMED else f"{len(models)} models"
     nouns = {
         "size": len({trial.input.size for trial in trials}),
         "batch size": len({trial.input.batch_size for trial in trials}),

@@ -33,7 +33,7 @@ FACTS = MACHINE + DRIVERS + SOFTWARE
 
 
 @dataclass(frozen=True)
-class Brief:
+class ProcessSummary:
     """One process: `identity` is that of its trial and device, `facts` say where it ran.
 
     `title` is that of the trial, `folder` the process's own below its sweep's.
@@ -64,12 +64,12 @@ class _Index:
     processes: list[dict[str, Any]]
 
 
-def brief_of(record: Record) -> Brief:
+def process_summary_of(record: Record) -> ProcessSummary:
     """The summary of a record."""
     gpu = (record.contention or {}).get("gpu") or {}
     known = {**gpu, **record.environment}
     began, ended = (datetime.fromisoformat(at) for at in (record.started_at, record.ended_at))
-    return Brief(
+    return ProcessSummary(
         identity=record.identity,
         repeat=record.repeat,
         title=record.trial_title,
@@ -88,7 +88,7 @@ def brief_of(record: Record) -> Brief:
     )
 
 
-def briefs(sweep_dir: Path) -> tuple[list[Brief], list[str]]:
+def briefs(sweep_dir: Path) -> tuple[list[ProcessSummary], list[str]]:
     """All processes of a sweep in the order they began, and reasons for unreadable records."""
     written_ns = {
         path.parent.name: path.stat().st_mtime_ns for path in sweep_dir.glob(f"*/{RECORD}")
@@ -98,7 +98,7 @@ def briefs(sweep_dir: Path) -> tuple[list[Brief], list[str]]:
     found, notes = [], []
     for folder in written_ns:
         try:
-            found.append(brief_of(load_in_place(sweep_dir / folder / RECORD)))
+            found.append(process_summary_of(load_in_place(sweep_dir / folder / RECORD)))
         except Unreadable as error:
             notes.append(str(error))
     found.sort(key=lambda one: one.began_s)
@@ -108,7 +108,7 @@ def briefs(sweep_dir: Path) -> tuple[list[Brief], list[str]]:
     return found, notes
 
 
-def _values(found: Sequence[Brief], written_ns: Mapping[str, int]) -> dict[str, object]:
+def _values(found: Sequence[ProcessSummary], written_ns: Mapping[str, int]) -> dict[str, object]:
     """The index; facts that many processes share are stored once."""
     environments = {json.dumps(one.facts): one.facts for one in found}
     numbers = {text: number for number, text in enumerate(environments)}
@@ -123,14 +123,14 @@ def _values(found: Sequence[Brief], written_ns: Mapping[str, int]) -> dict[str, 
     }
 
 
-def _indexed(path: Path, written_ns: Mapping[str, int]) -> list[Brief] | None:
+def _indexed(path: Path, written_ns: Mapping[str, int]) -> list[ProcessSummary] | None:
     """The index; None if it is missing or does not match the records."""
     try:
         index = checked(read_values(path), _Index, str(path))
         if index.written_ns != written_ns:
             return None
         values = [one | {"facts": index.facts[one["facts"]]} for one in index.processes]
-        found = checked(values, list[Brief], str(path))
+        found = checked(values, list[ProcessSummary], str(path))
     except (Unreadable, LookupError, TypeError):
         return None  # it is rebuilt
     return found if {one.folder for one in found} == written_ns.keys() else None

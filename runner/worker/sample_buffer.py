@@ -11,7 +11,7 @@ from runner.records.record import Outcome
 from runner.trial.description import Timing
 
 
-class Kept(Keep):
+class SampleBuffer(Keep):
     """The samples of a trial so far, shared by its worker and the waiting process.
 
     However a worker ends, even by the kernel, its finished blocks are here.

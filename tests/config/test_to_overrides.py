@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from runner.config.parse import trial_of
 from runner.config.schema import register_schema
+from runner.config.to_overrides import spelled, words_of
 from runner.config.values import values_of
-from runner.config.words import spelled, words_of
 from runner.contract import CONF
 from runner.host.devices import Devices
 from runner.trial.description import FACTS

@@ -22,7 +22,7 @@ IDLE = (
     "inner",
     "converged",
 )
-MOST_VALUES = 3  # of one fact; beyond that only their number is shown
+MAX_VALUES = 3  # of one fact; beyond that only their number is shown
 
 
 @dataclass(frozen=True)
@@ -82,4 +82,4 @@ def _values(environments: Sequence[dict[str, Any]]) -> dict[str, tuple[str, ...]
 def _told(values: Sequence[str]) -> str:
     if not values:
         return "not set"
-    return ", ".join(values) if len(values) <= MOST_VALUES else f"{len(values)} values"
+    return ", ".join(values) if len(values) <= MAX_VALUES else f"{len(values)} values"
