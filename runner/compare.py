@@ -125,8 +125,8 @@ def _written(comparisons: Sequence[Comparison], options: argparse.Namespace) -> 
     try:
         write_text_whole(text, options.output)
     except OSError as error:
-        told = f"{options.output} can't be written: {error.strerror}"
-        print(f"runner.compare: {told}", file=sys.stderr)
+        summary = f"{options.output} can't be written: {error.strerror}"
+        print(f"runner.compare: {summary}", file=sys.stderr)
         return False
     print(options.output)
     return True

@@ -167,8 +167,8 @@ def load_check() -> Check:
     found = f"load average {load:.2f} on {counted(cpus, 'usable CPU')}"
     seen = others()
     if load > BUSY * cpus or seen.busy:
-        told = f"{found}; {seen}" if seen.busy else found
-        return Check("load", "warning", told, "end it, or when_busy=wait waits for it")
+        text = f"{found}; {seen}" if seen.busy else found
+        return Check("load", "warning", text, "end it, or when_busy=wait waits for it")
     return Check("load", "ok", found)
 
 
@@ -367,8 +367,8 @@ def contention_checks() -> Iterator[Check]:
     yield from (_of_flag("contention", flag) for flag in flags)
     if not flags:
         shares = {n: report[f"{n}_share"] for n in ("run_queue_wait", "steal", "pressure")}
-        told = ", ".join(f"{n.replace('_', ' ')} {_percent(v)}" for n, v in shares.items())
-        yield Check("contention", "ok", f"{PROBE_SECONDS:.0f} s on {threads} threads: {told}")
+        text = ", ".join(f"{n.replace('_', ' ')} {_percent(v)}" for n, v in shares.items())
+        yield Check("contention", "ok", f"{PROBE_SECONDS:.0f} s on {threads} threads: {text}")
 
 
 def _percent(share: float | None) -> str:

@@ -174,8 +174,8 @@ def _date(text: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:
-        told = f"--night is {text}; expected a date, as in 2026-11-26"
-        raise NothingThere(told) from None
+        summary = f"--night is {text}; expected a date, as in 2026-11-26"
+        raise NothingThere(summary) from None
 
 
 def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:

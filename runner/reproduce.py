@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         now = select(sweep_id, output_dir)
     except NothingThere:
         return ExitCode.FAILED
-    return _told(compare(then, Side("now", now.records), options.threshold))
+    return _verdict_of(compare(then, Side("now", now.records), options.threshold))
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -105,7 +105,7 @@ def _reference(word: str, output_dir: Path, uri: str | None) -> Side:
     return Side(first.sweep_id, tuple(records))
 
 
-def _told(one: Comparison) -> int:
+def _verdict_of(one: Comparison) -> int:
     """Report whether the result agrees; the exit code."""
     if not one.pairs:
         why = "; ".join(f"{record.title}: {reason}" for record, reason in one.unusable)

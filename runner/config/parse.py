@@ -101,8 +101,8 @@ def settled(
             timing=replace(trial.timing, method=method),
             device=device,
         )
-    told = {problem.key for problem in found}
-    found += [one for one in problems(trial, kind in EVERYWHERE) if one.key not in told]
+    text = {problem.key for problem in found}
+    found += [one for one in problems(trial, kind in EVERYWHERE) if one.key not in text]
     return trial, found
 
 

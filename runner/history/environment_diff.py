@@ -34,7 +34,7 @@ class Changed:
     after: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.name}: {_told(self.before)} -> {_told(self.after)}"
+        return f"{self.name}: {_values_of(self.before)} -> {_values_of(self.after)}"
 
 
 def changed(before: Sequence[Record], after: Sequence[Record]) -> Iterator[Changed]:
@@ -79,7 +79,7 @@ def _values(environments: Sequence[dict[str, Any]]) -> dict[str, tuple[str, ...]
     return {name: tuple(values) for name, values in found.items()}
 
 
-def _told(values: Sequence[str]) -> str:
+def _values_of(values: Sequence[str]) -> str:
     if not values:
         return "not set"
     return ", ".join(values) if len(values) <= MAX_VALUES else f"{len(values)} values"

@@ -15,7 +15,7 @@ def held(
     devices: Iterable[str],
     what: str,
     device_lock: str,
-    tell: Callable[[str], object],
+    print_line: Callable[[str], object],
     folder: Path | None = None,
 ) -> Iterator[Callable[[], object]]:
     """Lock `devices`, given by their identities on this machine.
@@ -30,7 +30,9 @@ def held(
             path = shared_folder() / f"runner-device-{device}.lock"
 
             def waits(holder: str, device: str = device) -> None:
-                tell(f"waiting for {device}, in use by {holder}; device_lock=off does not wait")
+                print_line(
+                    f"waiting for {device}, in use by {holder}; device_lock=off does not wait"
+                )
 
             try:
                 asks = None if device_lock == "refuse" else waits

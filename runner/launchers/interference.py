@@ -59,17 +59,17 @@ def measure(
     count: int,
     device: str,
     devices: Devices,
-    tell: Callable[[str], object],
+    print_line: Callable[[str], object],
     rounds: int = ROUNDS,
 ) -> Interference:
     """Time the reference on one of `count` places alone, then on all at once, alternating.
 
-    The `devices` are locked meanwhile; `tell` reports for whom this waits.
+    The `devices` are locked meanwhile; `print_line` reports for whom this waits.
     Raises NotTimed.
     """
     alone, together = list[float](), list[float]()
     names = {devices.identity(f"{device}:{number}") for number in range(count)}
-    with held(names, "runner.doctor", "wait", tell), pool_of(count, devices.uuids) as pool:
+    with held(names, "runner.doctor", "wait", print_line), pool_of(count, devices.uuids) as pool:
         _times(pool, count, device)  # every process has loaded torch now
         for _ in range(rounds):
             alone += _times(pool, 1, device)

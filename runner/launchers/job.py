@@ -149,8 +149,8 @@ def raw_record(
     can be written whatever the trial returned.
     """
     outcome = writable(outcome)
-    told = {name: redacted_values(getattr(outcome, name)) for name in TOLD}
-    outcome = replace(outcome, **told)
+    text = {name: redacted_values(getattr(outcome, name)) for name in TOLD}
+    outcome = replace(outcome, **text)
     return Record(
         **vars(outcome)
         | {

@@ -46,21 +46,21 @@ def load(target: str, key: str) -> Callable[..., object]:
     if (folder := os.getcwd()) not in sys.path:
         sys.path.insert(0, folder)
     module_name, _, name = target.rpartition(".")
-    said = io.StringIO()
+    lines = io.StringIO()
     try:
-        with redirect_stderr(said):
+        with redirect_stderr(lines):
             found = getattr(importlib.import_module(module_name), name)
     except BaseException as error:  # a user's module may raise anything at all
         if is_interrupt(error):
             raise
-        where, words = place_of(error), said.getvalue().strip().rpartition("\n")[2]
-        told = f": {words}" if words and isinstance(error, SystemExit) else ""  # as argparse does
+        where, words = place_of(error), lines.getvalue().strip().rpartition("\n")[2]
+        text = f": {words}" if words and isinstance(error, SystemExit) else ""  # as argparse does
         raise ModelError(
             f"{key}={target} can't be imported: {f'{where}: ' if where else ''}"
-            f"{words_of(error)}{told} (looked in {folder} and the installed packages)"
+            f"{words_of(error)}{text} (looked in {folder} and the installed packages)"
         ) from error
     finally:
-        sys.stderr.write(said.getvalue())  # into worker.log
+        sys.stderr.write(lines.getvalue())  # into worker.log
     if not callable(found):
         raise ModelError(f"{key}={target} is a {type(found).__name__}; expected a callable")
     made: Callable[..., object] = found

@@ -126,5 +126,5 @@ def _places(model: Any) -> dict[str, int]:
 
 def _precision(compiled: Any) -> str:
     """The precision in which it really computes, in our terms."""
-    said: str = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-    return {theirs: ours for ours, theirs in PRECISIONS.items()}.get(said, said)
+    text: str = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    return {theirs: ours for ours, theirs in PRECISIONS.items()}.get(text, text)

@@ -42,13 +42,13 @@ def answers(records: Sequence[Record], most: int = MAX_SENTENCES) -> Iterator[st
     A doubt about several of them is said once, at their end.
     """
     found = list(_answers(records, most))
-    told = []
+    text = []
     for doubt, sentence in DOUBTS.items():
         count = sum(doubt in one for one in found)
         if count > 1:
             found = [one.replace(doubt, "") for one in found]
-            told.append(f"{sentence} ({count} answers)")
-    yield from (*found, *told)
+            text.append(f"{sentence} ({count} answers)")
+    yield from (*found, *text)
 
 
 def _answers(records: Sequence[Record], most: int) -> Iterator[str]:
@@ -136,12 +136,12 @@ def _situation(trial: Trial) -> str:
 
 def _lead(ratio: Ratio, second: str, *rows: Result) -> str:
     """How far the `second` is behind, and whether that is significant."""
-    told = f"; next {second}, {ratio.value:.2f}x slower"
+    text = f"; next {second}, {ratio.value:.2f}x slower"
     if ratio.ci is None:
-        return f"{told} ({_few(*rows)})"
+        return f"{text} ({_few(*rows)})"
     if ratio.ci[0] <= 1:
         return f"; no significant difference to {second}"
-    return f"{told} ({ratio.ci[0]:.2f} to {ratio.ci[1]:.2f})"
+    return f"{text} ({ratio.ci[0]:.2f} to {ratio.ci[1]:.2f})"
 
 
 def _few(*rows: Result) -> str:
@@ -162,12 +162,12 @@ def best_throughput(rows: Sequence[Result], most: int = MAX_SENTENCES) -> Iterat
     names = _names(rows, but=tuple(AXES))
     for size, group in list(sizes.items())[:most]:
         ranked = sorted(group, key=lambda row: -(row.images_per_second or 0.0))
-        told = f"best throughput at {size}px: {_rate(ranked[0], names)}"
+        text = f"best throughput at {size}px: {_rate(ranked[0], names)}"
         if len(ranked) > 1:
             first, second = ranked[:2]
             ratio = speed_up(second.ms_an_image, first.ms_an_image)
-            told += _lead(ratio, _rate(second, names), first, second)
-        yield told + _doubts(*ranked[:2])
+            text += _lead(ratio, _rate(second, names), first, second)
+        yield text + _doubts(*ranked[:2])
 
 
 def _rate(row: Result, names: Callable[[Result], str]) -> str:
@@ -198,15 +198,15 @@ def knees(rows: Sequence[Result], most: int = MAX_SENTENCES) -> Iterator[str]:
     found = [line for line in lines_of(rows, "input.batch_size") if line.knee is not None]
     if not found:
         return
-    told = []
+    text = []
     for line in found[:most]:
         row = line.rows[line.places.index(line.knee or 0)]
         rate, ms = number(row.images_per_second), number(row.typical)
         rising = " and still rising" if line.knee == line.places[-1] else ""
         whose = f"{line.name}: " if len(found) > 1 else ""
-        told.append(f"{whose}{_around(line)} ({rate} images/s at {ms} ms{rising})")
+        text.append(f"{whose}{_around(line)} ({rate} images/s at {ms} ms{rising})")
     more = [f"{len(found) - most} more in the plot"] if len(found) > most else []
-    yield f"smallest batch with 95 % of the best throughput: {'; '.join([*told, *more])}"
+    yield f"smallest batch with 95 % of the best throughput: {'; '.join([*text, *more])}"
 
 
 def _around(line: Line) -> str:
@@ -237,11 +237,11 @@ def warmups(records: Sequence[Record]) -> Iterator[str]:
         needed = max(need or 0 for need in models.values())
         yield f"warm-up iterations needed: at most {needed} for {len(models)} models"
     elif models:
-        told = ", ".join(
+        text = ", ".join(
             f"{name} has not settled" if need is None else f"{name} {need}"
             for name, need in models.items()
         )
-        yield f"warm-up iterations needed: {told}"
+        yield f"warm-up iterations needed: {text}"
 
 
 def warmups_of(records: Sequence[Record]) -> dict[str, int | None]:

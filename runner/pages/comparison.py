@@ -59,9 +59,9 @@ def headline(comparison: Comparison) -> str:
             else "no trial has a number on both sides"
         )
     counts = Counter(pair.difference.verdict for pair in comparison.pairs)
-    told = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if counts[name])
+    text = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if counts[name])
     total = len(comparison.pairs)
-    return f"{total} trial{'s' if total > 1 else ''} compared: {told}"
+    return f"{total} trial{'s' if total > 1 else ''} compared: {text}"
 
 
 def _sections(one: Comparison, heading: str) -> Iterator[Section]:
@@ -83,8 +83,8 @@ def _sections(one: Comparison, heading: str) -> Iterator[Section]:
     if one.changed:
         yield Section("what else differs", tuple(map(str, one.changed)))
     if one.unusable:
-        told = (f"{record.title}: {why}" for record, why in one.unusable)
-        yield Section("not compared", tuple(told))
+        text = (f"{record.title}: {why}" for record, why in one.unusable)
+        yield Section("not compared", tuple(text))
     for side, records in ((one.before, one.only_before), (one.after, one.only_after)):
         if records:
             yield Section(f"only in {side.name}", tuple(_named(records)))

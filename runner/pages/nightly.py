@@ -102,9 +102,9 @@ def headline(judgement: JudgedNight) -> str:
     asks = "; the whole suite changed" if judgement.health.question else ""
     if judgement.creep is not None:
         asks = f"; the whole suite crept by {judgement.creep:+.1%}"
-    told = f" ({named}{more})" if worst else ""
+    text = f" ({named}{more})" if worst else ""
     return (
-        f"{judgement.night.sweep_id}{where}: {', '.join(parts) or 'nothing was timed'}{told}{asks}"
+        f"{judgement.night.sweep_id}{where}: {', '.join(parts) or 'nothing was timed'}{text}{asks}"
     )
 
 
@@ -180,13 +180,15 @@ def health(report: Report) -> Iterator[str]:
         yield f"creep is measured against {first if first == last else f'{first} to {last}'}"
     for night, why in judgement.flagged.items():
         yield f"{night} is not used: {why}"
-    yield from (f"changed since the night before: {one}" for one in _told(report, report.changed))
+    yield from (
+        f"changed since the night before: {one}" for one in _changes(report, report.changed)
+    )
     for step in report.steps:
         yield _step(step)
     yield from (*report.notes, *judgement.notes)
 
 
-def _told(report: Report, changes: Sequence[Changed]) -> Iterator[str]:
+def _changes(report: Report, changes: Sequence[Changed]) -> Iterator[str]:
     """Changes, a new commit with what lies between it and the old one."""
     for one in changes:
         yield str(one)
@@ -197,7 +199,7 @@ def _told(report: Report, changes: Sequence[Changed]) -> Iterator[str]:
 
 
 def _step(step: Step) -> str:
-    told = ", ".join(map(str, step.changed)) or "the driver"
+    text = ", ".join(map(str, step.changed)) or "the driver"
     pairs = list(zip(step.titles, step.found.trials, strict=True))
     moved = [(title, one) for title, one in pairs if one.verdict in ("slower", "faster")]
     moved.sort(key=lambda pair: -abs(pair[1].ratio - 1))
@@ -205,7 +207,7 @@ def _step(step: Step) -> str:
     rest = f", and {len(moved) - MAX_NAMED} more" if len(moved) > MAX_NAMED else ""
     shift = f"whole suite {step.found.shift:+.2%}, " if step.found.shift is not None else ""
     verdict = f"{named}{rest}" if moved else f"none of {len(pairs)} trials changed"
-    return f"new baseline since {step.night} ({told}): {shift}{verdict}"
+    return f"new baseline since {step.night} ({text}): {shift}{verdict}"
 
 
 def _section(report: Report, verdict: GateVerdict, found: Sequence[TrialFinding]) -> Section:
@@ -239,9 +241,9 @@ def details(report: Report, finding: TrialFinding) -> Iterator[str]:
     pinned, onset = report.judgement.pinned, report.onsets.get(finding.identity)
     crept = f"crept, visible only against {pinned[0]} to {pinned[-1]}; " if finding.creep else ""
     if onset is not None:
-        changes = list(_told(report, onset.changed))
-        told = "; ".join(changes) or "no recorded change of the environment"
-        yield f"{finding.title}: {crept}began {onset}, last good {onset.before}; {told}"
+        changes = list(_changes(report, onset.changed))
+        text = "; ".join(changes) or "no recorded change of the environment"
+        yield f"{finding.title}: {crept}began {onset}, last good {onset.before}; {text}"
     elif crept:
         yield f"{finding.title}: {crept}start unknown"
     if finding.verdict == GateVerdict.REGRESSION:
@@ -355,8 +357,8 @@ def junit_of(report: Report) -> str:
         )
         if kind := kinds.get(finding.verdict, "skipped"):
             lines = [*details(report, finding)] if finding.verdict in DATED else []
-            told = f"{finding.verdict} {change_of(finding)} {finding.why}".strip()
-            child = ElementTree.SubElement(case, kind, message=_clean(told))
+            text = f"{finding.verdict} {change_of(finding)} {finding.why}".strip()
+            child = ElementTree.SubElement(case, kind, message=_clean(text))
             child.text = _clean("\n".join(lines))
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

@@ -59,12 +59,12 @@ def page_of(records: Sequence[Record], sweep_dir: Path | None, notes: Sequence[s
     same, columns = columns_of(records)
     shown = tuple(column for column in columns if column.spare != 0)  # summary.csv has all
     found = [*notes, *answers(records)]
-    said = about_numbers(records, len(records), sweep_dir or Path())
+    text = about_numbers(records, len(records), sweep_dir or Path())
     sections = [
         Section("Answers", tuple(found)),
         Section("Table", (f"all trials: {same}",) if same else (), shown, (), LEGEND),
         *_plots(records),
-        Section("How good are the numbers", tuple(said) or ("no problems found",)),
+        Section("How good are the numbers", tuple(text) or ("no problems found",)),
     ]
     full = [section for section in sections if section.lines or section.columns or section.plots]
     title = summary_of([record.trial for record in records])

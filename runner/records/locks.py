@@ -71,10 +71,10 @@ class Holder:
         except (Unreadable, ValueError, OSError):
             return ""
         now, new = time.time(), sum(at_s >= began_s for at_s in written_s)
-        told = f"; {len(written_s)} of {counted(trials, 'trial')} done"
+        text = f"; {len(written_s)} of {counted(trials, 'trial')} done"
         if new and (left := trials - len(written_s)) > 0:
-            told += f", about {duration((now - began_s) / new * left)} left"
-        return told
+            text += f", about {duration((now - began_s) / new * left)} left"
+        return text
 
 
 @contextmanager

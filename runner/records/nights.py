@@ -136,12 +136,12 @@ def load_night(sweep_dir: Path) -> Night:
     titles = {one.identity: one.title for one in found}
     for planned in manifest.trials:
         titles.setdefault(planned.identity, planned.trial_title)
-    said, question, decided = dict[str, str](), False, None
+    text, question, decided = dict[str, str](), False, None
     if (path := sweep_dir / VERDICTS).exists():
         try:
             gate = checked(read_values(path), Gate, str(path))
-            said = {one.identity: one.verdict for one in gate.trials}
+            text = {one.identity: one.verdict for one in gate.trials}
             question, decided = gate.health.question, gate.decisions
         except Unreadable as error:
             notes.append(f"{error}; {sweep_dir.name} counts as never judged")
-    return Night(sweep_dir.name, titles, tuple(found), said, question, tuple(notes), decided)
+    return Night(sweep_dir.name, titles, tuple(found), text, question, tuple(notes), decided)

@@ -98,8 +98,8 @@ def interval(samples: Sequence[float] | np.ndarray, q: float) -> tuple[float, fl
     1{x <= quantile}, and, for all but the tails, by the spread between parts of the run.
     """
     values = np.asarray(samples, dtype=float)
-    told = np.round(values, CLOCK_DIGITS)
-    below = told <= np.quantile(told, q)
+    text = np.round(values, CLOCK_DIGITS)
+    below = text <= np.quantile(text, q)
     # few samples are in a tail, so a correlation there counts only if significant
     depends = q not in TAILS or autocorrelation(below.astype(float)) > 0
     lower, upper = ranks(len(values), q, correlation_time(below) if depends else 1.0)

@@ -55,7 +55,7 @@ def select_rounds(trials: Sequence[Planned], settings: Settings) -> SampleBuffer
     planned = dict(zip(named, rounds, strict=True))
     return SampleBuffer(
         _of_rounds(trials, planned, identities),
-        _told(planned, costs, budget, budget_s, settings.repeats, named),
+        _note(planned, costs, budget, budget_s, settings.repeats, named),
     )
 
 
@@ -103,7 +103,7 @@ def _known(settings: Settings) -> tuple[dict[str, float], dict[str, float]]:
     return cost_s, spread
 
 
-def _told(
+def _note(
     rounds: Mapping[str, int],
     costs: Sequence[float],
     budget: str,

@@ -62,7 +62,7 @@ def run_command(words: Sequence[str], interrupt: Interrupt) -> int:
     except BrokenPipeError:  # for example `... --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, LauncherFailed) as error:
-        print(f"runner: {in_short(printable(redact(_told(error))))}", file=sys.stderr)
+        print(f"runner: {in_short(printable(redact(_explained(error))))}", file=sys.stderr)
         too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
         return ExitCode.USAGE if too_long else ExitCode.FAILED
     return command.exit_code
@@ -99,7 +99,7 @@ def _usage_error(axes: grid.Axes, error: Exception, given: Words) -> UsageError:
     return diagnosis(axes, error, given.folders)
 
 
-def _told(error: Exception) -> str:
+def _explained(error: Exception) -> str:
     if isinstance(error, FileNotFoundError) and not Path(error.filename or ".").parent.exists():
         remedy = "check what removed it, for example the network of the last trial"
         return f"{error.filename} can't be written: its folder is gone; {remedy}"

@@ -28,11 +28,11 @@ def end(settings: Settings, heard: Listeners, code: ExitCode, lines: Lines, out:
     if records:
         _show(settings, records, missing, lines)
         if pages:
-            lines.tell(f"report    {pages[0]}")
+            lines.print(f"report    {pages[0]}")
         if publisher is not None:
             invalid = sum(record.verdict == Verdict.INVALID for record in records)
             for line in publisher.closing_lines(invalid):
-                lines.tell(line)
+                lines.print(line)
     if publisher is not None and code != ExitCode.INTERRUPTED:
         publisher.bring_others()
     if settings.format == "json":
@@ -53,7 +53,7 @@ def _pages(settings: Settings, records: Sequence[Record], missing: int, lines: L
         return report.write(records, settings.sweep_dir, notes)
     except Exception as error:  # a page must never cost a result
         again = f"python -m runner.report {settings.sweep_id}"
-        lines.tell(f"warning: the report failed ({type(error).__name__}: {error}); {again}")
+        lines.print(f"warning: the report failed ({type(error).__name__}: {error}); {again}")
         return []
 
 
@@ -63,7 +63,7 @@ def _show(settings: Settings, records: Sequence[Record], missing: int, lines: Li
 
     if len({record.cause for record in records}) > 1 or records[0].completed:
         lines.table(records)  # not for a single failure
-    said = answers(records, most=3) if len(records) > 1 else ()
+    text = answers(records, most=3) if len(records) > 1 else ()
     closing = closing_lines(records, len(records) + missing, settings.sweep_dir)
-    for line in (*said, *closing):
-        lines.tell(line)
+    for line in (*text, *closing):
+        lines.print(line)

@@ -97,10 +97,10 @@ def started(plan: Plan, command: Sequence[str], lines: Lines) -> Start:
     if resumed:
         for one, record in resume.records_there(manifest, sweep_dir):
             if isinstance(record, Unreadable):
-                lines.tell(f"warning: {record}; it is kept, and the trial runs again")
+                lines.print(f"warning: {record}; it is kept, and the trial runs again")
             elif not resume.is_left(record, settings.retry):
                 records[one.folder] = _judged(record, settings)
-        lines.tell(
+        lines.print(
             f"resuming {settings.sweep_id}: {len(records)} of "
             f"{len(manifest.trials)} trials are done"
         )

@@ -59,7 +59,7 @@ def _publisher(plan: Plan, start: Start, lines: Lines) -> Publisher | None:
     if settings.tracking.kind == "off":
         return None
     if settings.tracking.kind == "sqlite" and os.environ.get("MLFLOW_TRACKING_URI"):
-        lines.tell(
+        lines.print(
             "warning: MLFLOW_TRACKING_URI is set, but tracking=sqlite; tracking=server uses it"
         )
     return Publisher(
@@ -69,5 +69,5 @@ def _publisher(plan: Plan, start: Start, lines: Lines) -> Publisher | None:
         title=plan.title,
         trials=len(start.manifest.trials),
         resumed=start.resumed,
-        tell=lines.tell,
+        print_line=lines.print,
     )

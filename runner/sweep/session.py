@@ -51,7 +51,7 @@ class Session:
         with held_folder(settings):
             start = started(plan, self._command, self._lines)
             if plan.budget_note:
-                self._lines.tell(plan.budget_note)
+                self._lines.print(plan.budget_note)
             jobs = {
                 job.planned.folder: job
                 for job in plan.jobs(self._command)
@@ -64,13 +64,13 @@ class Session:
                 claimed if left else (),
                 f"sweep {settings.sweep_id}",
                 settings.device_lock,
-                self._lines.tell,
+                self._lines.print,
                 settings.sweep_dir,
             ) as give_back:
                 if claimed and left:  # only for devices of this machine
-                    wait_until_idle(settings, self._lines.tell)
+                    wait_until_idle(settings, self._lines.print)
                 heard = Listeners(plan, start, keys, self._lines)
-                self._contention = Contention(self._lines.tell) if claimed else None
+                self._contention = Contention(self._lines.print) if claimed else None
                 self._progress, code = heard.progress, ExitCode.FAILED
                 try:
                     self._hear(jobs, heard, give_back)
@@ -114,12 +114,12 @@ class Session:
                     results.close()
             if left:
                 warning = f"warning: the launcher returned no result for {len(left)} trials"
-                self._lines.tell(warning)
+                self._lines.print(warning)
 
     def _take(self, job: Job | None, trial: Trial, result: Record | Lost, heard: Listeners) -> None:
         """Pass on the result of a job; None if this start has no such job (any more)."""
         if job is None:
-            self._lines.tell(f"warning: the launcher returned an unexpected result: {trial.title}")
+            self._lines.print(f"warning: the launcher returned an unexpected result: {trial.title}")
         else:
             record = recovered(job, result) if isinstance(result, Lost) else result
             heard.ended(record)

@@ -55,8 +55,8 @@ def _unfinished(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iter
         "not started": trials - len(records),
         "not judged": sum(record.completed and record.verdict is None for record in records),
     }
-    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    if not told:
+    text = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    if not text:
         return
     causes = {record.cause for record in records}
     if counts["not completed"] == trials > 1 and len(causes) == 1:
@@ -67,7 +67,7 @@ def _unfinished(records: Sequence[Record], trials: int, sweep_dir: Path) -> Iter
         return
     why = "; see error and why_null in" if counts["not completed"] or counts["not judged"] else ""
     files = f" {sweep_dir}/*/record.json, and worker.log beside it" if why else ""
-    yield f"of {counted(trials, 'trial')} {told}{why}{files}"
+    yield f"of {counted(trials, 'trial')} {text}{why}{files}"
 
 
 def _resized(records: Sequence[Record]) -> Iterator[str]:

@@ -45,7 +45,7 @@ class Lines:
         self._log = log
         self._to_log(lambda console: print_line(console, f"{utc_now()} {' '.join(command)}"))
 
-    def tell(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Print a line without secrets and control characters."""
         text = printable(redact(text))
         if not self.quiet or text.startswith("warning: "):

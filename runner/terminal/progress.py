@@ -108,10 +108,10 @@ class SweepProgress:
             self._tell_alike()
             where = f"[{self._number}/{self._total}] {record.title}"
             outlook = "" if interrupted else self._outlook()
-            self._lines.tell(f"{where}: {text}{outlook}")
+            self._lines.print(f"{where}: {text}{outlook}")
             for reason in record.reasons if self._verbose else ():
                 note = "note: " if reason["level"] == Level.NOTE else ""
-                self._lines.tell(f"    {note}{reason['code']}: {sentence(reason)}")
+                self._lines.print(f"    {note}{reason['code']}: {sentence(reason)}")
         else:
             self._alike += 1
         self._cause = "" if record.completed else record.cause
@@ -121,7 +121,7 @@ class SweepProgress:
     def _tell_alike(self) -> None:
         if self._alike:
             more = counted(self._alike, "more trial")
-            self._lines.tell(f"{more} failed the same way: {self._cause}")
+            self._lines.print(f"{more} failed the same way: {self._cause}")
         self._alike = 0
 
     def _outlook(self, this_trial_s: float = 0.0, running: int = 0) -> str:
@@ -130,12 +130,12 @@ class SweepProgress:
         if self._total == 1 or (left and not self._spent_s) or (not left and not running):
             return ""
         counts = [f"{self._counts[name]} {name}" for name in COUNTED if self._counts[name]]
-        told = counts if self._number + running > 1 else []
+        text = counts if self._number + running > 1 else []
         known_s, typical_s = self._spent_s, fmean(self._spent_s.values() or [0.0])
         rest_s = sum(known_s.get(key, typical_s) * count for key, count in self._left.items())
         if running:
             rest_s += this_trial_s - rest_s / (left + running)
-        return f"; {', '.join([*told, f'{duration(rest_s)} left'])}"
+        return f"; {', '.join([*text, f'{duration(rest_s)} left'])}"
 
     def _show(self, doing: str, *details: str) -> None:
         """Show the phase, and as many of the details as there is room for, the last ones first."""

@@ -121,8 +121,8 @@ def catch_up(
     except (TrackingUnavailable, Unreadable, NoLock) as reason:
         why_not.append(str(reason))
     there = len(paths) - len(left) - brought - len(deleted)
-    told = "; ".join([*why_not[:MAX_SHOWN], *(["..."] if len(why_not) > MAX_SHOWN else [])])
-    return CaughtUp(brought, there, len(left), told, len(deleted), closed)
+    text = "; ".join([*why_not[:MAX_SHOWN], *(["..."] if len(why_not) > MAX_SHOWN else [])])
+    return CaughtUp(brought, there, len(left), text, len(deleted), closed)
 
 
 def _planned(sweep_dir: Path, records: list[Record]) -> tuple[str | None, int]:

@@ -39,12 +39,12 @@ def load_night(store: Store, sweep_id: str) -> Night:
         except Unreadable as error:
             notes.append(str(error))
     found.sort(key=lambda one: one.began_s)
-    said = {identity_of(run): run.data.tags["gate"] for run in runs if "gate" in run.data.tags}
+    text = {identity_of(run): run.data.tags["gate"] for run in runs if "gate" in run.data.tags}
     parents = runs_of(store, f"tags.`runner.kind` = 'sweep' and tags.`runner.sweep` = '{sweep_id}'")
     question = any(run.data.tags.get("gate.question") == "True" for run in parents)
     # old runs are named by process: the first one's name has no number
     titles = {one.identity: one.title for one in sorted(found, key=lambda one: -one.repeat)}
-    return Night(sweep_id, titles, tuple(found), said, question, tuple(notes))
+    return Night(sweep_id, titles, tuple(found), text, question, tuple(notes))
 
 
 def runs_of(store: Store, query: str) -> Iterator[Run]:

@@ -20,7 +20,7 @@ RETRY_S = 60.0  # between attempts to reach a lost MLflow; each attempt may take
 class Publisher:
     """Opens, loses, regains and closes MLflow for one sweep of so many trials.
 
-    Nothing raises when MLflow is unavailable: that is reported once by `tell`, and unsent records
+    Nothing raises when MLflow is unavailable: that is reported once by `print_line`, unsent records
     wait. A sweep of one trial has no parent run. In a `resumed` sweep each run is
     searched before it is created.
     """
@@ -34,12 +34,12 @@ class Publisher:
         title: str,
         trials: int,
         resumed: bool = False,
-        tell: Callable[[str], None],
+        print_line: Callable[[str], None],
     ) -> None:
         self.target, self.away = target, ""  # why MLflow could not be used last time
         self.published = self.refused = 0
         self._sweep_id, self._name, self._title = sweep_id, name, title
-        self._trials, self._tell = trials, tell
+        self._trials, self._print_line = trials, print_line
         self._axes: list[str] = []
         self._resumed = resumed
         self._journal = Journal(target.output_dir / sweep_id)
@@ -100,7 +100,7 @@ class Publisher:
             except TrackingUnavailable:
                 return  # unavailable again
             if found.brought:
-                self._tell(f"          also published: {found.brought} of {sweep_dir.name}")
+                self._print_line(f"          also published: {found.brought} of {sweep_dir.name}")
             if found.missing:
                 return  # unavailable again
 
@@ -122,7 +122,7 @@ class Publisher:
                 except RefusedByTracking as reason:
                     self.refused += 1
                     record, path = self._waiting[0]
-                    self._tell(
+                    self._print_line(
                         f"warning: MLflow refuses {record.title} ({reason}); it is in {path}"
                     )
                 del self._waiting[0]
@@ -140,7 +140,7 @@ class Publisher:
     def _lose(self, reason: Exception) -> None:
         if not self.away:
             where = self.target.output_dir / self._sweep_id
-            self._tell(f"warning: MLflow is unavailable ({reason}); records are in {where}")
+            self._print_line(f"warning: MLflow is unavailable ({reason}); records are in {where}")
         self.away = str(reason)
 
     def closing_lines(self, invalid: int) -> Iterator[str]:

@@ -31,8 +31,8 @@ def throttled(gpu: dict[str, Any]) -> Iterator[Flag]:
     """Throttling, from the report of a GpuWatch."""
     clocks, fastest = gpu.get("sm_clock_mhz"), gpu.get("max_sm_clock_mhz")
     if gpu.get("event_reasons") is None or not clocks or not fastest:
-        told = gpu.get("unknown") or {}
-        why = "; ".join(f"{name}: {reason}" for name, reason in told.items()) or "NVML not read"
+        text = gpu.get("unknown") or {}
+        why = "; ".join(f"{name}: {reason}" for name, reason in text.items()) or "NVML not read"
         yield Flag(
             "NOT_CHECKED",
             Level.SUSPECT,

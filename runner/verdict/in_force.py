@@ -27,14 +27,14 @@ def not_in_force(case: Case) -> Iterator[Flag]:
     """Requested settings that were not in force."""
     wrong = [one for one in settings(case) if one.found is not None and one.found != one.asked]
     if wrong:
-        said = ", ".join(f"{one.key}={_word(one.asked)} ran as {_word(one.found)}" for one in wrong)
+        text = ", ".join(f"{one.key}={_word(one.asked)} ran as {_word(one.found)}" for one in wrong)
         keys = " and ".join(one.key for one in wrong)
         yield Flag(
             "NOT_IN_FORCE",
             Level.INVALID,
             None,
             "",
-            f"not every requested setting was in force: {said}",
+            f"not every requested setting was in force: {text}",
             f"request a supported value, or find what changes {keys}: the network, a library, or "
             "an environment variable",
         )

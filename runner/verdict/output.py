@@ -65,16 +65,16 @@ def denormal(case: Case) -> Iterator[Flag]:
     """Denormal numbers, which a CPU handles in microcode."""
     effective = case.outcome.effective
     shares = {what: effective.get(f"denormal_{what}") or 0.0 for what in ("weights", "output")}
-    told = [
+    text = [
         f"{share:.0%} of the {what}" for what, share in shares.items() if share >= MANY_DENORMAL
     ]
-    if told and case.trial.device_kind == "cpu":
+    if text and case.trial.device_kind == "cpu":
         yield Flag(
             "DENORMAL",
             Level.NOTE,
             max(shares.values()),
             "%",
-            f"{' and '.join(told)} are denormal numbers, which can take a CPU ten times as long",
+            f"{' and '.join(text)} are denormal numbers, which can take a CPU ten times as long",
             "call torch.set_flush_denormal(True) where the network is made, or use trained weights",
         )
 

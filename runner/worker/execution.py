@@ -127,14 +127,14 @@ def _failed(trial: Trial, raised: BaseException) -> Outcome:
         error={
             "where": place_of(raised) or "",
             "type": type(raised).__name__,
-            "message": redact(_told(text_of(raised))),
+            "message": redact(_without_stack(text_of(raised))),
             "trace": trace,
         },
         why_null=findings.why_null,
     )
 
 
-def _told(message: str) -> str:
+def _without_stack(message: str) -> str:
     """The message of torch without its C++ stack and its general advice on CUDA errors."""
     for sign in ("\nException raised from", "\nSearch for `cuda", "\nCUDA kernel errors might"):
         message = message.partition(sign)[0]

@@ -209,8 +209,8 @@ def _heard(ours: connection.Connection, process: BaseProcess) -> tuple[Any, ...]
     limit = threading.Timer(MESSAGE_S, process.kill)
     limit.start()
     try:
-        told: Any = ours.recv()
-        if not (isinstance(told, tuple) and told and told[0] in MESSAGES):
+        text: Any = ours.recv()
+        if not (isinstance(text, tuple) and text and text[0] in MESSAGES):
             raise ValueError("no message of a worker")
     except (EOFError, ConnectionError):
         if limit.is_alive():
@@ -220,7 +220,7 @@ def _heard(ours: connection.Connection, process: BaseProcess) -> tuple[Any, ...]
         raise _garbage(type(error).__name__) from error
     finally:
         limit.cancel()
-    return told
+    return text
 
 
 def _garbage(why: str) -> WorkerDied:
@@ -286,19 +286,19 @@ def _serve(
         os.dup2(file.fileno(), 2)
     faulthandler.enable(file=2)  # a segmentation fault leaves its stack in the log
 
-    def tell(kind: str, *content: object) -> None:
+    def print_line(kind: str, *content: object) -> None:
         sender.send((kind, *content))
         sender.recv()  # "heard", or the end if the parent is gone
 
     listener = PhaseCallbacks(
-        phase=lambda name, expected_s: tell("phase", name, expected_s),
-        measured=lambda outcome: tell("measured", outcome),
+        phase=lambda name, expected_s: print_line("phase", name, expected_s),
+        measured=lambda outcome: print_line("measured", outcome),
         keep=keep,
     )
     answer = task(argument, listener)
     sys.stdout.flush()
     with suppress(EOFError, ConnectionError):  # the parent is gone
-        tell("answer", answer)
+        print_line("answer", answer)
 
 
 def _end_with_parent() -> None:

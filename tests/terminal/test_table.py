@@ -161,7 +161,7 @@ def test_trials_that_fail_alike_are_told_once():
 def test_a_log_gets_the_same_lines_and_a_full_disk_costs_only_the_log(tmp_path):
     lines = Lines(Console(file=io.StringIO(), width=80))
     lines.open(tmp_path / "sweep.log", ["runner", "model=resnet18"])
-    lines.tell("a [line] " + "that is too long " * 9 + "to be broken")
+    lines.print("a [line] " + "that is too long " * 9 + "to be broken")
     lines.table([make_record()])
     told = lines.console.file.getvalue()
     begin, first, *_ = (tmp_path / "sweep.log").read_text().splitlines()
@@ -169,7 +169,7 @@ def test_a_log_gets_the_same_lines_and_a_full_disk_costs_only_the_log(tmp_path):
     assert first == told.splitlines()[0]
     full = Lines(Console(file=io.StringIO(), width=80))
     full.open(Path("/dev/full"), ["runner"])
-    full.tell("one")
+    full.print("one")
     full.table([make_record()])
     assert full.console.file.getvalue().startswith("one\n")
 

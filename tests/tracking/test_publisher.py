@@ -42,7 +42,7 @@ class Script:
     def publisher(self, trials: int = 3) -> Publisher:
         return Publisher(
             Target(None, "runner", self._folder),
-            sweep_id="night", name=None, title="sizes", trials=trials, tell=self.told.append,
+            sweep_id="night", name=None, title="sizes", trials=trials, print_line=self.told.append,
         )  # fmt: skip
 
     def publish(self, to: Publisher, size: int) -> None:

@@ -45,7 +45,7 @@ def publish(output_dir, uri, sweep_id: str) -> list[str]:
     report.write(records, folder)
     publisher = Publisher(
         Target(uri, "runner", output_dir),
-        sweep_id=sweep_id, name=None, title=sweep_id, trials=len(records), tell=print,
+        sweep_id=sweep_id, name=None, title=sweep_id, trials=len(records), print_line=print,
     )  # fmt: skip
     publisher.open()
     for record in records:
