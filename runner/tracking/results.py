@@ -20,7 +20,7 @@ from runner.trial.titles import keys_of, short_titles
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-MAX_RUNS = 2000  # runs of a sweep that are named and nested: each takes milliseconds
+MAX_RUNS = 500  # of a sweep that are named and nested: each takes some milliseconds
 PREFIX = len("r0 ")  # of the name of a process
 VISIBLE = 20  # characters of a name that the UI's charts and lists show
 
