@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Sequence
 from html import escape
 
 from runner.contract import GateVerdict
+from runner.history.attribution import Onset
 from runner.history.nightly import TrialFinding
 from runner.pages.nightly import Report, change_of, details, facts, headline, health, reason
 from runner.pages.page import Page, Rich, Section
@@ -15,6 +17,7 @@ from runner.terminal.layout import Column
 
 WIDTH, HEIGHT, EDGE = 140, 32, 4  # of a trend, in pixels
 MIN_SPAN = 0.05  # of its height, as a share of the latency: small noise must not fill it
+_DATE = re.compile(r"\S*?(?=\d{4}-\d\d-\d\d)")  # the name of a night before its date
 BAD = (GateVerdict.REGRESSION, GateVerdict.SUSPECT)
 
 
@@ -31,10 +34,9 @@ def night_page(report: Report, history: str) -> Page:
 
 
 LEGEND = (
-    "change: tonight's time against the baseline, with its 95 % interval; detects: the slowdown "
-    "that such a night detects in 4 of 5 cases; copy command: runs the trial again; trend: the "
-    "last nights, a point is tonight, the "
-    "dashed line the baseline"
+    "change: tonight's time against the baseline, with its 95 % interval; trend: the last nights, "
+    "the point is tonight, the dashed line the baseline; copy: the command that runs the trial "
+    "again"
 )
 
 
@@ -47,7 +49,6 @@ def _columns(report: Report, found: Sequence[TrialFinding], history: str) -> tup
     judged = [one.judged for one in found]
     intervals = (f"{100 * (b[0] - 1):+.1f} to {100 * (b[1] - 1):+.1f} %" if b else "" for b in
                  (one.ci for one in judged))  # fmt: skip
-    detects = ("" if one.detectable is None else f"{100 * one.detectable:.1f}" for one in judged)
     onsets = [report.onsets.get(one.identity) for one in found]
     changed = ["; ".join(map(str, onset.changed)) if onset else "" for onset in onsets]
     columns = [
@@ -55,10 +56,9 @@ def _columns(report: Report, found: Sequence[TrialFinding], history: str) -> tup
         Column("trial", tuple(one.title for one in found), text=True),
         Column("change", tuple(map(change_of, found))),
         Column("95 % CI", tuple(intervals)),
-        Column("detects %", tuple(detects)),
         Column("tonight ms", _times([one.tonight_ms for one in judged])),
         Column("trend", tuple(_trend(report, one) for one in found), text=True),
-        Column("since", tuple(str(onset or "") for onset in onsets), text=True),
+        Column("since", tuple(map(_since, onsets)), text=True),
         Column("changed then", tuple(changed), text=True),
         Column("more", tuple(_links(report, one, history) for one in found), text=True),
     ]
@@ -66,6 +66,12 @@ def _columns(report: Report, found: Sequence[TrialFinding], history: str) -> tup
 
 
 ALWAYS = ("verdict", "trial", "change")
+
+
+def _since(onset: Onset | None) -> str:
+    """The night a slowdown began, in HTML by its date alone."""
+    text = str(onset or "")
+    return Rich(text, f'<span title="{escape(text)}">{escape(_DATE.sub("", text))}</span>')
 
 
 def _times(values: Sequence[float | None]) -> tuple[str, ...]:
@@ -111,5 +117,5 @@ def _links(report: Report, finding: TrialFinding, history: str) -> str:
     shown = [f'<a href="{escape(page)}">{name}</a>' for name, page in pages.items()]
     if command := report.reproduce(finding):
         title = escape(command)
-        shown.append(f'<button data-copy="{title}" title="{title}">copy command</button>')
+        shown.append(f'<button data-copy="{title}" title="{title}">copy</button>')
     return Rich(", ".join(pages), f"<span>{' '.join(shown)}</span>")

@@ -133,6 +133,9 @@ def test_nothing_overflows_is_faint_or_empty(opened, tmp_path, what, look):
     assert all(page.locator("h1, h2, summary, figcaption").all_inner_texts())
     paper = page.evaluate("luminance(getComputedStyle(document.body).backgroundColor)")
     assert (paper < 0.1) == (LOOKS[look][0] == "dark")
+    if look in ("light", "dark"):
+        scrolls = "[...document.querySelectorAll('.scroll')]"
+        assert page.evaluate(f"{scrolls}.every(one => one.scrollWidth <= one.clientWidth)")
     if what == "report":
         assert min(page.evaluate(TICKS)) >= 3
     page.close()
