@@ -110,7 +110,7 @@ def null_nights(
         "suspects a night, mean": float(np.mean(suspects)),
         "suspects a night, most": float(np.max(suspects)),
         "passes": float(np.mean(passes)),
-        "intervals that hold": float(np.mean(covered)),
+        "intervals that contain the truth": float(np.mean(covered)),
     }
 
 

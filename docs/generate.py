@@ -42,9 +42,9 @@ ONLY_IN_SCHEMA = {  # keys without a line in these files
     "model.weights": "null (random), DEFAULT, or a name as in IMAGENET1K_V2, which downloads them",
     "model.min_size": "smallest side the model takes, in pixels",
     "model.max_size": "largest side the model takes, in pixels",
-    "model.size_multiple": "the model takes multiples of it only",
+    "model.size_multiple": "input sides must be multiples of it",
     "model.square": "true: the model takes square inputs only",
-    "model.size_argument": "argument of its builder that sets the input size",
+    "model.size_argument": "argument of the model's constructor that sets the input size",
     "sweep.name": "name of the sweep, set by its file in conf/sweep/",
 }
 DEFAULTS = {"model": "resnet50", "engine": "auto", "timing": "default", "tracking": "sqlite",
@@ -53,12 +53,12 @@ HEAD = """# Configuration
 
 <!-- Written by docs/generate.py from conf/ and the schema; a test keeps it up to date. -->
 
-Every key can be given on the command line as `key=value`. Commas, `range(1,9)` and lists sweep it.
-`python -m runner --cfg job` prints all keys with their current values, and Tab completes models and
+Every key can be given on the command line as `key=value`. Commas (`480,640`) and `range(1,9)` sweep it; a list is one
+value. `python -m runner --cfg job` prints all keys with their current values, and Tab completes models and
 keys after `eval "$(runner -sc install=bash)"`.
 
-A configuration file of your own goes into a folder of yours, such as `mine/sweep/ours.yaml` or
-`mine/timing/long.yaml`, and is used with `--config-dir mine`. A preset needs only the values that
+Put your own configuration files in a folder, such as `mine/sweep/ours.yaml` or
+`mine/timing/long.yaml`, and use `--config-dir mine`. A preset needs only the values that
 differ from the default. A sweep's file may set any key; the command line overrides it.
 """
 

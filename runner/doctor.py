@@ -75,8 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--interference", action="store_true",
-        help="only measure whether trials on all GPUs (without one: on shares of the CPU) at once "
-        "slow each other; about a minute",
+        help="only measure whether trials running on all GPUs at once (without a GPU: on shares "
+             "of the "
+        "CPU) slow each other; takes about a minute",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     console = Console(highlight=False)
@@ -168,7 +169,7 @@ def load_check() -> Check:
     seen = others()
     if load > BUSY * cpus or seen.busy:
         text = f"{found}; {seen}" if seen.busy else found
-        return Check("load", "warning", text, "end it, or when_busy=wait waits for it")
+        return Check("load", "warning", text, "stop them, or use when_busy=wait")
     return Check("load", "ok", found)
 
 
@@ -231,7 +232,7 @@ def _clock() -> Check:
 def room_check(output_dir: Path) -> Check:
     """Whether there is room for records."""
     if output_dir.exists() and not output_dir.is_dir():
-        return Check("disk", "problem", f"{output_dir} is no folder", "give another output_dir")
+        return Check("disk", "problem", f"{output_dir} is not a folder", "give another output_dir")
     folder = _existing(output_dir)
     free = shutil.disk_usage(folder).free
     found = f"{free / 2**30:.1f} GiB free for {output_dir}"

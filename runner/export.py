@@ -29,7 +29,7 @@ def frame_of(
         raise LookupError(redact(str(error))) from error
     for selection in found:
         for note in selection.notes:
-            print(f"runner: {selection.name}: {redact(note)}", file=sys.stderr)
+            print(f"runner.export: {selection.name}: {redact(note)}", file=sys.stderr)
     records = [record for selection in found for record in selection.records]
     return samples_frame(records) if samples else trials_frame(records)
 

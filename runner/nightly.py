@@ -55,7 +55,8 @@ def parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
         prog="python -m runner.nightly",
         usage="python -m runner.nightly [KEY=VALUE ...] [options]",
         description="Runs tonight's sweep (conf/sweep/nightly.yaml, or sweep=NAME), resumes one "
-        "that was interrupted, and judges it by the nights before. The keys are those of python "
+        "that was interrupted, and compares it with the nights before. The keys are those of "
+        "python "
         "-m runner; nightly.* configure the judgement.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -74,7 +75,7 @@ def parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[st
     group.add_argument(
         "--alias", metavar="TRIAL", help="the trial was renamed; --of gives its old name"
     )
-    group.add_argument("--flag", metavar="NIGHT", help="no later night is judged by this one")
+    group.add_argument("--flag", metavar="NIGHT", help="exclude this night from later comparisons")
     group.add_argument(
         "--baseline", metavar="NIGHT", help="the night against which creep is measured"
     )

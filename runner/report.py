@@ -23,8 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m runner.report",
         parents=[result_options()],
         description="Writes the report of one sweep, or of several together: report.html (one "
-        "file, plots included), report.md and summary.csv. Exit code 0, or 2 for a sweep that is "
-        "none or a file that can't be written.",
+        "file, plots included), report.md and summary.csv. Exit code 0, or 2 if there "
+        "is no such sweep or the file can't be written.",
     )
     parser.add_argument(
         "sweeps", nargs="*", default=["latest"], metavar="SWEEP",

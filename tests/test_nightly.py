@@ -64,7 +64,7 @@ def test_an_unchanged_night_passes_and_is_told_everywhere(nights, capsys):
     assert judge(6) == 0
     out = capsys.readouterr().out
     assert "nightly-2026-11-06 on here: 3 passed" in out
-    assert "judged by the 5 nights before it" in out
+    assert "compared with the 5 nights before it" in out
     values = said(nights, 6)
     assert (values["version"], values["exit_code"], values["counts"]) == (1, 0, {"pass": 3})
     assert (folder / "night.html").exists()
@@ -77,7 +77,7 @@ def test_a_slowdown_is_a_regression_with_its_date_cause_and_command(nights, caps
     assert judge(6) == 3
     assert verdicts(nights, 6) == {"resnet34": "regression", "resnet18": "pass", "resnet50": "pass"}
     out = capsys.readouterr().out
-    assert "1 regression, 2 passed (resnet34 64px b1 w2 wall +" in out
+    assert "1 regression (resnet34 64px b1 w2 wall +" in out
     assert "began nightly-2026-11-06, last good nightly-2026-11-05; torch: 2.14.1 -> 2.15.0" in out
     key = make_trial(model={"name": "resnet34"}).key
     assert f"python -m runner.reproduce outputs/nightly-2026-11-06/{key}" in out

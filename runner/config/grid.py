@@ -29,9 +29,9 @@ NESTING = "expected at most a few dozen nested brackets"
 OWN = {  # keys of Hydra that runner decides itself
     "hydra.sweep": "records are in output_dir/<sweep.id>: give these",
     "hydra.run": "records are in output_dir/<sweep.id>: give these",
-    "hydra/sweeper": "runner's own plans the sweep: leave it out",
-    "hydra.sweeper._target_": "runner's own plans the sweep: leave it out",
-    "hydra.mode": "everything is a sweep, checked before it runs: leave it out",
+    "hydra/sweeper": "runner uses its own sweeper: omit it",
+    "hydra.sweeper._target_": "runner uses its own sweeper: omit it",
+    "hydra.mode": "everything is a sweep, checked before it runs: omit it",
 }
 Point = tuple[str, ...]
 Axes = Mapping[str, Sequence[str]]

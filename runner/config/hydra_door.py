@@ -35,7 +35,7 @@ REFUSALS = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeErro
 """Exceptions that Hydra raises for overrides and files of a user."""
 UNUSED_FLAGS = {
     "experimental_rerun": "sweep.resume=latest resumes a sweep",
-    "package": "leave it out: keys stand where conf/config.yaml has them",
+    "package": "omit it: conf/config.yaml sets the place of each key",
 }
 COMPLETIONS = ("install=", "uninstall=", "query=")
 
@@ -94,7 +94,7 @@ def parsed(words: Sequence[str]) -> Words:
             raise UsageError(Problem("flags", found, remedy))
     if given.shell_completion and not any(w.startswith(COMPLETIONS) for w in given.overrides):
         found = "--shell-completion is given without a shell"
-        raise UsageError(Problem("flags", found, "give install=bash, say, or uninstall=bash"))
+        raise UsageError(Problem("flags", found, "give a shell, as in install=bash"))
     own = [Path(given.config_dir).absolute()] if given.config_dir else []
     if own and not own[0].is_dir():
         found = f"--config-dir is {given.config_dir}, which is not a folder"

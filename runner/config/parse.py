@@ -156,7 +156,7 @@ def _unsimulated(kwargs: Values, weights: str | None) -> Iterator[Problem]:
         yield Problem("model.kwargs", found, f"it takes {costs}")
     if weights is not None:
         found = "model.weights is set, but a simulated device has none"
-        yield Problem("model.weights", found, "leave it out")
+        yield Problem("model.weights", found, "omit it")
 
 
 def _unknown_keys(values: Values, schema: type, prefix: str = "") -> Iterator[Problem]:

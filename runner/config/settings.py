@@ -117,7 +117,7 @@ def _sweep_problems(values: Values) -> Iterator[Problem]:
             yield Problem(key, f"{key} is {values[key]}", expected(values[key], choices))
     if isolation == "none" and values["timing"]["timeout_s"] is not None:
         found = "timing.timeout_s is set, but isolation=none leaves no process to end"
-        yield Problem("timing.timeout_s", found, "leave one of them out")
+        yield Problem("timing.timeout_s", found, "omit one of them")
     if not values["output_dir"].strip():
         remedy = "expected a folder, as in output_dir=outputs"
         yield Problem("output_dir", "output_dir is empty", remedy)
@@ -135,7 +135,7 @@ def _sweep_problems(values: Values) -> Iterator[Problem]:
         yield Problem("sweep.id", found, "give another")
     elif OTHERS.fullmatch(name):
         found = (
-            f"sweep.id is {name}, which is reserved: where a sweep is named it means something else"
+            f"sweep.id is {name}, which is reserved: it means something else where a sweep is named"
         )
         yield Problem("sweep.id", found, "give another")
     own = sweep["name"]

@@ -59,11 +59,11 @@ def _missing_keys(cfg: DictConfig) -> Iterator[Problem]:
     deleted = "was removed from the configuration"
     for part in fields(Config):
         if part.name not in cfg:
-            yield Problem(part.name, f"{part.name} {deleted}", "leave it in")
+            yield Problem(part.name, f"{part.name} {deleted}", "do not remove it")
         elif is_dataclass(hint := types_of(Config)[part.name]):
             for name in (inner.name for inner in fields(hint)):
                 key = f"{part.name}.{name}"
                 if OmegaConf.is_missing(cfg[part.name], name):  # `in` treats these as absent
                     yield Problem(key, f"{key} has no value", f"give one, as in {key}=VALUE")
                 elif name not in cfg[part.name]:
-                    yield Problem(key, f"{key} {deleted}", "leave it in")
+                    yield Problem(key, f"{key} {deleted}", "do not remove it")

@@ -186,5 +186,7 @@ def _began_s(record: Record) -> float:
     return datetime.fromisoformat(record.started_at).timestamp()
 
 
-def _weight(pair: Pair) -> tuple[int, float]:
-    return VERDICTS.index(pair.difference.verdict), -abs(np.log(pair.difference.ratio))
+def _weight(pair: Pair) -> tuple[object, ...]:
+    """Sorts by verdict and change; what changed alike by its input."""
+    given, change = pair.record.trial.input, abs(float(np.log(pair.difference.ratio)))
+    return VERDICTS.index(pair.difference.verdict), -round(change, 3), given.size, given.batch_size

@@ -213,7 +213,7 @@ def _check() -> None:
     found = remedy = ""
     if find_spec("submitit") is None:
         found = "hydra/launcher=slurm needs submitit, which is not installed"
-        remedy = "pip install '.[slurm]'"
+        remedy = "pip install -e '.[slurm]'"
     elif which("srun") is None:
         found = "hydra/launcher=slurm needs Slurm, but srun is not installed here"
         remedy = "run it on a host with sbatch"

@@ -94,7 +94,7 @@ def _unfit_images(trial: Trial, made_for: Shapes, images: Shape) -> Iterator[Pro
     """Problems of images in torchvision's form."""
     own, shape = "model.inputs=my_package.inputs", next(iter(made_for.values()), None)
     found = (
-        f"{trial.model.file} takes inputs of {_shown(shape)}, but {_shown(images)} are asked for"
+        f"{trial.model.file} takes inputs of {_shown(shape)}, but {_shown(images)} were requested"
     )
     if len(made_for) > 1:
         found = f"{trial.model.file} takes {len(made_for)} inputs: {', '.join(made_for)}"

@@ -37,7 +37,10 @@ def problems(trial: Trial) -> Iterator[Problem]:
         yield Problem("model.inputs", str(error))
     except TypeError as error:
         found = f"model.inputs={trial.model.inputs} can't be called ({error})"
-        remedy = "it gets (batch_size, (height, width), device) and returns what the network takes"
+        remedy = (
+            "it is called with (batch_size, (height, width), device) and returns what the "
+            "network takes"
+        )
         yield Problem("model.inputs", found, remedy)
     except ValueError:
         return  # a callable written in C may have no signature

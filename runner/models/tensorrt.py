@@ -76,7 +76,7 @@ def problems(trial: Trial) -> Iterator[Problem]:
         yield Problem("runtime.precision", found, f"use {' or '.join(PRECISIONS)}")
     elif trial.model.source == "engine" and precision != "fp32":
         found = f"runtime.precision={precision}, but {trial.model.label} has a fixed one"
-        yield Problem("runtime.precision", found, "leave it out, or build another engine")
+        yield Problem("runtime.precision", found, "omit it, or build another engine")
 
 
 def _of_file(network: EngineFile, inputs: tuple[Any, ...], device: torch.device) -> Workload:

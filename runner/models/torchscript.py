@@ -21,5 +21,8 @@ def problems(trial: Trial) -> Iterator[Problem]:
     """Problems of the file."""
     yield from unreadable(trial, "model.file=net.pt")
     if trial.runtime.compile != "off":
-        found = f"runtime.compile={trial.runtime.compile}, but {trial.model.label} is a TorchScript"
+        found = (
+            f"runtime.compile={trial.runtime.compile}, but {trial.model.label} is a "
+            "TorchScript module"
+        )
         yield Problem("runtime.compile", found, "use runtime.compile=off")

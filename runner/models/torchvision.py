@@ -71,7 +71,7 @@ def _unknown_arguments(model: Model) -> Iterator[Problem]:
         yield Problem(
             "model.kwargs",
             f"model.kwargs are {model.kwargs}, which {model.name} does not take ({error})",
-            "leave them out, or sweep over models that take them",
+            "omit them, or sweep models that take them",
         )
     except Exception as error:  # limits of the meta device, not of the arguments
         print(f"model.kwargs of {model.name} not tried: {error}", file=sys.stderr)

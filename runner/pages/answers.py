@@ -27,7 +27,7 @@ MAX_LOOKED_AT = 200  # records that are analysed; each takes milliseconds
 MAX_LEFT_OUT = 3  # trials that are named; beyond that only their number
 UNSURE = 0.02  # of a rate: usual difference between processes on a quiet machine
 MIN_SIZES = 4  # with three, an exponent's interval contains it in 63 % of cases only
-BY_SUSPECTS = ", by suspect numbers"
+BY_SUSPECTS = ", based on suspect numbers"
 ONE_EACH = "one process each, only indicative"
 DOUBTS = {  # about an answer -> about several
     f" ({ONE_EACH})": "ratios are only indicative: one process each, use sweep.repeats=5",
@@ -108,7 +108,7 @@ def fastest(rows: Sequence[Result], most: int = MAX_SENTENCES) -> Iterator[str]:
         next_ = f"{names(second)}, {number(second.typical)} ms"
         yield f"{lead}{_lead(ratio, next_, first, second)}{_doubts(first, second)}"
     if len(asked) > most:
-        yield f"and at {len(asked) - most} more inputs, see the table"
+        yield f"{len(asked) - most} more inputs are in the table"
 
 
 def _ranked(rows: Sequence[Result]) -> list[Result]:
@@ -205,7 +205,7 @@ def knees(rows: Sequence[Result], most: int = MAX_SENTENCES) -> Iterator[str]:
         rising = " and still rising" if line.knee == line.places[-1] else ""
         whose = f"{line.name}: " if len(found) > 1 else ""
         text.append(f"{whose}{_around(line)} ({rate} images/s at {ms} ms{rising})")
-    more = [f"{len(found) - most} more in the plot"] if len(found) > most else []
+    more = [f"{len(found) - most} more lines are in the plot"] if len(found) > most else []
     yield f"smallest batch with 95 % of the best throughput: {'; '.join([*text, *more])}"
 
 
@@ -238,7 +238,7 @@ def warmups(records: Sequence[Record]) -> Iterator[str]:
         yield f"warm-up iterations needed: at most {needed} for {len(models)} models"
     elif models:
         text = ", ".join(
-            f"{name} has not settled" if need is None else f"{name} {need}"
+            f"{name}: not settled, raise timing.warmup" if need is None else f"{name} {need}"
             for name, need in models.items()
         )
         yield f"warm-up iterations needed: {text}"

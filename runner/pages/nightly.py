@@ -24,7 +24,7 @@ DATED = (GateVerdict.REGRESSION, GateVerdict.SUSPECT)  # verdicts with an onset
 HEADINGS = {
     GateVerdict.REGRESSION: "Regressions",
     GateVerdict.SUSPECT: "Suspects",
-    GateVerdict.INCONCLUSIVE: "Undecided",
+    GateVerdict.INCONCLUSIVE: "Inconclusive",
     GateVerdict.FAILED: "Failed",
     GateVerdict.MISSING: "Missing",
     GateVerdict.NO_BASELINE: "New, or with a new baseline",
@@ -95,17 +95,18 @@ def headline(judgement: JudgedNight) -> str:
     """The night in one line, for a chat message."""
     host = next((one.facts.get("host") for one in judgement.night.processes), None)
     where = f" on {host}" if host else ""
-    parts = [f"{count} {_plural(verdict, count)}" for verdict, count in judgement.counts.items()]
     worst = [one for one in judgement.findings if one.verdict == GateVerdict.REGRESSION]
     named = ", ".join(f"{one.title} {change_of(one)}" for one in worst[:MAX_NAMED])
     more = f" and {len(worst) - MAX_NAMED} more" if len(worst) > MAX_NAMED else ""
+    parts = [
+        f"{count} {_plural(verdict, count)}"
+        f"{f' ({named}{more})' if verdict == GateVerdict.REGRESSION else ''}"
+        for verdict, count in judgement.counts.items()
+    ]
     asks = "; the whole suite changed" if judgement.health.question else ""
     if judgement.creep is not None:
         asks = f"; the whole suite crept by {judgement.creep:+.1%}"
-    text = f" ({named}{more})" if worst else ""
-    return (
-        f"{judgement.night.sweep_id}{where}: {', '.join(parts) or 'nothing was timed'}{text}{asks}"
-    )
+    return f"{judgement.night.sweep_id}{where}: {', '.join(parts) or 'nothing was timed'}{asks}"
 
 
 def _plural(verdict: GateVerdict, count: int) -> str:
@@ -152,7 +153,7 @@ def health(report: Report) -> Iterator[str]:
     """By what the night was judged, and what it did to all trials."""
     judgement, whole = report.judgement, report.judgement.health
     counted = len(judgement.before) - len(judgement.flagged)
-    yield f"judged by the {counted} night{'s' if counted != 1 else ''} before it"
+    yield f"compared with the {counted} night{'s' if counted != 1 else ''} before it"
     if counted < MIN_NIGHTS:
         yield f"with fewer than {MIN_NIGHTS} nights a trial can be suspect, but not a regression"
     if whole.shift is not None:

@@ -29,7 +29,11 @@ def colour(index: int) -> str:
 
 def marker_of(index: int) -> dict[str, Any]:
     """The marker of a series."""
-    return {"color": colour(index), "symbol": SYMBOLS[index % len(SYMBOLS)], "size": 8}
+    return {
+        "color": colour(index),
+        "symbol": SYMBOLS[(index + index // len(COLOURS)) % len(SYMBOLS)],
+        "size": 8,
+    }
 
 
 def make_plot(

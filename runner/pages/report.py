@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +24,14 @@ from runner.trial.titles import summary_of
 
 HTML, MARKDOWN, TABLE = "report.html", "report.md", "summary.csv"
 
-LEGEND = (
-    "FPS: closed-loop images a second (pipelined: throughput); +- %: half of the median's 95 % "
-    "interval within the process; verdicts: valid, suspect, invalid with their reasons"
-)
+LEGEND = {  # of columns that need one
+    "FPS": "FPS: closed-loop images a second (pipelined: throughput)",
+    "+- %": "+- %: half of the median's 95 % interval within the process",
+    "95 % CI": "95 % CI: interval of the median between processes",
+    "spread %": "spread %: standard deviation between processes",
+    "speed-up": "speed-up: over the same trial in eager fp32",
+    "rel err": "rel err: relative error of the output against fp32",
+}
 
 
 def write(records: Sequence[Record], sweep_dir: Path, notes: Sequence[str] = ()) -> list[Path]:
@@ -58,13 +63,17 @@ def page_of(records: Sequence[Record], sweep_dir: Path | None, notes: Sequence[s
     """
     same, columns = columns_of(records)
     shown = tuple(column for column in columns if column.spare != 0)  # summary.csv has all
+    legend = "; ".join(LEGEND[one.name] for one in shown if one.name in LEGEND)
     found = [*notes, *answers(records)]
     text = about_numbers(records, len(records), sweep_dir or Path())
     sections = [
         Section("Answers", tuple(found)),
-        Section("Table", (f"all trials: {same}",) if same else (), shown, (), LEGEND),
+        Section("Table", (f"all trials: {same}",) if same else (), shown, (), legend),
         *_plots(records),
-        Section("How good are the numbers", tuple(text) or ("no problems found",)),
+        Section(
+            "Quality of the numbers",
+            tuple(re.sub(" {2,}", ": ", one, count=1) for one in text) or ("no problems found",),
+        ),
     ]
     full = [section for section in sections if section.lines or section.columns or section.plots]
     title = summary_of([record.trial for record in records])

@@ -45,7 +45,7 @@ def select_rounds(trials: Sequence[Planned], settings: Settings) -> SampleBuffer
     known_s = [cost_s[identity] for identity in named if identity in cost_s]
     if not known_s:
         usual = _of_rounds(trials, dict.fromkeys(named, settings.repeats), identities)
-        why = "no earlier night tells how long a trial takes"
+        why = "the duration of a trial is unknown without an earlier night"
         return SampleBuffer(usual, f"budget {budget}: {why}, so {settings.repeats} rounds run")
     typical_s = statistics.median(known_s)
     costs = [cost_s.get(identity, typical_s) for identity in named]

@@ -9,6 +9,7 @@ from typing import TextIO
 from runner.config.settings import Settings
 from runner.contract import ExitCode, Verdict
 from runner.records.record import Record
+from runner.records.results import results_of
 from runner.sweep.listeners import Listeners
 from runner.terminal.lines import Lines
 
@@ -30,7 +31,7 @@ def end(settings: Settings, heard: Listeners, code: ExitCode, lines: Lines, out:
         if pages:
             lines.print(f"report    {pages[0]}")
         if publisher is not None:
-            invalid = sum(record.verdict == Verdict.INVALID for record in records)
+            invalid = sum(one.verdict == Verdict.INVALID for one in results_of(records))
             for line in publisher.closing_lines(invalid):
                 lines.print(line)
     if publisher is not None and code != ExitCode.INTERRUPTED:

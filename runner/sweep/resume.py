@@ -51,7 +51,7 @@ def expand_resume(words: Sequence[str]) -> list[str]:
     earlier = [word for word in command[1:] if _key(word) not in OF_ONE_START]
     if any(HIDDEN in word for word in earlier):
         found = f"the command of {manifest.sweep_id} needs a secret, which is never stored"
-        remedy = f"type it again, with sweep.id={manifest.sweep_id}"
+        remedy = f"repeat the original command with sweep.id={manifest.sweep_id}"
         raise UsageError(Problem("sweep.resume", found, remedy))
     extends = ["sweep.extend=true"] if manifest.extended_by else []
     changed = {_key(word) for word in given}

@@ -190,7 +190,7 @@ def _unfit_model(trial: Trial) -> Iterator[Problem]:
     if trial.model.task == "quantized" and trial.device_kind != "cpu":
         yield Problem(
             "model",
-            f"model={trial.model.name} is an int8 model of the CPU, "
+            f"model={trial.model.name} is an int8 model for the CPU, "
             f"but the device is {trial.device}",
             "use device=cpu",
         )
@@ -252,21 +252,27 @@ def _unfit_runtime(trial: Trial) -> Iterator[Problem]:
         found = f"{precision}, but model={trial.model.name} computes in int8"
         yield Problem("runtime.precision", found, "use fp32, in which its other parts compute")
     if trial.model.task == "quantized" and runtime.compile != "off":
-        found = f"runtime.compile={runtime.compile}, but model={trial.model.name} is a TorchScript"
+        found = (
+            f"runtime.compile={runtime.compile}, but model={trial.model.name} is a "
+            "TorchScript module"
+        )
         yield Problem("runtime.compile", found, "use runtime.compile=off")
     if runtime.compile != "off" and trial.timing.method == "graph":
-        found = f"timing.method=graph with runtime.compile={runtime.compile}, which may capture too"
+        found = (
+            f"timing.method=graph with runtime.compile={runtime.compile}, which may capture "
+            "a CUDA graph itself"
+        )
         yield Problem("timing.method", found, "use timing.method=event or queued")
     changed = [name for name in SIMULATED_HAS_NO if getattr(runtime, name) != getattr(PLAIN, name)]
     if trial.model.task == "simulated" and changed:
         found = f"runtime.{changed[0]} is set, but a simulated device computes nothing"
-        yield Problem(f"runtime.{changed[0]}", found, "leave it out")
+        yield Problem(f"runtime.{changed[0]}", found, "omit it")
 
 
 def missing_package(key: str, asked: str, extra: str) -> Problem:
     """The problem of a missing package, which is an extra of runner."""
     return Problem(
-        key, f"{asked} needs a package that is not installed", f"pip install '.[{extra}]'"
+        key, f"{asked} needs a package that is not installed", f"pip install -e '.[{extra}]'"
     )
 
 

@@ -117,7 +117,7 @@ def no_warmup(case: Case) -> Iterator[Flag]:
         bias,
         "+% on the mean",
         f"no warm-up: the first iteration took {first_ms:.2f} ms against a median of "
-        f"{median:.2f}, which changes the mean by {bias:+.1%}",
+        f"{median:.2f} ms, which changes the mean by {bias:+.1%}",
         "raise timing.warmup",
     )
 

@@ -47,7 +47,7 @@ CASES = [
     ("sweep.id=other.db", "sweep.id is other.db, which is reserved"),
     (
         f"sweep.id='{'0123abcd' * 4}'",
-        "which is reserved: where a sweep is named it means something else",
+        "which is reserved: it means something else where a sweep is named",
     ),
     ("seed=\x1b[2J1", r"'seed=\x1b[2J1' contains control characters"),
     (
@@ -81,7 +81,7 @@ CASES = [
     ("model=simulated model.kwargs.slow_factor=0", "slow_factor is 0; expected a number of"),
     ("model=inception_v3 input.size=32", "inception_v3 takes at least 75 pixels"),
     ("model=mvit_v2_s input.size=640", "mvit_v2_s takes at most 224 pixels"),
-    ("model=quantized_resnet18 device=cuda", "is an int8 model of the CPU"),
+    ("model=quantized_resnet18 device=cuda", "is an int8 model for the CPU"),
     ("input.siz=3", "input.siz is not a key; did you mean input.size?"),
     ("+input.siz=3", "input.siz is not a key; did you mean input.size?"),
     ("++timing.warmpu=3", "timing.warmpu is not a key; did you mean timing.warmup?"),

@@ -85,7 +85,7 @@ def test_what_it_can_not_do_is_refused(monkeypatch):
     assert "engine=eager does not run TensorRT engines; use engine=tensorrt" in str(problem)
     monkeypatch.setattr(tensorrt, "find_spec", lambda name: None)
     (problem,) = tensorrt.problems(make_trial(**ON_GPU))
-    assert "pip install '.[tensorrt]'" in str(problem)
+    assert "pip install -e '.[tensorrt]'" in str(problem)
 
 
 def test_without_a_gpu_it_is_refused_with_the_reasons(program):

@@ -39,7 +39,7 @@ def test_the_headline_fits_a_chat():
     slow = {name: 1.2 * ms if ms < 16 else ms for name, ms in names.items()}
     found = judged(make_night(9, slow), make_nights(8, medians_ms=names))
     line = headline(found)
-    assert line.startswith("nightly-2026-11-09 on here: 6 regressions, 14 passed (")
+    assert line.startswith("nightly-2026-11-09 on here: 6 regressions (m3 64px +")
     assert line.endswith(" and 3 more)")
     assert len(line) < 160
 

@@ -87,7 +87,7 @@ def test_what_failed_is_told_and_costs_nothing_else():
     text = "\n".join(line for section in page.sections for line in section.lines)
     assert "1 not completed" in text
     assert [one.heading for one in page_of([failed], None).sections] == [
-        "Table", "How good are the numbers",
+        "Table", "Quality of the numbers",
     ]  # fmt: skip
 
 

@@ -122,7 +122,7 @@ def test_a_simulated_suite_meets_its_figures():
     quiet = gate.null_nights(typical, 14, 20, seed=1)
     assert quiet["nights with an alarm"] <= 0.05
     assert quiet["suspects a night, most"] <= 10
-    assert 0.93 <= quiet["intervals that hold"] <= 0.97
+    assert 0.93 <= quiet["intervals that contain the truth"] <= 0.97
     slow = gate.slow_nights(typical, 14, 10, seed=1, slower=0.10)
     assert slow["called a regression"] >= 0.95
     slow = gate.slow_nights(typical, 14, 15, seed=1, slower=0.05)

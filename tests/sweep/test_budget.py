@@ -35,7 +35,7 @@ def test_without_a_former_night_the_usual_rounds_are_run_and_going_on_keeps_the_
 ):
     first = (*NIGHT, "input.size=64,96", "output_dir=elsewhere", "sweep.id=nightly-2026-11-25")
     ran = program(*first, "nightly.budget=1h")
-    assert "no earlier night tells how long a trial takes, so 2 rounds run" in ran.out
+    assert "the duration of a trial is unknown without an earlier night, so 2 rounds run" in ran.out
     again = program(*first, "nightly.budget=1s")
     assert again.code == 0, again.err
     assert "4 of 4 trials are done" in again.out

@@ -143,6 +143,6 @@ def test_a_night_is_judged_by_a_history_that_only_mlflow_has(store, tmp_path, ca
     words = ("--judge", "--night", "2026-11-04", "nightly.history=mlflow")
     assert nightly.main(words) == 0, capsys.readouterr().out
     out = capsys.readouterr().out
-    assert "judged by the 2 nights before it" in out
+    assert "compared with the 2 nights before it" in out
     assert "3 passed" in out
     assert "viewStateShareKey=nightly%20nights" in out
