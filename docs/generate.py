@@ -53,9 +53,9 @@ HEAD = """# Configuration
 
 <!-- Written by docs/generate.py from conf/ and the schema; a test keeps it up to date. -->
 
-Every key can be given on the command line as `key=value`. Commas (`480,640`) and `range(1,9)` sweep it; a list is one
-value. `python -m runner --cfg job` prints all keys with their current values, and Tab completes models and
-keys after `eval "$(runner -sc install=bash)"`.
+Every key can be given on the command line as `key=value`. Commas (`480,640`) and `range(1,9)`
+sweep it; a list is one value. `python -m runner --cfg job` prints all keys with their current
+values, and Tab completes models and keys after `eval "$(runner -sc install=bash)"`.
 
 Put your own configuration files in a folder, such as `mine/sweep/ours.yaml` or
 `mine/timing/long.yaml`, and use `--config-dir mine`. A preset needs only the values that

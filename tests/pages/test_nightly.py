@@ -40,7 +40,7 @@ def test_the_headline_fits_a_chat():
     found = judged(make_night(9, slow), make_nights(8, medians_ms=names))
     line = headline(found)
     assert line.startswith("nightly-2026-11-09 on here: 6 regressions (m3 64px +")
-    assert line.endswith(" and 3 more)")
+    assert line.endswith(" and 3 more), 14 passed")
     assert len(line) < 160
 
 
