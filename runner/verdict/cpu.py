@@ -57,7 +57,7 @@ def contended(cpu: dict[str, Any]) -> Iterator[Flag]:
             "CPU_CONTENDED",
             Level.INVALID if share > INVALID_SHARE else Level.SUSPECT,
             share,
-            "% of the threads' time",
+            f"% of the threads' time spent {causes[worst][0]}",
             f"{share:.1%} of the threads' time was spent {causes[worst][0]}",
             causes[worst][1],
         )

@@ -29,7 +29,7 @@ def side_stream(case: Case) -> Iterator[Flag]:
             "NO_SYNC",
             Level.INVALID,
             hidden_ms,
-            "ms hidden",
+            "ms of device work not timed",
             f"{hidden_ms:.2f} ms of device work was still running after the last event: the "
             "network uses another stream, which the events do not cover",
             "use timing.method=wall",
@@ -54,7 +54,7 @@ def unsynchronized(case: Case) -> Iterator[Flag]:
         "NO_SYNC",
         Level.INVALID,
         hidden_ms,
-        "ms hidden",
+        "ms of device work not timed",
         f"not synchronized: {hidden_ms:.2f} ms of device work was still running when the last "
         f"call returned{bias}",
         "use timing.method=event",

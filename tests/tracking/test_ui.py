@@ -75,8 +75,8 @@ def opened(chromium, lines, tmp_path):
     """Opens the link that a closing line ends with; its page, with a picture kept at the end."""
     pages = []
 
-    def open_link(sweep_id: str, about: str = "compareRunsMode=TABLE"):
-        (line,) = [line for line in lines[sweep_id] if about in line]
+    def open_link(sweep_id: str, about: str = "viewStateShareKey"):
+        line = next(line for line in lines[sweep_id] if about in line)
         page = chromium.new_page(viewport={"width": 1500, "height": 950})
         pages.append(page)
         page.goto(line.split()[-1])
