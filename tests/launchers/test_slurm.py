@@ -130,7 +130,7 @@ def test_a_job_that_is_killed_is_told(start, slurm, tmp_path):
     out, err = process.communicate(timeout=200)
     assert process.returncode == 1, out + err
     (lost,) = [record for record in records(tmp_path) if record["status"] != "completed"]
-    assert f"its Slurm job {one} ended as " in lost["error"]["message"]
+    assert f"its Slurm job {one} ended with " in lost["error"]["message"]
 
 
 def test_timeout_s_sets_the_jobs_limit(start, slurm, tmp_path):
@@ -223,7 +223,7 @@ def test_without_slurm_it_is_refused(tmp_path):
         tmp_path, "model=simulated", "hydra/launcher=slurm", "tracking=off", PATH="/nowhere"
     )
     assert ran.code == 2, ran.out + ran.err
-    assert "finds no Slurm here" in ran.err
+    assert "needs Slurm, but srun is not installed" in ran.err
 
 
 def test_what_jobs_are_given_is_private_and_gone_when_they_have_ended(start, slurm, tmp_path):

@@ -87,7 +87,7 @@ def test_a_server_that_goes_away_in_mid_sweep_costs_no_result_and_gets_the_rest_
     assert len(list(tmp_path.glob("outputs/*/*/record.json"))) == 3
     refused = publish(tmp_path, "night")
     assert refused.returncode == 1
-    assert "night: not brought to MLflow" in refused.stdout
+    assert "night: not published" in refused.stdout
     server.start()
     brought = publish(tmp_path)
     assert (brought.returncode, brought.stderr) == (0, "")
@@ -115,12 +115,12 @@ def test_a_server_that_comes_back_in_mid_sweep_is_used_again_and_gets_what_waits
         stdout=subprocess.PIPE,
         text=True,
     )  # fmt: skip
-    assert "MLflow can't be used" in sweep.stdout.readline()
+    assert "MLflow is unavailable" in sweep.stdout.readline()
     server.start()
     out, _ = sweep.communicate(timeout=200)
     assert sweep.returncode == 0, out
     assert "not there" not in out
-    assert "brought there, too: 1 of earlier" in out
+    assert "also published: 1 of earlier" in out
     assert server.runs() == [NAMES[0], NAMES[1], NAMES[2], NAMES[2], SWEEP]
 
 
@@ -259,4 +259,4 @@ def test_a_locked_database_costs_no_result(program):
     assert "locked" in ran.out
     assert "1 of 1 trials are not published" in ran.out
     third = program("model=simulated", "sweep.id=third")
-    assert "brought there, too: 1 of second" in third.out
+    assert "also published: 1 of second" in third.out
