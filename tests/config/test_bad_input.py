@@ -32,7 +32,10 @@ CASES = [
     ("hydra.sweep.dir=x", "hydra.sweep.dir=x can't be set; records are in output_dir/<sweep.id>"),
     ("hydra.sweep.subdir=x", "hydra.sweep.subdir=x can't be set"),
     ("++hydra.run.dir=x", "++hydra.run.dir=x can't be set"),
-    ("hydra/sweeper=basic", "hydra/sweeper=basic can't be set; runner's own plans the sweep"),
+    (
+        "hydra/sweeper=basic",
+        "hydra/sweeper=basic can't be set; runner uses its own sweeper: omit it",
+    ),
     ("hydra.sweeper._target_=a.b", "hydra.sweeper._target_=a.b can't be set"),
     ("hydra.mode=RUN", "hydra.mode=RUN can't be set; everything is a sweep"),
     ("model=[resnet18,resnet34]", "would merge these files, the last one winning; to time each"),

@@ -129,6 +129,9 @@ def check(outputs, sweep_id: str) -> None:
             "IN (SELECT run_uuid FROM tags WHERE key = 'runner.sweep' AND value = ?)"
         )
         runs = list(database.execute(query, (sweep_id,)))
-    assert sorted(runs) == [("FINISHED", "sweep"), *[("FINISHED", "trial")] * 24]
+    each = {"result": 12, "sweep": 1, "trial": 24}  # two processes of each of 12 trials
+    assert sorted(runs) == [
+        ("FINISHED", kind) for kind, count in each.items() for _ in range(count)
+    ]
     journal = (outputs / sweep_id / "mlflow.jsonl").read_text().splitlines()
     assert json.loads(journal[-1])

@@ -83,7 +83,7 @@ def test_a_server_that_goes_away_in_mid_sweep_costs_no_result_and_gets_the_rest_
     assert sweep.returncode == 0, out + err
     assert out.count("warning: MLflow is unavailable") == 1
     assert "MLflow    2 of 3 trials are not published" in out
-    assert "the next sweep brings them, or python -m runner.publish night" in out
+    assert "the next sweep publishes them, or python -m runner.publish night" in out
     assert len(list(tmp_path.glob("outputs/*/*/record.json"))) == 3
     refused = publish(tmp_path, "night")
     assert refused.returncode == 1
