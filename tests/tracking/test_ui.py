@@ -123,7 +123,8 @@ def test_the_lines_of_all_models_lie_over_each_other_in_one_chart(opened, sweep_
 
 def test_the_charts_of_the_trials_begin_with_what_the_sweep_varies(opened):
     page = opened("sixty")
-    page.goto(page.url.replace("compareRunsMode=TABLE", "compareRunsMode=CHART"))
+    page.locator('[role="columnheader"]').first.wait_for(timeout=SOON_MS)
+    page.goto(f"{page.url.partition('&compareRunsMode')[0]}&compareRunsMode=CHART")
     page.get_by_text("Parallel Coordinates").first.wait_for(timeout=SOON_MS)
     text = " ".join(page.inner_text("body").split())
     assert "sweep (4)" in text
