@@ -136,7 +136,7 @@ def test_a_network_is_read_from_its_file(program, tmp_path):
     assert "engine=eager is torch, which does not run ONNX files" in refused.err
     other = program(*("model=exported", "model.file=net.pt2", "input.batch_size=2", *QUICK))
     assert other.code == 2
-    assert "net.pt2 takes inputs of 1x3x32x32, but 2x3x32x32 are asked for" in other.err
+    assert "net.pt2 takes inputs of 1x3x32x32, but 2x3x32x32 were requested" in other.err
 
 
 def test_timm_s_models_have_their_own_size(program):

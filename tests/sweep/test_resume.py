@@ -178,7 +178,9 @@ def test_a_command_with_a_secret_must_be_typed_again(night, monkeypatch):
     text = path.read_text().replace("tracking=off", "tracking.uri=***")
     path.write_text(text)
     monkeypatch.chdir(night.parents[1])
-    with pytest.raises(UsageError, match="needs a secret, which is never stored; type it"):
+    with pytest.raises(
+        UsageError, match="needs a secret, which is never stored; repeat the original command"
+    ):
         expand_resume(["sweep.resume=night"])
 
 
