@@ -110,7 +110,7 @@ def recovered(job: Job, lost: Lost) -> Record:
 def with_cut_ones(jobs: Sequence[Job], results: Iterator[Result]) -> Iterator[Result]:
     """The results; after an interrupt also the records that remote trials have written.
 
-    For launchers whose processes can't return anything once they are told to end.
+    For launchers whose processes can't return anything after a signal to end.
     """
     missing = {job.planned.folder: job for job in jobs}
     try:

@@ -84,7 +84,7 @@ def _tried(trial: Trial, kwargs: dict[str, Any]) -> str | None:
         with torch.device("meta"), torch.no_grad():
             network = timm.create_model(trial.model.name, **kwargs).eval()
             network(torch.randn(1, 3, *trial.input.pixels))
-    except NotImplementedError:  # from the meta device: then the trial itself will tell
+    except NotImplementedError:  # from the meta device: the trial itself will report it
         return None
     except Exception as error:  # each architecture raises its own
         return words_of(error)

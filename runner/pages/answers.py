@@ -176,7 +176,7 @@ def _rate(row: Result, names: Callable[[Result], str]) -> str:
 
 
 def lines_of(rows: Sequence[Result], axis: str) -> list[Line]:
-    """The lines of rows along an axis, named by what distinguishes them."""
+    """The lines of rows along an axis, each named by the keys in which they differ."""
     trials = [row.first.trial for row in rows]
     found = lines(trials, axis)
     names = short_titles([trials[line[0]] for line in found], but=(axis,)) if found else []

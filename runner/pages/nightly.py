@@ -150,7 +150,7 @@ def facts(judgement: JudgedNight) -> Iterator[str]:
 
 
 def health(report: Report) -> Iterator[str]:
-    """By what the night was judged, and what it did to all trials."""
+    """The nights it was compared with, and its effect on all trials."""
     judgement, whole = report.judgement, report.judgement.health
     counted = len(judgement.before) - len(judgement.flagged)
     yield f"compared with the {counted} night{'s' if counted != 1 else ''} before it"

@@ -16,7 +16,7 @@ from runner.records.nights import load_night, nights_of
 from runner.records.process_summary import ProcessSummary
 from runner.statistics.budget import rounds_within
 
-LAST = 3  # nights that tell how long a trial takes
+LAST = 3  # nights from which the time of a trial is estimated
 MAX_NAMED = 3  # trials with extra rounds; beyond that only their number is shown
 
 

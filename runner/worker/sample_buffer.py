@@ -26,7 +26,7 @@ class SampleBuffer(Keep):
     def warmed_up(self, samples_ms: Sequence[float]) -> None:
         """Keep the samples of the warm-up."""
         self._warmup_ms[: len(samples_ms)] = list(samples_ms)
-        self._counts[:] = [len(samples_ms), 0]  # a restarted trial begins anew
+        self._counts[:] = [len(samples_ms), 0]  # a restarted trial starts from zero
 
     def timed(self, samples_ms: Sequence[float]) -> None:
         """Append a block of timed samples."""
