@@ -37,9 +37,9 @@ MAX_COSTED = 200  # trials whose cost a dry run computes: a fraction of a second
 class Plan:
     """The trials to run, in order, with their names.
 
-    `title` names the sweep by what it varies, `order_seed` shuffled each round (None: no rounds),
+    `title` names the sweep by its axes, `order_seed` shuffled each round (None: no rounds),
     `source_dir` is the working directory, `devices` are available where the trials run, and
-    `budget_note` tells which part of the grid fits the budget.
+    `budget_note` says which part of the grid fits the budget.
     """
 
     settings: Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 from runner.contract import TrackingUnavailable, Unreadable, Verdict
 from runner.records.reading import read_bytes
 from runner.records.record import Record
-from runner.records.results import has_processes, results_of
+from runner.records.results import results_of
 from runner.tracking import curves, results
 from runner.tracking.projection import NAME_LIMIT, TAG_LIMIT, digits, params_of
 from runner.tracking.store import Store, explained
@@ -48,10 +48,10 @@ def describe(
         for artifact in ARTIFACTS:
             if (path := sweep_dir / artifact).is_file():
                 client.log_artifact(parent_id, str(path))
-    results.publish(store, parent_id, sweep_dir.name, records)
+    has_results = results.publish(store, parent_id, sweep_dir.name, records)
     with suppress(TrackingUnavailable):
         costed = any(record.figures.get("gflop") for record in records)
-        kind = "result" if has_processes(records) else "trial"
+        kind = "result" if has_results else "trial"
         save_view(store, sweep_dir.name, title, varying_keys(trials), costed, kind)
     return curves.publish(store, parent_id, sweep_dir.name, records)
 

@@ -25,13 +25,14 @@ PREFIX = len("r0 ")  # of the name of a process
 VISIBLE = 20  # characters of a name that the UI's charts and lists show
 
 
-def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Record]) -> None:
+def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Record]) -> bool:
     """Give each trial with several processes a run with its figures, and tell runs apart by name.
 
+    Returns whether trials have such runs; a sweep of more than MAX_RUNS processes has none.
     Raises TrackingUnavailable.
     """
     if len(records) > MAX_RUNS:
-        return
+        return False
     with explained():
         query = f"tags.`runner.kind` = 'trial' and tags.`runner.sweep` = '{sweep_id}'"
         of_process = {_process(run): run for run in found_runs(store, query)}
@@ -48,6 +49,7 @@ def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Recor
                 run = of_process.get((record.key, record.repeat, record.trial.device))
                 if run is not None and run.data.tags.get("mlflow.parentRunId") != run_id:
                     store.client.set_tag(run.info.run_id, "mlflow.parentRunId", run_id)
+    return bool(found)
 
 
 def names_of(records: Sequence[Record]) -> list[str]:
@@ -87,13 +89,13 @@ def _publish_one(store: Store, parent_id: str, sweep_id: str, name: str, result:
         "runner.kind": "result",
         "runner.sweep": sweep_id,
         "runner.identity": result.first.identity,
+        "host": str(result.first.environment.get("host") or ""),  # hosts may share a sweep
     }
     verdicts = {
         "verdict": str(result.verdict or "not judged"),
         "reasons": " ".join(dict.fromkeys(_codes(result))),
         "processes": str(len(result.records)),
         "mlflow.parentRunId": parent_id,
-        "host": str(result.first.environment.get("host") or ""),
     }
     client, now_ms = store.client, time.time_ns() // 1_000_000
     found = tagged(store, identity)

@@ -116,7 +116,7 @@ def short_titles(trials: Sequence[Trial], but: Sequence[str] = ()) -> list[str]:
 
 
 def summary_of(trials: Sequence[Trial], name: str | None = None) -> str:
-    """The title of a sweep, by what it varies: `resnet18, mobilenet_v3_small x 4 sizes`.
+    """The title of a sweep, by its axes: `resnet18, mobilenet_v3_small x 4 sizes`.
 
     One whose file has a `name` begins with it: `batch: resnet18 x 6 batch sizes`.
     """

@@ -1,4 +1,4 @@
-"""conf/: every file opens with its purpose, every model of torchvision is there and can run."""
+"""conf/: each file states its purpose, each model of torchvision exists and runs."""
 
 from __future__ import annotations
 

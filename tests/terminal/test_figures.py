@@ -1,4 +1,4 @@
-"""The columns of a table: decimals, units, and what is told once for all rows."""
+"""The columns of a table: decimals, units, and cells that are equal in all rows."""
 
 from __future__ import annotations
 

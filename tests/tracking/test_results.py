@@ -99,6 +99,28 @@ def test_the_view_shows_a_row_for_each_trial_with_its_reasons_beside_the_verdict
     assert columns.index("tags.`reasons`") == columns.index("tags.`verdict`") + 1
 
 
+def test_hosts_that_share_a_sweep_have_a_run_each(store, tmp_path):
+    records, parent_id, _ = published(store, tmp_path / "shared", 2)
+    there = [replace(one, environment=one.environment | {"host": "another"}) for one in records]
+    results.publish(store, parent_id, "shared", there)
+    found = runs.found_runs(
+        store, "tags.`runner.sweep` = 'shared' and tags.`runner.kind` = 'result'"
+    )
+    assert len({run.data.tags["host"] for run in found}) == 2
+    assert len(found) == 2 * len(TRIALS)
+
+
+def test_the_view_of_a_sweep_too_large_for_runs_of_its_trials_shows_processes(
+    store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(results, "MAX_RUNS", 3)
+    _, _, found = published(store, tmp_path / "large", 2)
+    assert kinds(found, "result") == []
+    tags = store.client.get_experiment(store.experiment_id).tags
+    state = json.loads(json.loads(tags[f"{view.VIEW_TAG}large"])["state"])
+    assert 'runner.kind` = "trial"' in state["searchFilter"]
+
+
 def test_every_link_opens_the_view_for_training(store):
     for link in (
         view.run_link(store, "a"),
