@@ -7,6 +7,7 @@ Commands:
     doctor.py      python -m runner.doctor: what this machine can measure, and what would disturb it
     report.py      python -m runner.report: the report of one sweep or of several
     nightly.py     python -m runner.nightly: a nightly sweep, judged by the nights before
+    duet.py        python -m runner.duet: is this commit, environment or setting faster
     compare.py     python -m runner.compare: two results, trial by trial, with a verdict
     reproduce.py   python -m runner.reproduce: run a result again: does it agree
     export.py      python -m runner.export: results as CSV or Parquet; runner.load in a notebook
@@ -16,6 +17,7 @@ Packages, from the one that uses everything down to the one that all use; import
     _plugins/      the Hydra sweeper, to which Hydra passes the overrides of a sweep
     sweep/         one start of a sweep: its plan, its locks, its listeners, its closing lines
     pages/         results as pages: HTML, Markdown, text; plots
+    duets/         two sides timed in turns on one device: commits, environments, settings
     launchers/     where planned trials run: here, on all GPUs of this host, as jobs of a cluster
     terminal/      what a terminal shows: progress, tables, closing advice
     tracking/      MLflow: records as runs, the publisher that survives its outages, the saved views

@@ -5,7 +5,17 @@ Imports nothing at the top: worker processes import this module too.
 
 from __future__ import annotations
 
-DOORS = ("compare", "doctor", "export", "nightly", "publish", "report", "reproduce")
+DOORS = (
+    "bisect",
+    "compare",
+    "doctor",
+    "duet",
+    "export",
+    "nightly",
+    "publish",
+    "report",
+    "reproduce",
+)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ Each error has the exit code of a command that it ends:
         RefusedByTracking        1  MLflow refuses what it was sent, and would again
       WorkerDied                 1  a worker process ended without an answer
       ModelError                 1  the network can't be built
+      SideFailed                 1  a side of a duet can't be prepared or does not run
       MeasureError               1  the device can't do what the timing method asks
       NotTimed                   1  the reference of --interference could not be timed
       LauncherFailed             1  a launcher of the user's own raised an error
@@ -71,6 +72,16 @@ class GateVerdict(StrEnum):
     NO_BASELINE = "no_baseline"
     IMPROVEMENT = "improvement"
     PASS = "pass"
+
+
+class DuetVerdict(StrEnum):
+    """What a duet says of its new side."""
+
+    SLOWER = "slower"
+    FASTER = "faster"
+    SAME = "same"
+    UNDECIDED = "undecided"
+    FAILED = "failed"
 
 
 class Phase(StrEnum):
@@ -188,6 +199,10 @@ class MeasureError(RunnerError):
 
 class NotTimed(RunnerError):
     """The reference could not be timed; the message says why."""
+
+
+class SideFailed(RunnerError):
+    """A side of a duet can't be prepared or does not run; the message says which and why."""
 
 
 class LauncherFailed(RunnerError):

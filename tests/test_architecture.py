@@ -19,6 +19,7 @@ HOUSE = {
     "nightly": "__main__ sweep pages tracking config history records trial host",
     "__main__": "sweep",
     "publish": "tracking records host",
+    "duet": "duets sweep terminal records host",
     "doctor": "launchers tracking verdict host records trial",
     "export": "tracking records host",
     "report": "pages history tracking records host",
@@ -26,9 +27,10 @@ HOUSE = {
     "_plugins": "",
     # statistics: the rounds that fit a budget; history: a night is judged when it has run
     "sweep": (
-        "pages launchers terminal tracking verdict config worker host history records statistics "
-        "trial"
+        "pages duets launchers terminal tracking verdict config worker host history records "
+        "statistics trial"
     ),
+    "duets": "launchers verdict worker host history records statistics trial",
     # terminal: the tables are the same wherever they are shown
     "pages": "terminal history records statistics trial",
     # statistics: what trials do to each other is measured
@@ -59,7 +61,7 @@ HEAVY = {  # library -> the rooms and doors that may import it
     "mlflow": "tracking",
     "hydra": "_plugins sweep config",
     "omegaconf": "_plugins sweep config",
-    "rich": "doctor report compare nightly sweep pages terminal",
+    "rich": "doctor duet report compare nightly sweep pages terminal",
     "plotly": "pages",
     "jinja2": "pages",
     "pandas": "__init__ export records",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 OURS = Path(__file__).parents[1]
+OTHER_TREE = "RUNNER_OTHER_TREE"  # variable: a folder whose modules must not be imported
 LIBRARIES = {"site-packages", "dist-packages"}
 MAX_BYTES = 64 * 2**20  # of all files together; code is smaller
 MAX_NAMED = 20  # files; beyond that only their number is recorded
@@ -27,12 +28,22 @@ def own_code(folder: Path) -> dict[str, Any]:
     """Facts about the user's own modules in this process: a hash and their names.
 
     `git_dirty` is included if one of them differs from git; empty without such modules.
+    `foreign_files` are those below the folder that the variable OTHER_TREE names, if any.
     """
+    found: dict[str, Any] = {}
+    if (other := os.environ.get(OTHER_TREE)) and (
+        foreign := [
+            str(file)
+            for file in sorted(set(_own_modules(Path(other))))
+            if not file.is_relative_to(folder)
+        ]
+    ):
+        found["foreign_files"] = foreign[:MAX_NAMED]
     files = sorted(set(_own_modules(folder)))
     if not files:
-        return {}
+        return found
     names = [str(file.relative_to(folder)) for file in files]
-    found: dict[str, Any] = {"own_code": _hash(files, names), "own_files": names[:MAX_NAMED]}
+    found |= {"own_code": _hash(files, names), "own_files": names[:MAX_NAMED]}
     if len(names) > MAX_NAMED:
         found["own_files"] = [*found["own_files"], f"and {len(names) - MAX_NAMED} more"]
     return found | ({"git_dirty": True} if _changed(folder, names) else {})

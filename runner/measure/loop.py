@@ -41,7 +41,9 @@ class Around:
 
     `phase` is called before each phase with its expected seconds (None: unknown). `look` is
     called before, between and after the blocks of the timed part; with `settle` each block begins
-    with a pass that is not timed, for devices that fall idle during a look. With a `timing.target`,
+    with a pass that is not timed, for devices that fall idle during a look. `turn` waits before
+    each block until the device is free, if another process uses it in turns; its time counts for
+    nothing, and the pass that is not timed follows it. With a `timing.target`,
     `enough(samples)` decides at growing intervals whether to stop. `keep` receives the samples
     after each block.
     """
@@ -49,6 +51,7 @@ class Around:
     phase: Callable[[Phase, float | None], None] = lambda name, expected_s: None
     look: Callable[[], object] = nothing
     settle: bool = False
+    turn: Callable[[], object] | None = None
     enough: Callable[[Samples], bool] = lambda samples: False
     keep: Keep = field(default_factory=Keep)
 
@@ -147,7 +150,12 @@ def _timed(
     synced_ms = 0.0
     converged = None if timing.target is None else False
     for stop in _block_ends(timing):
-        if around.settle and (latency_ms or timing.warmup):  # must not hide a cold start
+        if around.turn is not None:
+            since_ns = device.now_ns()
+            around.turn()
+            deadline_ns += device.now_ns() - since_ns
+        settles = around.settle or around.turn is not None
+        if settles and (latency_ms or timing.warmup):  # must not hide a cold start
             take.work()
             device.synchronize()
         done = len(latency_ms)

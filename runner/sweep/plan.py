@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from runner.trial.titles import full_title, summary_of, varying
 from runner.worker import process
 from runner.worker.execution import Inspection
 
+Inspect = Callable[[Sequence[Trial], str], Inspection]
 MAX_COSTED = 200  # trials whose cost a dry run computes: a fraction of a second each
 
 
@@ -116,10 +117,11 @@ class Plan:
         return {one.folder: cost for first, cost in found.items() for one in groups[first]}
 
 
-def make_plan(grid: Grid, source_dir: Path) -> Plan:
+def make_plan(grid: Grid, source_dir: Path, inspect: Inspect | None = None) -> Plan:
     """Check every point, in a process with torch if necessary.
 
-    Raises UsageError with the problems of all points.
+    `inspect` asks a process of another environment. Raises UsageError with the problems of all
+    points.
     """
     drafts, settings = _drafts(grid, source_dir)
     try:
@@ -134,7 +136,7 @@ def make_plan(grid: Grid, source_dir: Path) -> Plan:
     asked = _to_inspect(trials)
     unsure = launcher.devices is None and devices != Devices()
     if asked or (unsure and any(trial.device != "cpu" for trial in trials)):
-        found = _inspected(asked, settings)
+        found = _inspected(asked, settings, inspect)
         if launcher.devices is None:
             devices = found.devices  # what `auto` means here
         trials = _settled(drafts, devices, found.own_sizes)
@@ -242,14 +244,14 @@ def _to_inspect(trials: Sequence[Trial]) -> list[Trial]:
     return list(asked.values())
 
 
-def _inspected(trials: Sequence[Trial], settings: Settings) -> Inspection:
+def _inspected(trials: Sequence[Trial], settings: Settings, inspect: Inspect | None) -> Inspection:
     """Devices and sizes reported by torch and the sources. Raises UsageError for problems."""
-    if settings.isolation == "process":
+    if settings.isolation == "process" and inspect is None:
         process.start()
     if settings.tracking.kind != "off" and not settings.dry_run:
         store.load()  # while the forkserver loads torch
     try:
-        inspection = process.inspect(trials, settings.isolation)
+        inspection = (inspect or process.inspect)(trials, settings.isolation)
     except WorkerDied as death:
         found = f"devices and models can't be checked: {death}"
         theirs = sorted({str(trial.model.target) for trial in trials if trial.model.target})

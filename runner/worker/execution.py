@@ -44,11 +44,13 @@ class PhaseCallbacks:
     """Receives the progress of a trial.
 
     Each phase before it begins, with its expected seconds (None: unknown), the raw outcome
-    as soon as the last sample is taken, and `keep` the samples before that.
+    as soon as the last sample is taken, and `keep` the samples before that. `turn`, if two
+    processes use a device in turns, returns when this one may time its next block.
     """
 
     phase: Callable[[Phase, float | None], None] = lambda name, expected_s: None
     measured: Callable[[Outcome], None] = lambda outcome: None
+    turn: Callable[[], None] | None = None
     keep: Keep = field(default_factory=Keep)
 
 
@@ -227,6 +229,7 @@ def _measure(prepared: Prepared, listener: PhaseCallbacks) -> tuple[Outcome, Cal
             listener.phase,
             look=prepared.look,
             settle=prepared.gpu is not None,
+            turn=listener.turn,
             enough=_reached(timing.target),
             keep=listener.keep,
         ),
@@ -324,7 +327,12 @@ def _simulated(trial: Trial, listener: PhaseCallbacks) -> Outcome:
     from runner.measure.simulated import SimulatedDevice
 
     device: Any = SimulatedDevice(**trial.model.kwargs)
-    around = Around(listener.phase, enough=_reached(trial.timing.target), keep=listener.keep)
+    around = Around(
+        listener.phase,
+        turn=listener.turn,
+        enough=_reached(trial.timing.target),
+        keep=listener.keep,
+    )
     measurement = measure(device.forward, device, trial.timing, around)
     raw = _raw(measurement, true_ms=device.latency_ms)
     listener.measured(raw)

@@ -42,7 +42,7 @@ ENDING_S = 5.0  # for a process to end once it has answered or been killed
 PREEMPTION_S = 1.0  # within which a signal to all processes has reached this one, too
 FORKSERVER_GONE = 255  # multiprocessing's exit code of a process whose forkserver was killed
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
-MESSAGES = ("phase", "measured", "answer")
+MESSAGES = ("phase", "measured", "turn", "answer")
 MESSAGE_S = 30.0  # within which a message that has begun must be complete
 INSPECTION_S = 600.0  # within which a user's module must be imported
 
@@ -158,7 +158,9 @@ def in_fresh_process(
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe()
     process = context.Process(
-        target=_serve, args=(task, argument, theirs, log, os.getcwd(), listener.keep), daemon=False
+        target=_serve,
+        args=(task, argument, theirs, log, os.getcwd(), listener.keep, listener.turn is not None),
+        daemon=False,
     )
     try:
         process.start()
@@ -270,6 +272,7 @@ def _serve(
     log: Path | None,
     folder: str,
     keep: Keep,
+    takes_turns: bool,
 ) -> None:
     """Runs in the child: carry out `task` and send its answer."""
     import faulthandler
@@ -293,6 +296,7 @@ def _serve(
     listener = PhaseCallbacks(
         phase=lambda name, expected_s: print_line("phase", name, expected_s),
         measured=lambda outcome: print_line("measured", outcome),
+        turn=(lambda: print_line("turn")) if takes_turns else None,
         keep=keep,
     )
     answer = task(argument, listener)

@@ -259,6 +259,20 @@ def test_between_two_blocks_a_pass_that_is_not_timed_ends_the_idle_time_of_a_loo
     assert cold.latency_ms[0] == 15.0  # what the first call costs is never hidden
 
 
+def test_waiting_for_a_turn_is_no_time_of_a_sample_nor_of_the_budget():
+    device = SimulatedDevice(enqueue_ms=0, kernel_ms=1000)
+    turns = []
+
+    def turn() -> None:
+        turns.append(device.passes)
+        device.host_ms += 60_000.0  # the other side is timed for a minute
+
+    measured = measure(device.forward, device, timing("wall", 1, 50, 15.0), Around(turn=turn))
+    assert set(measured.latency_ms) == {1000.0}
+    assert len(measured.latency_ms) >= 12  # passes that are not timed take of the 15 seconds, too
+    assert turns[:3] == [1, 1 + 6, 1 + 12]  # blocks of five, and a pass that is not timed
+
+
 def test_pipelined_and_naive_know_the_time_by_the_synced_clock():
     device = SimulatedDevice(enqueue_ms=1, kernel_ms=7)
     measured = measure(device.forward, device, timing("pipelined", warmup=3, iterations=50))

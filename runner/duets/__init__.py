@@ -1,0 +1,1 @@
+"""Two sides timed in turns on one device: commits, environments or settings."""

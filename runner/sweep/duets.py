@@ -1,0 +1,169 @@
+"""Duets from a command line: its sides prepared, their trials planned, played one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, chdir, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runner.config.settings import Settings
+from runner.config.sweep_settings import settings_for
+from runner.contract import Held, NoLock, Problem, TrackingUnavailable, UsageError
+from runner.duets.duet import Duet, Hosts, Player, Rules, hosts_in, log_ratios
+from runner.duets.sides import Asked, Side, asked, prepared
+from runner.host.secrets import redacted_command
+from runner.launchers.device_lock import held
+from runner.records.duets import DUET, DuetFile
+from runner.records.locks import locked
+from runner.records.store import LOCK, write_text_whole
+from runner.sweep.plan import Plan
+from runner.sweep.planning import plan_of
+from runner.terminal.duets import Progress, sentence_of
+from runner.tracking.store import open_store
+
+PAGE = "duet.html"
+TREES = ".trees"  # in the folder of a duet: its commits, checked out while it runs
+ENVIRONMENTS = ".environments"  # below output_dir
+PrintLine = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Two sides whose hosts run, and the pairs of trials that they play."""
+
+    settings: Settings
+    pairs: tuple[tuple[Player, Player], ...]
+    hosts: Hosts
+    command: tuple[str, ...]
+
+    def folder(self, pair: tuple[Player, Player]) -> Path:
+        """The folder of one duet: that of its trial."""
+        return self.settings.sweep_dir / pair[1].trial.folder
+
+    def play(self, pair: tuple[Player, Player], rules: Rules, progress: Progress) -> DuetFile:
+        """Play one duet, or resume it. Raises UsageError, SideFailed, Unreadable."""
+        duet = Duet(pair, self.folder(pair), rules, self.hosts, self.command)
+        return duet.run(progress)
+
+
+@contextmanager
+def prepared_pair(
+    old: str, new: str, words: Sequence[str], print_line: PrintLine
+) -> Iterator[Prepared]:
+    """Prepare both sides of a duet; on leaving, their processes and checked out commits are gone.
+
+    `words` apply to both sides. Raises UsageError and SideFailed.
+    """
+    sides = asked(old, "OLD"), asked(new, "NEW")
+    settings = settings_for(words)
+    with ExitStack() as stack:
+        stack.enter_context(_folder_of(settings))
+        made = []
+        for role, side in zip(("old", "new"), sides, strict=True):
+            made.append(one := side_of(side, role, settings, print_line))
+            stack.callback(_removed, one)
+        hosts = stack.enter_context(hosts_in(settings.sweep_dir))
+        hosts.start(*made)
+        plans = [planned(side, words, hosts) for side in made]
+        pairs = _pairs(made, plans)
+        claimed = {plan.devices.identity(trial.device) for plan in plans for trial in plan.trials}
+        what = f"duet {settings.sweep_id}"
+        simulated = all(trial.device_kind == "simulated" for plan in plans for trial in plan.trials)
+        lock = held(() if simulated else claimed, what, settings.device_lock, print_line)
+        stack.enter_context(lock)
+        command = tuple(redacted_command(["runner.duet", old, new, *words]))
+        yield Prepared(settings, tuple(pairs), hosts, command)
+
+
+def side_of(side: Asked, role: str, settings: Settings, print_line: PrintLine) -> Side:
+    """A prepared side of the duet with these settings. Raises UsageError and SideFailed."""
+    environments = settings.output_dir / ENVIRONMENTS
+    return prepared(side, role, settings.sweep_dir / TREES, environments, print_line)
+
+
+def planned(side: Side, words: Sequence[str], hosts: Hosts) -> Plan:
+    """The trials of a side, composed in its folder and checked in its environment.
+
+    Raises UsageError, with the name of the side.
+    """
+    own = {_key(word) for word in side.words}
+    both = [*(word for word in words if _key(word) not in own), *side.words]
+    try:
+        with chdir(side.folder):
+            return plan_of(both, hosts.link(side).inspect)
+    except UsageError as error:
+        problems = [
+            replace(one, found=f"{side.role} side ({side.name}): {one.found}")
+            for one in error.problems
+        ]
+        raise UsageError(*problems) from error
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+").partition("=")[0]
+
+
+def _pairs(sides: Sequence[Side], plans: Sequence[Plan]) -> Iterator[tuple[Player, Player]]:
+    """Trials of both sides in the order of their grids. Raises UsageError if one has more."""
+    players = []
+    for side, plan in zip(sides, plans, strict=True):
+        firsts = sorted(
+            (planned.trial_title, number)
+            for number, planned in enumerate(plan.planned)
+            if not planned.repeat
+        )
+        players.append(
+            [Player(side, plan.trials[number], plan.planned[number]) for _, number in firsts]
+        )
+    old, new = players
+    if len(old) != len(new):
+        found = f"the old side has {len(old)} trials, the new side {len(new)}"
+        raise UsageError(Problem("NEW", found, "expected the same grid on both sides"))
+    return zip(old, new, strict=True)
+
+
+@contextmanager
+def _folder_of(settings: Settings) -> Iterator[None]:
+    """Create the folder and lock it. Raises UsageError."""
+    try:
+        settings.sweep_dir.mkdir(parents=True, exist_ok=True)
+        with locked(settings.sweep_dir / LOCK, f"duet {settings.sweep_id}"):
+            yield
+    except (OSError, NoLock) as error:
+        found = f"{settings.sweep_dir} can't be used: {error}"
+        raise UsageError(Problem("output_dir", found)) from error
+    except Held as holder:
+        found = f"{settings.sweep_id} is in use by {holder}"
+        raise UsageError(Problem("sweep.id", found, "wait for it, or give another id")) from holder
+
+
+def _removed(side: Side) -> None:
+    if side.worktree is not None:
+        side.worktree.remove()
+
+
+def ending(duet: DuetFile, folder: Path, settings: Settings) -> Iterator[str]:
+    """Write the page of a duet and publish it; the lines that say what it found and where."""
+    from runner.pages.duet import page_of
+    from runner.pages.page import to_html
+    from runner.tracking.duets import publish
+
+    yield sentence_of(duet)
+    yield from duet.notes
+    yield from (f"differs   {line}" for line in duet.differs)
+    page = folder / PAGE
+    try:
+        write_text_whole(to_html(page_of(duet, log_ratios(duet))), page)
+        yield f"report    {page}"
+    except OSError as error:
+        yield f"warning: {page} can't be written: {error.strerror}"
+    tracking = settings.tracking
+    if tracking.kind == "off":
+        return
+    try:
+        store = open_store(tracking.uri, tracking.experiment, settings.output_dir)
+        files = [file for file in (folder / DUET, page) if file.is_file()]
+        yield f"MLflow    {publish(store, duet, sentence_of(duet), files)}"
+    except TrackingUnavailable as reason:
+        yield f"warning: MLflow is unavailable ({reason}); {folder / DUET} has everything"
