@@ -15,7 +15,8 @@ Commands:
 Packages, from the one that uses everything down to the one that all use; imports point down only:
 
     _plugins/      the Hydra sweeper, to which Hydra passes the overrides of a sweep
-    sweep/         one start of a sweep: its plan, its locks, its listeners, its closing lines
+    sweep/         one start of a sweep: its plan, its locks, its listeners, its closing lines;
+                   duets of a command line, and those that confirm a night
     pages/         results as pages: HTML, Markdown, text; plots
     duets/         two sides timed in turns on one device: commits, environments, settings
     launchers/     where planned trials run: here, on all GPUs of this host, as jobs of a cluster

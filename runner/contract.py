@@ -74,6 +74,15 @@ class GateVerdict(StrEnum):
     PASS = "pass"
 
 
+class Confirmation(StrEnum):
+    """What a duet made of a trial that a night found slower."""
+
+    CONFIRMED = "confirmed"
+    CLEARED = "cleared"
+    UNDECIDED = "undecided"
+    UNAVAILABLE = "unavailable"
+
+
 class DuetVerdict(StrEnum):
     """What a duet says of its new side."""
 

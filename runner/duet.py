@@ -56,7 +56,7 @@ def parsed(arguments: Sequence[str] | None, name: str) -> tuple[argparse.Namespa
     )
     parser.add_argument("old", metavar="OLD", help="the side to compare with")
     parser.add_argument("new", metavar="NEW", help="the side in question")
-    parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="for both sides")
+    parser.add_argument("words", nargs="*", default=[], metavar="KEY=VALUE", help="for both sides")
     parser.add_argument(
         "--margin", type=float, default=0.02, metavar="SHARE",
         help="changes below it do not matter (0.02)",

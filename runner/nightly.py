@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +147,8 @@ def _night(options: argparse.Namespace, words: Sequence[str], settings: Settings
         with locked(settings.output_dir / night.LOCK, sweep_id):
             code = ExitCode.OK if options.judge else run(words)
             finished = code in (ExitCode.OK, ExitCode.FAILED)
-            return _judge(sweep_id, settings, decisions) if finished else code
+            own = None if options.judge else words
+            return _judge(sweep_id, settings, decisions, own) if finished else code
     except Held as holder:
         print(f"not started: {holder} is still running", flush=True)
         return holder.exit_code
@@ -179,16 +181,24 @@ def _date(text: str) -> str:
         raise NothingThere(summary) from None
 
 
-def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
-    """Judge the night and show, write, publish and post the result; the exit code."""
+def _judge(
+    sweep_id: str, settings: Settings, decisions: Decisions, words: Sequence[str] | None
+) -> int:
+    """Judge the night and show, write, publish and post the result; the exit code.
+
+    With the `words` of the night, what it found slower is confirmed by duets.
+    """
     from rich.console import Console
 
     from runner.pages.nightly import headline, page_of, values_of
     from runner.pages.page import to_text
     from runner.sweep import night
+    from runner.sweep.confirm import confirmed
     from runner.sweep.webhook import post
 
     report, store = night.judged(settings, sweep_id, decisions)
+    found = confirmed(report.judgement, report.onsets, words, settings, _print)
+    report = replace(report, judgement=found)
     code = night.code_of(report.judgement, settings.nightly.allow_inconclusive)
     values = values_of(report, code)
     print(flush=True)
@@ -200,6 +210,13 @@ def _judge(sweep_id: str, settings: Settings, decisions: Decisions) -> int:
             print(f"warning: nightly.webhook was not reached: {problem}")
     print(f"exit code {code}: {headline(report.judgement)}", flush=True)
     return code
+
+
+def _print(line: str) -> None:
+    from runner.host.secrets import redact
+    from runner.records.printable import printable
+
+    print(printable(redact(line)), flush=True)
 
 
 def _keep(

@@ -78,6 +78,8 @@ class NightlyConfig:
     history: str = MISSING
     accept: str = MISSING
     allow_inconclusive: float = MISSING
+    confirm_budget: str = MISSING
+    old: str | None = None
     webhook: str | None = None
 
 

@@ -169,6 +169,9 @@ def _nightly_problems(nightly: Values) -> Iterator[Problem]:
     if budget is not None and not seconds_of(budget):
         key, remedy = "nightly.budget", "expected a time, as in 2h, 1h30m or 90m"
         yield Problem(key, f"{key} is {budget}", remedy)
+    if seconds_of(confirm := nightly["confirm_budget"]) is None:
+        key, remedy = "nightly.confirm_budget", "expected a time, as in 2h or 30m; 0s: no duets"
+        yield Problem(key, f"{key} is {confirm}", remedy)
     if nightly["window"] < 1:
         key, remedy = "nightly.window", "expected at least 1 night"
         yield Problem(key, f"{key} is {nightly['window']}", remedy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,11 +30,15 @@ MAX_PACKAGES = 20  # that differ; beyond that only their number is shown
 
 @dataclass(frozen=True)
 class Player:
-    """One side with the trial that it runs; `planned` has the trial's names."""
+    """One side with the trial that it runs; `planned` has the trial's names.
+
+    `own_code` is the hash that the user's modules must have, if it is known.
+    """
 
     side: Side
     trial: Trial
     planned: Planned
+    own_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,8 @@ class Duet:
         self._players, self._folder = tuple(players), folder
         self._rules, self._hosts, self._command = rules, hosts, tuple(command)
 
-    def run(self, observer: Observer) -> DuetFile:
-        """Play the rounds that are still needed.
+    def run(self, observer: Observer, goes_on: Callable[[], bool] = lambda: True) -> DuetFile:
+        """Play the rounds that are still needed, while `goes_on`.
 
         A round in which a side fails is played once more, but the first one is not: what fails at
         once fails again. Raises UsageError for the folder of another duet, Unreadable for one whose
@@ -136,7 +140,7 @@ class Duet:
         duet = self._begun()
         observer.begins(duet)
         failures = 0
-        while duet.verdict is None:
+        while duet.verdict is None and goes_on():
             records = self._round(len(duet.rounds))
             fault = self._fault(records)
             if fault is not None and duet.rounds and not failures:
@@ -246,6 +250,12 @@ class Duet:
                 return role, (
                     f"it imported {', '.join(foreign)} from the working tree, not from its commit: "
                     "an editable installation? use python=... with an environment without it"
+                )
+            wanted = self._players[ROLES.index(role)].own_code
+            if wanted is not None and record.environment.get("own_code") != wanted:
+                return role, (
+                    "its code is not what was recorded: there were uncommitted changes then, or "
+                    "there are now"
                 )
             if record.typical_ms is None:
                 return role, record.unfit or "it has no time"

@@ -12,7 +12,7 @@ import numpy as np
 
 from runner.contract import GateVerdict
 from runner.history.decisions import ALL, Decisions
-from runner.records.nights import Night
+from runner.records.nights import GateDuet, Night
 from runner.records.process_summary import DRIVERS, MACHINE, ProcessSummary
 from runner.statistics.difference import SUITE_SHIFT
 from runner.statistics.gate import MIN_NIGHTS, TrialVerdict, judge_logs
@@ -30,6 +30,7 @@ class TrialFinding:
 
     `verdict` is one of the gate's, or failed; `why` explains one that has no figures.
     `judged` has the figures; with `creep` they are against the pinned nights, which alone show it.
+    `duet` is what a duet made of it, if there was to be one.
     """
 
     identity: str
@@ -38,6 +39,7 @@ class TrialFinding:
     judged: TrialVerdict
     why: str = ""
     creep: bool = False
+    duet: GateDuet | None = None
 
     @property
     def weight(self) -> tuple[int, float]:

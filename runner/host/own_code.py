@@ -55,7 +55,8 @@ def _own_modules(folder: Path) -> Iterator[Path]:
         name = getattr(module, "__file__", None)
         if not isinstance(name, str) or (os.path.isabs(name) and not name.startswith(below)):
             continue
-        if is_own(file := Path(name).absolute(), folder):
+        # torch.ops and torch.classes claim files that do not exist, by names without a folder
+        if is_own(file := Path(name).absolute(), folder) and file.is_file():
             yield file
 
 

@@ -10,7 +10,15 @@ from html import escape
 from runner.contract import GateVerdict
 from runner.history.attribution import Onset
 from runner.history.nightly import TrialFinding
-from runner.pages.nightly import Report, change_of, details, facts, headline, health, reason
+from runner.pages.nightly import (
+    Report,
+    change_of,
+    details,
+    facts,
+    headline,
+    health,
+    reason,
+)
 from runner.pages.page import Page, Rich, Section
 from runner.terminal.figures import alike
 from runner.terminal.layout import Column
@@ -25,7 +33,8 @@ def night_page(report: Report, history: str) -> Page:
     """The page; `history` is the address of the page of all nights, as seen from this one."""
     judgement = report.judgement
     found = judgement.findings
-    sections = [Section("", tuple(_urgent(report)), _columns(report, found, history), (), LEGEND)]
+    legend = LEGEND + (DUET_LEGEND if any(one.duet for one in found) else "")
+    sections = [Section("", tuple(_urgent(report)), _columns(report, found, history), (), legend)]
     explained = [line for one in found for line in (*details(report, one), reason(one)) if line]
     if explained:
         sections.append(Section("Why, trial by trial", tuple(explained), folded=True))
@@ -56,6 +65,9 @@ def _columns(report: Report, found: Sequence[TrialFinding], history: str) -> tup
         Column("trial", tuple(one.title for one in found), text=True),
         Column("change", tuple(map(change_of, found))),
         Column("95 % CI", tuple(intervals)),
+        Column(
+            "duet", tuple(str(one.duet.outcome) if one.duet else "" for one in found), text=True
+        ),
         Column("tonight ms", _times([one.tonight_ms for one in judged])),
         Column("trend", tuple(_trend(report, one) for one in found), text=True),
         Column("since", tuple(map(_since, onsets)), text=True),
@@ -65,7 +77,12 @@ def _columns(report: Report, found: Sequence[TrialFinding], history: str) -> tup
     return tuple(one for one in columns if one.name in ALWAYS or any(one.cells))
 
 
+DUET_LEGEND = "; duet: tonight's state, timed in turns with the last good one"
 ALWAYS = ("verdict", "trial", "change")
+
+
+def _outcome(finding: TrialFinding) -> str:
+    return "" if finding.duet is None else str(finding.duet.outcome)
 
 
 def _since(onset: Onset | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -103,6 +104,10 @@ def headline(judgement: JudgedNight) -> str:
         f"{f' ({named}{more})' if verdict == GateVerdict.REGRESSION else ''}"
         for verdict, count in judgement.counts.items()
     ]
+    outcomes = Counter(one.duet.outcome for one in judgement.findings if one.duet is not None)
+    if outcomes:
+        named_ = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+        parts.append(f"duets: {named_}")
     asks = "; the whole suite changed" if judgement.health.question else ""
     if judgement.creep is not None:
         asks = f"; the whole suite crept by {judgement.creep:+.1%}"
@@ -219,7 +224,8 @@ def _section(report: Report, verdict: GateVerdict, found: Sequence[TrialFinding]
         if line
     ]
     if verdict == GateVerdict.PASS:
-        lines = [f"{len(found)} trial{'s' if len(found) > 1 else ''}, a slowdown of 5 % excluded"]
+        lines = [duet_of(one) for one in found if one.duet is not None]
+        lines += [f"{len(found)} trial{'s' if len(found) > 1 else ''}, a slowdown of 5 % excluded"]
     columns = _columns(report, found) if any(one.judged.ratio for one in found) else ()
     return Section(HEADINGS[verdict], tuple(lines), columns, folded=verdict == GateVerdict.PASS)
 
@@ -237,8 +243,14 @@ def reason(finding: TrialFinding) -> str:
     return ""
 
 
+def duet_of(finding: TrialFinding) -> str:
+    """What a duet made of a trial that was found slower; empty if there was none."""
+    duet = finding.duet
+    return "" if duet is None else f"{finding.title}: duet: {duet.outcome}: {duet.why}"
+
+
 def details(report: Report, finding: TrialFinding) -> Iterator[str]:
-    """Details of a trial that has become slower."""
+    """Details of a trial that is slower, or was before its duet."""
     pinned, onset = report.judgement.pinned, report.onsets.get(finding.identity)
     crept = f"crept, visible only against {pinned[0]} to {pinned[-1]}; " if finding.creep else ""
     if onset is not None:
@@ -247,6 +259,8 @@ def details(report: Report, finding: TrialFinding) -> Iterator[str]:
         yield f"{finding.title}: {crept}began {onset}, last good {onset.before}; {text}"
     elif crept:
         yield f"{finding.title}: {crept}start unknown"
+    if finding.duet is not None:
+        yield duet_of(finding)
     if finding.verdict == GateVerdict.REGRESSION:
         yield f"{finding.title}: first seen {report.first_seen(finding.identity)}"
         places = (report.link_of.get(finding.identity), report.reproduce(finding))
@@ -312,6 +326,7 @@ def _values_of(report: Report, finding: TrialFinding) -> GateTrial:
             "verdict": finding.verdict,
             "why": finding.why,
             "creep": finding.creep,
+            "duet": finding.duet,
         },
         processes=len(report.judgement.night.by_trial.get(finding.identity, [])),
         onset=None

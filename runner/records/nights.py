@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
-from runner.contract import GateVerdict, Unreadable
+from runner.contract import Confirmation, GateVerdict, Unreadable
 from runner.records.manifest import load_manifest
 from runner.records.process_summary import ProcessSummary, briefs
 from runner.records.reading import Index, NotNegative, Number, checked, read_values
@@ -27,6 +27,25 @@ class GateOnset:
     last: str
     before: str
     changed: list[str]
+
+
+@dataclass(frozen=True)
+class GateDuet:
+    """The duet of a suspect: tonight's state against the last good one, of the night `since`.
+
+    `ratio` and `ci` are those of the duet; `why` says what it rests on, or why there is none.
+    `still_slow`: even the old state is slower now than it was, which points to the machine.
+    """
+
+    outcome: Confirmation
+    since: str = ""
+    old: str = ""
+    ratio: NotNegative | None = None
+    ci: tuple[Number, Number] | None = None
+    rounds: Index = 0
+    why: str = ""
+    still_slow: bool = False
+    folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,7 @@ class GateTrial:
     first_seen: str | None = None
     reproduce: str | None = None
     mlflow: str | None = None
+    duet: GateDuet | None = None
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,26 @@ def test_a_file_that_git_does_not_know_is_no_clean_state(checkout, tmp_path):
     assert found["git_dirty"] is True
 
 
+def test_modules_of_torch_that_claim_files_here_are_not_the_users(checkout, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = own_code(tmp_path)
+    module = ModuleType("torch.ops")
+    module.__file__ = "_ops.py"  # as torch has it
+    monkeypatch.setitem(sys.modules, "own.ops", module)
+    assert own_code(tmp_path) == before
+    (tmp_path / "here.py").write_text("x = 1\n")
+    module.__file__ = "here.py"  # imported by a relative path
+    assert own_code(tmp_path)["own_files"] == ["here.py", "net.py"]
+
+
+def test_a_module_of_the_other_tree_is_named(checkout, tmp_path, monkeypatch):
+    other = tmp_path / "worktree"
+    other.mkdir()
+    monkeypatch.setenv(own.OTHER_TREE, str(tmp_path))
+    assert own_code(other)["foreign_files"] == [str(tmp_path / "net.py")]
+    assert "foreign_files" not in own_code(tmp_path)
+
+
 def test_without_git_there_is_still_a_hash_and_large_files_have_none(tmp_path, monkeypatch):
     module = ModuleType("alone")
     module.__file__ = str(tmp_path / "alone.py")
