@@ -8,6 +8,7 @@ Commands:
     report.py      python -m runner.report: the report of one sweep or of several
     nightly.py     python -m runner.nightly: a nightly sweep, judged by the nights before
     duet.py        python -m runner.duet: is this commit, environment or setting faster
+    bisect.py      python -m runner.bisect: which commit made a trial slower
     compare.py     python -m runner.compare: two results, trial by trial, with a verdict
     reproduce.py   python -m runner.reproduce: run a result again: does it agree
     export.py      python -m runner.export: results as CSV or Parquet; runner.load in a notebook
@@ -25,6 +26,7 @@ Packages, from the one that uses everything down to the one that all use; import
     verdict/       is the number good: rules on samples, CPU and GPU, and the judge
     config/        from overrides through Hydra to checked Trials, and what is wrong with them
     worker/        a fresh process for each trial, and what it does: prepare, measure, observe
+    profiles/      where the time of a pass goes, by operator and kernel; two sides aligned
     models/        what is timed: networks from their sources, inputs, a workload that runs them
     measure/       clocks: devices, timing methods, the loop, a simulated device
     host/          the machine: its devices, what disturbs it, its description, secrets

@@ -6,7 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -14,11 +16,15 @@ from runner.contract import ExitCode, RunnerError, Unmatched
 from runner.history.comparison import Comparison, Side, compare, compare_by
 from runner.host.secrets import redact
 from runner.pages.comparison import page_of, values_of
-from runner.pages.page import to_html, to_markdown, to_text
+from runner.pages.page import Page, Section, to_html, to_markdown, to_text
+from runner.pages.why import sections_of
 from runner.records.selection import Selection
 from runner.records.store import write_text_whole
 from runner.statistics.difference import SUITE_SHIFT, THRESHOLD
 from runner.tracking.fetch import find, result_options
+
+if TYPE_CHECKING:
+    from runner.sweep.why import Why
 
 EXIT_CODES = """exit codes: 0 compared, 2 no such result. With --fail-on-regression also 3 a trial
 (or the whole suite) is slower, 4 the later side lacks a trial or it failed, 5 more trials
@@ -38,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for selection in found:
         for note in selection.notes:
             print(f"runner.compare: {selection.name}: {redact(note)}", file=sys.stderr)
-    if not _written(comparisons, options):
+    whys = [_whys(one, options) for one in comparisons]
+    if not _written(comparisons, whys, options):
         return ExitCode.USAGE
     if not options.fail_on_regression:
         return ExitCode.OK
@@ -74,6 +81,10 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--output", "-o", type=Path, metavar="FILE", help="write to FILE instead of the terminal"
     )
+    parser.add_argument(
+        "--why", action="store_true",
+        help="profile the trials that changed, on both sides, and show which operators did it",
+    )  # fmt: skip
     parser.add_argument("--fail-on-regression", action="store_true", help="see the exit codes")
     parser.add_argument(
         "--allow-inconclusive", type=float, default=0.2, metavar="SHARE",
@@ -107,18 +118,50 @@ def _compared(found: Sequence[Selection], by: str | None, threshold: float) -> l
     return [compare(before, after, threshold)]
 
 
-def _written(comparisons: Sequence[Comparison], options: argparse.Namespace) -> bool:
+def _whys(comparison: Comparison, options: argparse.Namespace) -> list[Why]:
+    """Why trials changed, if asked for."""
+    if not options.why:
+        return []
+    from runner.sweep.why import explanations
+
+    def print_line(line: str) -> None:
+        print(redact(line), file=sys.stderr)
+
+    return list(explanations(comparison, options.output_dir, print_line))
+
+
+def _page(comparisons: Sequence[Comparison], whys: Sequence[Sequence[Why]]) -> Page:
+    """The page of the comparisons, with the profiles below."""
+    page = page_of(comparisons)
+    found = []
+    for one in (why for some in whys for why in some):
+        if one.found is None:
+            found.append(Section(f"Why {one.title}", (redact(one.unknown),)))
+        else:
+            found += sections_of(one.found, f"Why {one.title}")
+    return replace(page, sections=(*page.sections, *found))
+
+
+def _written(
+    comparisons: Sequence[Comparison],
+    whys: Sequence[Sequence[Why]],
+    options: argparse.Namespace,
+) -> bool:
     """Print or write the comparison in the requested form; whether that worked."""
+    page = _page(comparisons, whys)
     if options.form is None and options.output is None:
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-        to_text(page_of(comparisons), console)
+        to_text(page, console)
         return True
     by_suffix = {".json": "json", ".html": "html"}
     form = options.form or by_suffix.get(options.output.suffix, "markdown")
     if form == "json":
-        text = json.dumps(values_of(comparisons), indent=1, allow_nan=False)
+        values = values_of(comparisons)
+        if options.why:
+            values["why"] = [asdict(one) for some in whys for one in some]
+        text = json.dumps(values, indent=1, allow_nan=False)
     else:
-        text = {"html": to_html, "markdown": to_markdown}[form](page_of(comparisons))
+        text = {"html": to_html, "markdown": to_markdown}[form](page)
     if options.output is None:
         print(text)
         return True

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.contract import DuetVerdict, ExitCode
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interrupt = Interrupt()
     interrupt.listen()
     try:
-        return _played(options, words)
+        return _played(options, [*words_of_record(options.of), *words])
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except RunnerError as error:
@@ -61,6 +62,7 @@ def parsed(arguments: Sequence[str] | None, name: str) -> tuple[argparse.Namespa
         "--margin", type=float, default=0.02, metavar="SHARE",
         help="changes below it do not matter (0.02)",
     )  # fmt: skip
+    add_of(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the order within the rounds (0)")
     options, flags = parser.parse_known_args(arguments)
     if not 0 < options.margin < 1:
@@ -68,11 +70,36 @@ def parsed(arguments: Sequence[str] | None, name: str) -> tuple[argparse.Namespa
     return options, [*options.words, *flags]
 
 
+def add_of(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names a trial by its record."""
+    parser.add_argument(
+        "--of", metavar="RECORD", type=Path, help="the trial of this record, or of its folder"
+    )
+
+
+def words_of_record(path: Path | None) -> list[str]:
+    """The overrides of the trial of a record; none without one. Raises NothingThere."""
+    from runner.config.to_overrides import words_of
+    from runner.contract import NothingThere
+    from runner.host.secrets import HIDDEN
+    from runner.records.selection import select
+
+    if path is None:
+        return []
+    found = select(str(path), path.parent)
+    words = words_of(found.records[0].trial)
+    if len({record.key for record in found.records}) > 1:
+        raise NothingThere(f"--of {path} has several trials; expected the record of one")
+    if HIDDEN in " ".join(words):
+        raise NothingThere(f"{found.name} needs a secret, which is never stored")
+    return words
+
+
 def _played(options: argparse.Namespace, words: Sequence[str]) -> int:
     """Play a duet for each trial of the two sides."""
     from runner.duets.duet import Rules
     from runner.host.secrets import redacted_command
-    from runner.sweep.duets import ending, prepared_pair
+    from runner.sweep.duets import ending, explained, prepared_pair
     from runner.terminal.duets import Progress
     from runner.terminal.lines import Terminal
 
@@ -94,7 +121,9 @@ def _played(options: argparse.Namespace, words: Sequence[str]) -> int:
                 raise
             finally:
                 progress.ended()
-            for line in ending(duet, prepared.folder(pair), prepared.settings):
+            folder = prepared.folder(pair)
+            why = explained(duet, pair, prepared.hosts, folder, progress.print)
+            for line in ending(duet, folder, prepared.settings, why):
                 progress.print(line)
             codes.append(code_of(duet))
     return max(codes, key=_urgency)

@@ -19,20 +19,21 @@ HOUSE = {
     "nightly": "__main__ sweep pages tracking config history records trial host",
     "__main__": "sweep",
     "publish": "tracking records host",
-    "duet": "duets sweep terminal records host",
+    "bisect": "duet sweep terminal records host",
+    "duet": "duets sweep terminal config records host",
     "doctor": "launchers tracking verdict host records trial",
     "export": "tracking records host",
     "report": "pages history tracking records host",
-    "compare": "pages history tracking records statistics host",
+    "compare": "sweep pages history tracking records statistics host",
     "_plugins": "",
     # statistics: the rounds that fit a budget; history: a night is judged when it has run
     "sweep": (
-        "pages duets launchers terminal tracking verdict config worker host history records "
-        "statistics trial"
+        "pages duets launchers terminal tracking verdict config worker profiles host history "
+        "records statistics trial"
     ),
-    "duets": "launchers verdict worker host history records statistics trial",
+    "duets": "profiles launchers verdict worker host history records statistics trial",
     # terminal: the tables are the same wherever they are shown
-    "pages": "terminal history records statistics trial",
+    "pages": "terminal profiles history records statistics trial",
     # statistics: what trials do to each other is measured
     "launchers": "verdict worker host records statistics trial",
     "terminal": "host records statistics trial",
@@ -40,10 +41,11 @@ HOUSE = {
     # host: secrets, kept out of what is sent and of errors; of terminal, out of what is shown
     "tracking": "host records statistics trial",
     "verdict": "records statistics trial",
+    "profiles": "",
     # measure: the simulated device knows which costs it takes
     "config": "measure host trial",
     # statistics: an adaptive run asks when it has samples enough
-    "worker": "models measure host records statistics trial",
+    "worker": "profiles models measure host records statistics trial",
     # host: what is private in torch
     "models": "host trial",
     "measure": "host trial",
@@ -56,12 +58,12 @@ HOUSE = {
     "contract": "",  # which all know
 }
 HEAVY = {  # library -> the rooms and doors that may import it
-    "torch": "doctor worker models measure host",
+    "torch": "doctor worker profiles models measure host",
     "torchvision": "doctor worker models",
     "mlflow": "tracking",
     "hydra": "_plugins sweep config",
     "omegaconf": "_plugins sweep config",
-    "rich": "doctor duet report compare nightly sweep pages terminal",
+    "rich": "bisect doctor duet report compare nightly sweep pages terminal",
     "plotly": "pages",
     "jinja2": "pages",
     "pandas": "__init__ export records",

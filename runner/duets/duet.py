@@ -16,6 +16,7 @@ from runner.duets.link import Hello, Link
 from runner.duets.rounds import Part, play
 from runner.duets.sides import Side
 from runner.history.environment_diff import differing
+from runner.host.secrets import redacted_command
 from runner.launchers.job import Job
 from runner.records.duets import DUET, DuetFile, DuetRound, DuetSide, Role, load_duet, save_duet
 from runner.records.manifest import Planned
@@ -133,27 +134,34 @@ class Duet:
     def run(self, observer: Observer, goes_on: Callable[[], bool] = lambda: True) -> DuetFile:
         """Play the rounds that are still needed, while `goes_on`.
 
-        A round in which a side fails is played once more, but the first one is not: what fails at
-        once fails again. Raises UsageError for the folder of another duet, Unreadable for one whose
-        file is damaged.
+        Raises UsageError for the folder of another duet, Unreadable for one whose file is damaged.
         """
-        duet = self._begun()
+        duet = self.begun()
         observer.begins(duet)
-        failures = 0
         while duet.verdict is None and goes_on():
-            records = self._round(len(duet.rounds))
-            fault = self._fault(records)
-            if fault is not None and duet.rounds and not failures:
-                failures += 1
-                continue
-            failures = 0
-            duet = self._after(duet, records) if fault is None else _failed(duet, *fault)
-            save_duet(duet, self._folder)
+            duet = self.with_round(duet)
             observer.round_ended(duet)
         return duet
 
-    def _begun(self) -> DuetFile:
-        """The file of an earlier start, or a new one."""
+    def with_round(self, duet: DuetFile) -> DuetFile:
+        """The duet with one more round, or failed; it is on disk.
+
+        A round in which a side fails is played once more, but the first one is not: what fails at
+        once fails again.
+        """
+        for _ in range(2 if duet.rounds else 1):
+            records = self._round(len(duet.rounds))
+            if (fault := self._fault(records)) is None:
+                break
+        duet = self._after(duet, records) if fault is None else _failed(duet, *fault)
+        save_duet(duet, self._folder)
+        return duet
+
+    def begun(self) -> DuetFile:
+        """The file of an earlier start, or a new one; one that failed begins again.
+
+        Raises UsageError and Unreadable as `run` does.
+        """
         new = self._new()
         if not (self._folder / DUET).exists():
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -177,7 +185,7 @@ class Duet:
                 title=player.planned.trial_title,
                 key=player.trial.key,
                 python=player.side.python,
-                words=list(player.side.words),
+                words=redacted_command(player.side.words),
                 commit=player.side.commit,
             )
             for player in self._players

@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from runner import __version__
+from runner.contract import WorkerDied
 from runner.host.environment import host_environment
 from runner.records.reading import checked
 from runner.records.writable import writable
 from runner.trial.description import Trial
 from runner.worker import process
 from runner.worker.execution import PhaseCallbacks
+from runner.worker.process import INSPECTION_S
+from runner.worker.profiling import profile_trial
 
 PROTOCOL = 1  # version of the messages between both ends
 
@@ -39,6 +42,7 @@ class Host:
         self._tasks: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "inspect": _inspect,
             "time": self._time,
+            "profile": _profile,
         }
 
     def serve(self) -> None:
@@ -92,6 +96,18 @@ def _inspect(order: dict[str, Any]) -> dict[str, Any]:
     """What only a process with torch can find out about trials."""
     trials = checked(order["trials"], list[Trial], "the trials")
     return {"inspection": asdict(process.inspect(trials, "process"))}
+
+
+def _profile(order: dict[str, Any]) -> dict[str, Any]:
+    """The profile of a trial, in a fresh process, or why there is none."""
+    trial = checked(order["trial"], Trial, "the trial")
+    try:
+        found = process.in_fresh_process(
+            profile_trial, trial, Path(order["log"]), PhaseCallbacks(), INSPECTION_S
+        )
+    except WorkerDied as death:
+        found = str(death)
+    return {"why": found} if isinstance(found, str) else {"profile": asdict(found)}
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ import plotly.graph_objects as go
 from runner.contract import counted
 from runner.pages.page import Page, Plot, Section
 from runner.pages.plot_style import GREY, colour, make_plot
+from runner.pages.why import sections_of
+from runner.profiles.match import Explanation
 from runner.records.duets import DuetFile, DuetSide
 from runner.statistics.sequential import decide
 from runner.terminal.duets import sentence_of
@@ -16,8 +18,8 @@ from runner.terminal.figures import alike
 from runner.terminal.layout import Column
 
 
-def page_of(duet: DuetFile, log_ratios: Sequence[float]) -> Page:
-    """The page of a duet with the value of each round."""
+def page_of(duet: DuetFile, log_ratios: Sequence[float], why: Explanation | None = None) -> Page:
+    """The page of a duet with the value of each round, and why its sides differ, if profiled."""
     facts = [
         _fact("old", duet.old),
         _fact("new", duet.new),
@@ -28,6 +30,8 @@ def page_of(duet: DuetFile, log_ratios: Sequence[float]) -> Page:
     if duet.rounds:
         plots = (_plot(duet, log_ratios),) if len(duet.rounds) > 1 else ()
         sections.append(Section("Rounds", (), _columns(duet), plots))
+    if why is not None:
+        sections += sections_of(why)
     if duet.differs:
         sections.append(Section("How the two sides differ", tuple(duet.differs)))
     return Page(f"{duet.old.name} -> {duet.new.name}", tuple(facts), tuple(sections))

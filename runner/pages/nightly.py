@@ -261,6 +261,10 @@ def details(report: Report, finding: TrialFinding) -> Iterator[str]:
         yield f"{finding.title}: {crept}start unknown"
     if finding.duet is not None:
         yield duet_of(finding)
+        if finding.duet.because:
+            yield f"{finding.title}: because {finding.duet.because}"
+        if finding.duet.bisect:
+            yield f"{finding.title}: {finding.duet.bisect}"
     if finding.verdict == GateVerdict.REGRESSION:
         yield f"{finding.title}: first seen {report.first_seen(finding.identity)}"
         places = (report.link_of.get(finding.identity), report.reproduce(finding))

@@ -34,6 +34,7 @@ class GateDuet:
     """The duet of a suspect: tonight's state against the last good one, of the night `since`.
 
     `ratio` and `ci` are those of the duet; `why` says what it rests on, or why there is none.
+    `because` are the operators that make the change, `bisect` the command that finds its commit.
     `still_slow`: even the old state is slower now than it was, which points to the machine.
     """
 
@@ -45,6 +46,8 @@ class GateDuet:
     rounds: Index = 0
     why: str = ""
     still_slow: bool = False
+    because: str = ""
+    bisect: str | None = None
     folder: str | None = None
 
 

@@ -17,29 +17,27 @@ from runner.contract import (
     DuetVerdict,
     GateVerdict,
     RunnerError,
+    Unreadable,
     duration,
 )
 from runner.duets.duet import Duet, Hosts, Player, Rules, hosts_in
-from runner.duets.sides import Asked, Side, prepared
+from runner.duets.sides import Asked, Side
+from runner.duets.why import load_explanation
 from runner.history.attribution import Onset
 from runner.history.nightly import JudgedNight, TrialFinding
 from runner.launchers.device_lock import held
 from runner.records.duets import DUET, DuetFile, load_duet
 from runner.records.nights import GateDuet, Night
 from runner.statistics.gate import EXCLUDED
-from runner.sweep.duets import ENVIRONMENTS, TREES, ending
+from runner.sweep.duets import ending, explained
 from runner.sweep.plan import Plan
 from runner.sweep.planning import plan_of
+from runner.sweep.states import SAME, Unavailable, check_packages, restored, state_of
 from runner.terminal.duets import sentence_of
 
 DUETS = "duets"  # in the folder of a night
 ASKED = (GateVerdict.REGRESSION, GateVerdict.SUSPECT)
-PACKAGES = ("torch", "torchvision", "timm", "onnxruntime", "openvino")
 PrintLine = Callable[[str], object]
-
-
-class Unavailable(RunnerError):
-    """The last good state can't be restored; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,35 @@ def _duet_of(
             raise Unavailable(sentence_of(duet))
     except (RunnerError, OSError) as error:
         return GateDuet(Confirmation.UNAVAILABLE, good.sweep_id, why=str(error))
-    return outcome_of(finding, duet, state, str(place))
+    found = outcome_of(finding, duet, state, str(place))
+    if found.outcome != Confirmation.CONFIRMED:
+        return found
+    return replace(
+        found,
+        because=_because(place),
+        bisect=_bisection(tonight, finding.identity, state, settings),
+    )
+
+
+def _because(place: Path) -> str:
+    """The operators that make the change; empty if the sides could not be profiled."""
+    from runner.pages.why import sentence_of as because
+
+    try:
+        found = load_explanation(place)
+    except Unreadable:
+        return ""
+    return "" if found is None else because(found)
+
+
+def _bisection(tonight: Night, identity: str, state: State, settings: Settings) -> str | None:
+    """The command that finds the commit; None where the code is not what differs."""
+    if state.asked.code is None:
+        return None
+    process = tonight.by_trial[identity][0]
+    now = process.facts.get("git_commit", "HEAD")
+    where = settings.output_dir / tonight.sweep_id / process.folder
+    return f"python -m runner.bisect {state.asked.code[:12]} {now[:12]} --of {where}"
 
 
 def _last_good(judgement: JudgedNight, finding: TrialFinding, onset: Onset | None) -> Night | None:
@@ -155,46 +181,8 @@ def old_state(tonight: Night, good: Night, identity: str, old_python: str | None
     here = socket.gethostname()
     if now.get("host", here) != here:
         raise Unavailable(f"the night ran on {now['host']}, this is {here}")
-    changed = {name for name in PACKAGES if now.get(name) != then.get(name)}
-    if now.get("python") != then.get("python"):
-        changed.add("python")
-    code = None
-    if _code_differs(now, then):
-        code = then.get("git_commit")
-        if code is None:
-            raise Unavailable(
-                "its code has changed, and no git commit was recorded: keep it in a git repository"
-            )
-    requirements = None
-    python = old_python if changed else None
-    if changed and python is None:
-        if "python" in changed:
-            raise Unavailable(
-                f"Python {then.get('python')} ran then and {now.get('python')} now: name an "
-                "interpreter with the packages of then by nightly.old"
-            )
-        requirements = _pinned(then, changed)
-    parts = (code[:12] if code else "", python, requirements and requirements.replace("\n", " "))
-    name = " ".join(filter(None, parts)) or "the same state"
-    asked = Asked(name, (), code, python, requirements)
-    return State(good.sweep_id, then, asked, code is not None or bool(changed))
-
-
-def _code_differs(now: Mapping[str, str], then: Mapping[str, str]) -> bool:
-    """Whether the user's own modules in a trial have changed, by their hashes if both are known."""
-    hashes = [facts.get("own_code") for facts in (now, then)]
-    if None not in hashes or hashes == [None, None]:
-        return hashes[0] != hashes[1]
-    return now.get("git_commit") != then.get("git_commit")
-
-
-def _pinned(then: Mapping[str, str], changed: set[str]) -> str:
-    """The text of a requirements file with the recorded versions. Raises Unavailable."""
-    gone = sorted(name for name in changed if name not in then)
-    if gone:
-        raise Unavailable(f"{', '.join(gone)} was not installed then: use nightly.old")
-    # a local version, as in 2.14.1+cu130, is in no registry
-    return "\n".join(f"{name}=={then[name].partition('+')[0]}" for name in sorted(changed))
+    asked = state_of(then, now, old_python)
+    return State(good.sweep_id, then, asked, asked.name != SAME)
 
 
 class _Stage:
@@ -233,7 +221,7 @@ class _Stage:
         new = Side("new", "tonight")
         old = self._side(state.asked)
         hosts.start(old, new)
-        self._check(hosts, old, state)
+        check_packages(hosts.hello(old), old, state.facts)
         players = [
             Player(side, trial, planned, facts.get("own_code"))
             for side, facts in ((old, state.facts), (new, now))
@@ -249,7 +237,8 @@ class _Stage:
                 rules = replace(rules, alpha=load_duet(place).alpha)
             duet = Duet(players, place, rules, hosts)
             found = duet.run(_Silent(), lambda: time.monotonic() < until_s)
-        for line in ending(found, place, self._settings):
+        why = explained(found, players, hosts, place, self._print_line)
+        for line in ending(found, place, self._settings, why):
             if line.startswith("warning"):
                 self._print_line(line)
         return found
@@ -263,29 +252,10 @@ class _Stage:
         return self._plan, self._hosts
 
     def _side(self, asked: Asked) -> Side:
-        """The old side, whose requirements are a text here."""
-        given = asked.requirements
-        if given is not None:
-            path = self._folder / "requirements.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{given}\n", encoding="utf-8")
-            asked = replace(asked, requirements=str(path))
-        environments = self._settings.output_dir / ENVIRONMENTS
-        side = prepared(asked, "old", self._folder / TREES, environments, self._print_line)
+        side = restored(asked, "old", self._folder, self._settings.output_dir, self._print_line)
         if side.worktree is not None:
             self._stack.callback(side.worktree.remove)
         return side
-
-    def _check(self, hosts: Hosts, old: Side, state: State) -> None:
-        """Raise Unavailable if the old side does not have the recorded packages."""
-        there = hosts.hello(old).environment
-        for name in PACKAGES:
-            wanted, found = state.facts.get(name), there.get(name)
-            if wanted != found and (wanted or "").partition("+")[0] != found:
-                raise Unavailable(
-                    f"{old.python} has {name} {found or 'not installed'}, but {wanted} was "
-                    "recorded then"
-                )
 
 
 def outcome_of(finding: TrialFinding, duet: DuetFile, state: State, folder: str) -> GateDuet:

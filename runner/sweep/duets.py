@@ -9,11 +9,22 @@ from pathlib import Path
 
 from runner.config.settings import Settings
 from runner.config.sweep_settings import settings_for
-from runner.contract import Held, NoLock, Problem, TrackingUnavailable, UsageError
+from runner.contract import (
+    DuetVerdict,
+    Held,
+    NoLock,
+    Problem,
+    SideFailed,
+    TrackingUnavailable,
+    Unreadable,
+    UsageError,
+)
 from runner.duets.duet import Duet, Hosts, Player, Rules, hosts_in, log_ratios
 from runner.duets.sides import Asked, Side, asked, prepared
+from runner.duets.why import WHY, explanation_of
 from runner.host.secrets import redacted_command
 from runner.launchers.device_lock import held
+from runner.profiles.match import Explanation
 from runner.records.duets import DUET, DuetFile
 from runner.records.locks import locked
 from runner.records.store import LOCK, write_text_whole
@@ -58,7 +69,7 @@ def prepared_pair(
     sides = asked(old, "OLD"), asked(new, "NEW")
     settings = settings_for(words)
     with ExitStack() as stack:
-        stack.enter_context(_folder_of(settings))
+        stack.enter_context(folder_of(settings))
         made = []
         for role, side in zip(("old", "new"), sides, strict=True):
             made.append(one := side_of(side, role, settings, print_line))
@@ -124,8 +135,8 @@ def _pairs(sides: Sequence[Side], plans: Sequence[Plan]) -> Iterator[tuple[Playe
 
 
 @contextmanager
-def _folder_of(settings: Settings) -> Iterator[None]:
-    """Create the folder and lock it. Raises UsageError."""
+def folder_of(settings: Settings) -> Iterator[None]:
+    """Create the folder of these settings and lock it. Raises UsageError."""
     try:
         settings.sweep_dir.mkdir(parents=True, exist_ok=True)
         with locked(settings.sweep_dir / LOCK, f"duet {settings.sweep_id}"):
@@ -143,18 +154,36 @@ def _removed(side: Side) -> None:
         side.worktree.remove()
 
 
-def ending(duet: DuetFile, folder: Path, settings: Settings) -> Iterator[str]:
+def explained(
+    duet: DuetFile, pair: Sequence[Player], hosts: Hosts, folder: Path, print_line: PrintLine
+) -> Explanation | None:
+    """Why the sides of a finished duet differ; None if they do not, or can't be profiled."""
+    if duet.verdict not in (DuetVerdict.SLOWER, DuetVerdict.FASTER):
+        return None
+    try:
+        return explanation_of(pair, hosts, folder)
+    except (SideFailed, Unreadable, OSError) as error:
+        print_line(f"note: the change is not explained: {error}")
+        return None
+
+
+def ending(
+    duet: DuetFile, folder: Path, settings: Settings, why: Explanation | None = None
+) -> Iterator[str]:
     """Write the page of a duet and publish it; the lines that say what it found and where."""
     from runner.pages.duet import page_of
     from runner.pages.page import to_html
+    from runner.pages.why import sentence_of as because
     from runner.tracking.duets import publish
 
     yield sentence_of(duet)
     yield from duet.notes
+    if why is not None:
+        yield f"because   {because(why)}"
     yield from (f"differs   {line}" for line in duet.differs)
     page = folder / PAGE
     try:
-        write_text_whole(to_html(page_of(duet, log_ratios(duet))), page)
+        write_text_whole(to_html(page_of(duet, log_ratios(duet), why)), page)
         yield f"report    {page}"
     except OSError as error:
         yield f"warning: {page} can't be written: {error.strerror}"
@@ -163,7 +192,7 @@ def ending(duet: DuetFile, folder: Path, settings: Settings) -> Iterator[str]:
         return
     try:
         store = open_store(tracking.uri, tracking.experiment, settings.output_dir)
-        files = [file for file in (folder / DUET, page) if file.is_file()]
+        files = [file for file in (folder / DUET, folder / WHY, page) if file.is_file()]
         yield f"MLflow    {publish(store, duet, sentence_of(duet), files)}"
     except TrackingUnavailable as reason:
         yield f"warning: MLflow is unavailable ({reason}); {folder / DUET} has everything"
