@@ -41,11 +41,11 @@ HOUSE = {
     # host: secrets, kept out of what is sent and of errors; of terminal, out of what is shown
     "tracking": "host records statistics trial",
     "verdict": "records statistics trial",
-    "profiles": "",
     # measure: the simulated device knows which costs it takes
     "config": "measure host trial",
     # statistics: an adaptive run asks when it has samples enough
     "worker": "profiles models measure host records statistics trial",
+    "profiles": "",
     # host: what is private in torch
     "models": "host trial",
     "measure": "host trial",
