@@ -39,6 +39,8 @@ REGRESSION, SUSPECT = 0.02, 0.012  # changes that matter
 FAMILY, FAMILY_OF_FEW = 0.0035, 0.001
 FEW = 20
 SUSPICION = 0.05
+DOUBT = 0.2  # of p, below which an inconclusive trial is worth timing again
+CONFIRMED = (GateVerdict.REGRESSION, GateVerdict.SUSPECT)  # by duets, before they are reported
 OF_FEW_NIGHTS = 1.2  # correction of their spread, divided by their number
 QUESTION = 0.02  # probability of such a shift of all trials, judged by the nights before
 MIN_MOVE = 0.002  # least standard deviation of nights, which a few of them may underestimate
@@ -93,6 +95,26 @@ class NightVerdict:
     question: bool
     widened: float
     detectable: float | None
+
+
+def to_confirm(trials: Mapping[str, TrialVerdict]) -> list[str]:
+    """The trials that are worth timing again: regressions, suspects, and doubtful ones.
+
+    Doubtful are inconclusive trials that may well be slower. On a noisy machine half of the 5 %
+    slowdowns of a small suite are among them; they only fill up MAX_SUSPECTS.
+    """
+    asked = [name for name, one in trials.items() if one.verdict in CONFIRMED]
+    doubtful = sorted(
+        (one.p, name)
+        for name, one in trials.items()
+        if one.verdict == GateVerdict.INCONCLUSIVE
+        and one.p is not None
+        and one.ratio is not None
+        and one.p < DOUBT
+        and one.ratio >= 1 + SUSPECT
+    )
+    room = max(0, MAX_SUSPECTS - len(asked))
+    return [*asked, *(name for _, name in doubtful[:room])]
 
 
 @dataclass(frozen=True)

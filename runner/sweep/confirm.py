@@ -28,7 +28,7 @@ from runner.history.nightly import JudgedNight, TrialFinding
 from runner.launchers.device_lock import held
 from runner.records.duets import DUET, DuetFile, load_duet
 from runner.records.nights import GateDuet, Night
-from runner.statistics.gate import EXCLUDED
+from runner.statistics.gate import CONFIRMED, EXCLUDED, to_confirm
 from runner.sweep.duets import ending, explained
 from runner.sweep.plan import Plan
 from runner.sweep.planning import plan_of
@@ -36,7 +36,7 @@ from runner.sweep.states import SAME, Unavailable, check_packages, restored, sta
 from runner.terminal.duets import sentence_of
 
 DUETS = "duets"  # in the folder of a night
-ASKED = (GateVerdict.REGRESSION, GateVerdict.SUSPECT)
+PLAYED = (Confirmation.CONFIRMED, Confirmation.CLEARED, Confirmation.UNDECIDED)
 PrintLine = Callable[[str], object]
 
 
@@ -76,7 +76,10 @@ def confirmed(
     run, and only duets of an earlier start count.
     """
     budget_s = seconds_of(settings.nightly.confirm_budget) or 0.0
-    chosen = [one for one in judgement.findings if one.verdict in ASKED]
+    worth = to_confirm(
+        {one.identity: replace(one.judged, verdict=one.verdict) for one in judgement.findings}
+    )
+    chosen = [one for one in judgement.findings if one.identity in worth]
     if not chosen or (words is not None and not budget_s):
         return judgement
     rules = Rules(alpha=Rules().alpha / len(chosen))  # spent over all of them
@@ -95,10 +98,11 @@ def confirmed(
         for one in chosen:
             good = _last_good(judgement, one, onsets.get(one.identity))
             duet = _duet_of(judgement.night, one, good, stage, settings, until_s)
-            if duet is not None:
-                found[one.identity] = _judged(one, duet)
-                if words is not None:
-                    print_line(f"{one.title}: {duet.outcome}: {duet.why}")
+            if duet is None or (duet.outcome not in PLAYED and one.verdict not in CONFIRMED):
+                continue  # nobody has been told of a doubtful one
+            found[one.identity] = _judged(one, duet)
+            if words is not None:
+                print_line(f"{one.title}: {duet.outcome}: {duet.why}")
     findings = [found.get(one.identity, one) for one in judgement.findings]
     return replace(judgement, findings=tuple(sorted(findings, key=lambda one: one.weight)))
 
@@ -170,7 +174,7 @@ def _last_good(judgement: JudgedNight, finding: TrialFinding, onset: Onset | Non
         for night in judgement.before
         if night.sweep_id not in judgement.flagged
         and any(one.typical_ms is not None for one in night.by_trial.get(finding.identity, []))
-        and night.previous_verdicts.get(finding.identity) not in ASKED
+        and night.previous_verdicts.get(finding.identity) not in CONFIRMED
     ]
     return next((one for one in nights if one.sweep_id == named), nights[-1] if nights else None)
 
@@ -320,5 +324,6 @@ def _judged(finding: TrialFinding, duet: GateDuet) -> TrialFinding:
     elif duet.outcome == Confirmation.UNDECIDED and not duet.still_slow:
         last_look = duet.rounds >= Rules().looks[-1]
         excluded = last_look and duet.ci is not None and duet.ci[1] < 1 + EXCLUDED
-        verdict = GateVerdict.PASS if excluded else GateVerdict.SUSPECT
+        doubt = GateVerdict.SUSPECT if finding.verdict in CONFIRMED else finding.verdict
+        verdict = GateVerdict.PASS if excluded else doubt
     return replace(finding, verdict=verdict, duet=duet)
