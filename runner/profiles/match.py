@@ -6,6 +6,7 @@ as kernels do between versions and shapes, what is left on both sides is matched
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ import numpy as np
 from runner.profiles.tree import Node, Profile
 
 NOISE = 3.0  # standard errors within which a difference of two profiles is none
+MAD_TO_SIGMA = 1.4826  # consistent for normal data; Rousseeuw & Croux 1993
+OF_A_MEDIAN = 1.2533  # its standard error over that of a mean
 MIN_SHARE = 0.02  # of the whole change: smaller parts are not listed
 
 
@@ -151,9 +154,14 @@ def _by_operator(parts: Sequence[Part]) -> list[Part]:
 
 def _differ(old: Sequence[float], new: Sequence[float]) -> bool:
     """Whether the times of passes differ by more than they vary."""
-    sides = np.asarray(old), np.asarray(new)
-    error = np.sqrt(sum(side.var(ddof=1) / len(side) if len(side) > 1 else 0.0 for side in sides))
-    return bool(abs(np.median(sides[1]) - np.median(sides[0])) > NOISE * error)
+    change = abs(float(np.median(new)) - float(np.median(old)))
+    return change > NOISE * math.hypot(_error(old), _error(new))
+
+
+def _error(us: Sequence[float]) -> float:
+    """The standard error of a median, which single disturbed passes do not change."""
+    spread = float(np.median(abs(np.asarray(us) - np.median(us))))
+    return OF_A_MEDIAN * MAD_TO_SIGMA * spread / math.sqrt(len(us))
 
 
 def _us(node: Node, unit: str) -> float:

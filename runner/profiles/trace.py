@@ -19,7 +19,7 @@ from runner.profiles.tree import Node, Profile
 
 PASS = "runner::pass"
 WARMUPS = 3  # passes before the profiled ones, compilation included
-PASSES = 10
+PASSES = 20
 LIBRARY_CALLS = ("cuda", "hip", "cu")  # prefixes of the runtime's own calls, which launch kernels
 LAUNCHES = "Launch"  # part of the name of a call that launches
 

@@ -76,14 +76,12 @@ def test_the_commit_is_found_and_named_with_its_operator(repository):
     assert repository.worktrees() == 1
 
 
-def test_equal_sides_are_the_same_and_nothing_is_bisected(tmp_path):
+def test_equal_sides_are_the_same(tmp_path):
     made = Repository(tmp_path)
     made.commit("a note", notes="# nothing else\n")
     ran = run_in(tmp_path, "HEAD~1", ".", *WORDS, OFF, "sweep.id=d", door=DUET)
     assert ran.code == 0, ran.out + ran.err
     assert duet_in(tmp_path)["verdict"] == "same"
-    ran = run_in(tmp_path, "HEAD~1", "HEAD", *WORDS, OFF, door=BISECT)
-    assert (ran.code, "not found: both ends are same" in ran.out) == (5, True), ran.out + ran.err
 
 
 def test_a_killed_duet_resumes_with_all_its_rounds(tmp_path):
@@ -136,7 +134,7 @@ def test_an_interrupted_duet_says_how_to_resume(tmp_path):
 
 
 FAULTS = """
-import ctypes, os, time, torch
+import ctypes, time, torch
 
 class Net(torch.nn.Module):
     def __init__(self, how="ok"):
@@ -149,10 +147,6 @@ class Net(torch.nn.Module):
             time.sleep(600)
         if self.how == "runs out":
             torch.empty(10**14)
-        if self.how == "exits":
-            os._exit(3)
-        if self.how == "raises":
-            raise ValueError("no such size")
         return x
 """
 
@@ -164,8 +158,6 @@ def test_a_side_that_does_not_run_is_named_with_its_cause(tmp_path):
         "crashes": "ended by SIGSEGV",
         "hangs": "timed_out: SideFailed: it did not answer within 4 s",
         "runs out": "out_of_memory: net.py:14 in forward",
-        "exits": "exited with code 3",
-        "raises": "failed: net.py:18 in forward: ValueError: no such size",
     }
     for how, cause in causes.items():
         side = f"model.kwargs={{how:'{how}'}}"
@@ -267,12 +259,10 @@ def test_a_module_of_the_working_tree_is_never_timed_as_an_old_commit(tmp_path):
 
 def test_a_search_skips_what_does_not_run_and_survives_a_kill(tmp_path):
     made = Repository(tmp_path)
-    made.commit("one", notes="# 1\n")
-    made.change("import time", "import nothing_of_that_name, time", "two: broken")
-    made.change("import nothing_of_that_name, time", "import time", "three: mended")
-    made.change("4.0)", "4.6)", "four: slower")
-    made.commit("five", notes="# 5\n")
-    command = ("HEAD~5", "HEAD", *WORDS, OFF, "sweep.id=b")
+    made.change("import time", "import nothing_of_that_name, time", "one: broken")
+    made.change("import nothing_of_that_name, time", "import time", "two: mended")
+    made.change("4.0)", "4.6)", "three: slower")
+    command = ("HEAD~3", "HEAD", *WORDS, OFF, "sweep.id=b")
     folder = tmp_path / "outputs/b"
     with start_in(tmp_path, *command, door=BISECT) as program:
         until(lambda: list(folder.glob("ends/new/*/record.json")))
@@ -282,6 +272,6 @@ def test_a_search_skips_what_does_not_run_and_survives_a_kill(tmp_path):
     ran = run_in(tmp_path, *command, door=BISECT)
     assert ran.code == 0, ran.out + ran.err
     values = json.loads((folder / "bisect.json").read_text())
-    assert [one.partition(" ")[2] for one in values["commits"]] == ["four: slower"]
-    assert all("two: broken" in one for one in values["skipped"])
+    assert [one.partition(" ")[2] for one in values["commits"]] == ["three: slower"]
+    assert all("one: broken" in one for one in values["skipped"])
     assert made.worktrees() == 1

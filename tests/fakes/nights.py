@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 
@@ -58,3 +62,17 @@ def make_night(
 def make_nights(count: int, first: int = 1, **changes: object) -> list[Night]:
     """Consecutive nights."""
     return [make_night(number, **changes) for number in range(first, first + count)]  # type: ignore[arg-type]
+
+
+def copied_night(folder: Path, day: int, to: int) -> None:
+    """One more night below `folder`, as a measured one but for some permille."""
+    random = np.random.default_rng(to)
+    source, target = (folder / "outputs" / night_id(number) for number in (day, to))
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("index.json", "mlflow.jsonl"))
+    later = timedelta(days=to - day)
+    for path in target.glob("*/record.json"):
+        values = json.loads(path.read_text())
+        values["summary"]["p50_ms"] *= float(np.exp(random.normal(0, 0.003)))
+        for name in ("started_at", "ended_at"):
+            values[name] = (datetime.fromisoformat(values[name]) + later).isoformat()
+        path.write_text(json.dumps(values))

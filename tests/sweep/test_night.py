@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
-from datetime import datetime, timedelta
 
-import numpy as np
 import pytest
 from fakes.networks import NETWORKS
+from fakes.nights import copied_night
 from fakes.program import ROOT, run_in, start_in
 
 from runner.records.locks import locked
@@ -35,20 +33,6 @@ def said(folder, day):
     return json.loads((folder / f"outputs/nightly-2026-11-{day:02d}/gate.json").read_text())
 
 
-def copied(folder, day, to):
-    """One night more, as a measured one but for some permille."""
-    random = np.random.default_rng(to)
-    source, target = (folder / f"outputs/nightly-2026-11-{n:02d}" for n in (day, to))
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("index.json", "mlflow.jsonl"))
-    later = timedelta(days=to - day)
-    for path in target.glob("*/record.json"):
-        values = json.loads(path.read_text())
-        values["summary"]["p50_ms"] *= float(np.exp(random.normal(0, 0.003)))
-        for name in ("started_at", "ended_at"):
-            values[name] = (datetime.fromisoformat(values[name]) + later).isoformat()
-        path.write_text(json.dumps(values))
-
-
 @pytest.mark.alone
 @pytest.mark.filterwarnings("ignore")  # MLflow's own
 def test_nights_unchanged_pass_and_a_planted_slowdown_is_found_and_no_other(tmp_path):
@@ -60,7 +44,7 @@ def test_nights_unchanged_pass_and_a_planted_slowdown_is_found_and_no_other(tmp_
     assert unchanged.code in (0, 5), unchanged.out + unchanged.err
     assert "regression" not in said(tmp_path, 2)["counts"]
     for day in (3, 4, 5):
-        copied(tmp_path, 2, day)
+        copied_night(tmp_path, 2, day)
     slow = night(tmp_path, 6, *SMALL, SLOW="1.15")
     assert slow.code == 3, slow.out + slow.err
     named = [one["title"] for one in said(tmp_path, 6)["trials"] if one["verdict"] == "regression"]
