@@ -22,6 +22,7 @@ IDLE = (
     "inner",
     "converged",
 )
+COMMIT_LENGTH = 12  # characters of a commit that are shown
 MAX_VALUES = 3  # of one fact; beyond that only their number is shown
 
 
@@ -34,7 +35,9 @@ class Changed:
     after: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.name}: {_values_of(self.before)} -> {_values_of(self.after)}"
+        length = COMMIT_LENGTH if self.name == "git_commit" else None
+        before, after = ([value[:length] for value in side] for side in (self.before, self.after))
+        return f"{self.name}: {_values_of(before)} -> {_values_of(after)}"
 
 
 def changed(before: Sequence[Record], after: Sequence[Record]) -> Iterator[Changed]:

@@ -27,19 +27,21 @@ def page_of(duet: DuetFile, log_ratios: Sequence[float], why: Explanation | None
         f"{', '.join(map(str, duet.looks))} rounds, at most {duet.alpha:.2%} wrong in all",
     ]
     sections = [Section("", (sentence_of(duet), *duet.notes))]
-    if duet.rounds:
-        plots = (_plot(duet, log_ratios),) if len(duet.rounds) > 1 else ()
-        sections.append(Section("Rounds", (), _columns(duet), plots))
     if why is not None:
         sections += sections_of(why)
     if duet.differs:
         sections.append(Section("How the two sides differ", tuple(duet.differs)))
-    return Page(f"{duet.old.name} -> {duet.new.name}", tuple(facts), tuple(sections))
+    if len(duet.rounds) > 1:
+        sections.append(Section("Rounds", plots=(_plot(duet, log_ratios),)))
+    if duet.rounds:
+        sections.append(Section("Rounds as a table", (), _columns(duet), folded=True))
+    title = f"{duet.new.title}: {duet.old.name} -> {duet.new.name}"
+    return Page(title, tuple(facts), tuple(sections))
 
 
 def _fact(role: str, side: DuetSide) -> str:
     commit = f", commit {side.commit[:12]}" if side.commit else ""
-    return f"{role}: {side.name}, {side.title}{commit}, {side.python}"
+    return f"{role}: {side.name}, {side.title}{commit}, run by {side.python}"
 
 
 def _columns(duet: DuetFile) -> tuple[Column, ...]:

@@ -59,7 +59,10 @@ def _columns(report: Report, found: Sequence[TrialFinding], history: str) -> tup
     intervals = (f"{100 * (b[0] - 1):+.1f} to {100 * (b[1] - 1):+.1f} %" if b else "" for b in
                  (one.ci for one in judged))  # fmt: skip
     onsets = [report.onsets.get(one.identity) for one in found]
-    changed = ["; ".join(map(str, onset.changed)) if onset else "" for onset in onsets]
+    changed = [
+        "; ".join([*_because(one), *map(str, onset.changed if onset else ())])
+        for one, onset in zip(found, onsets, strict=True)
+    ]
     columns = [
         Column("verdict", tuple(one.verdict.replace("_", " ") for one in found), text=True),
         Column("trial", tuple(one.title for one in found), text=True),
@@ -79,6 +82,11 @@ def _columns(report: Report, found: Sequence[TrialFinding], history: str) -> tup
 
 DUET_LEGEND = "; duet: tonight's state, timed in turns with the last good one"
 ALWAYS = ("verdict", "trial", "change")
+
+
+def _because(finding: TrialFinding) -> list[str]:
+    """The operators that make a confirmed change."""
+    return [finding.duet.because] if finding.duet and finding.duet.because else []
 
 
 def _outcome(finding: TrialFinding) -> str:
