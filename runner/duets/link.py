@@ -46,16 +46,17 @@ class Link:
 
     def __init__(self, side: Side, log: Path) -> None:
         self.side, self._log, self._idle = side, log, False
-        self._ours, theirs = Pipe()
+        paths = side.mapped(_sys_path(side.python))
         self._shim = tempfile.TemporaryDirectory(prefix="runner-side-")
         # a folder with nothing but this program, which measures both sides
         (Path(self._shim.name) / "runner").symlink_to(PACKAGE)
+        self._ours, theirs = Pipe()
         try:
             with log.open("ab") as file:
                 self._process = subprocess.Popen(
                     [side.python, "-P", "-m", "runner.duets.host", str(theirs.fileno())],
                     cwd=side.folder,
-                    env=self._environment(),
+                    env=self._environment(paths),
                     stdin=subprocess.DEVNULL,
                     stdout=file,
                     stderr=file,
@@ -63,15 +64,15 @@ class Link:
                     start_new_session=True,  # Ctrl-C is for this process to handle
                 )
         except OSError as error:
+            self._ours.close()
             self._shim.cleanup()
             raise SideFailed(f"{side.name}: {side.python} can't be started: {error}") from error
         finally:
             theirs.close()
 
-    def _environment(self) -> dict[str, str]:
-        """The variables of the host: its modules are found in its own folder first."""
-        given = os.environ.get("PYTHONPATH", "")
-        path = [self._shim.name, *self.side.mapped(_sys_path(self.side.python)), given]
+    def _environment(self, paths: Sequence[str]) -> dict[str, str]:
+        """The variables of the host: its modules are found in its own `paths` first."""
+        path = [self._shim.name, *paths, os.environ.get("PYTHONPATH", "")]
         found = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
         if self.side.worktree is not None:
             found[OTHER_TREE] = str(self.side.worktree.repository)
@@ -79,10 +80,10 @@ class Link:
 
     def hello(self) -> Hello:
         """Wait until the host has introduced itself. Raises SideFailed."""
-        values = self.wait(START_S)
         try:
+            values = self.wait(START_S)
             hello = checked({k: v for k, v in values.items() if k != "event"}, Hello, "its hello")
-        except Unreadable as error:
+        except (Unreadable, TimeoutError) as error:
             raise self._failed(str(error)) from error
         if hello.protocol != PROTOCOL:
             raise self._failed(
@@ -105,7 +106,10 @@ class Link:
         self._send(go=go)
 
     def wait(self, limit_s: float) -> dict[str, Any]:
-        """The next event. Raises SideFailed if the host ended, TimeoutError if it is silent."""
+        """The next event.
+
+        Raises SideFailed if the host ended or sends something else, TimeoutError if it is silent.
+        """
         try:
             if not self._ours.poll(limit_s):
                 raise TimeoutError(f"it did not answer within {limit_s:g} s")
@@ -115,6 +119,8 @@ class Link:
             if isinstance(error, TimeoutError):
                 raise
             raise self._failed(self._cause()) from error
+        except Unreadable as error:
+            raise self._failed(str(error)) from error
         return values
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.contract import SideFailed, Status
+from runner.contract import SideFailed, Status, Unreadable
 from runner.duets.link import LIMIT_S, Link
 from runner.records.reading import checked
 from runner.records.record import Outcome
@@ -103,7 +103,10 @@ class _Turns:
             return
         self.event = str(values["event"])
         if self.event == DONE:
-            self.outcome = checked(values["outcome"], Outcome, link.side.name)
+            try:
+                self.outcome = checked(values["outcome"], Outcome, link.side.name)
+            except Unreadable as error:  # what a network returned, a number too large
+                self._ended(Status.FAILED, str(error))
 
     def _ended(self, status: Status, why: str) -> None:
         self.event = DONE

@@ -113,7 +113,7 @@ def asked(text: str, where: str) -> Asked:
     if not parts:
         remedy = "expected a commit, key=value, python=PATH, requirements=FILE, or . for this tree"
         raise UsageError(Problem(where, f"{where} is empty", remedy))
-    name = shlex.join(redacted_command(parts))
+    name = " ".join(redacted_command(parts))
     code = None if found.get("code") == HERE else found.get("code")
     return Asked(name, tuple(words), code, found.get("python"), found.get("requirements"))
 

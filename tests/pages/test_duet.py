@@ -24,7 +24,8 @@ def make_duet(verdict="slower", ratio=1.05, ci=(1.04, 1.06), rounds=6, **changes
         "duet_id": "d", "old": OLD, "new": NEW, "device": "cpu", "host": "here", "seed": 0,
         "looks": [6, 12, 24, 48], "alpha": 0.01, "margin": 0.02, "planned_at": AT,
         "rounds": [
-            DuetRound(n + 1, "old", 10.0, 10.0 * (ratio or 1.0) * (1 + n / 1e4), AT) for n in range(rounds)
+            DuetRound(n + 1, "old", 10.0, (ratio or 1.0) * (10.0 + n / 1000), AT)
+            for n in range(rounds)
         ],
         "verdict": verdict, "ratio": ratio, "ci": ci,
     }  # fmt: skip
