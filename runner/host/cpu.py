@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -142,8 +143,12 @@ def virtual_machine(proc: Path = PROC) -> bool | None:
 
 @dataclass(frozen=True)
 class _Reading:
-    """Counters at one moment; a counter that can't be read is None."""
+    """Counters at one moment; a counter that can't be read is None.
 
+    What happened between the reading before it and one `after_pause` does not count.
+    """
+
+    after_pause: bool
     at_ns: int
     wait_ns: dict[str, int] | None
     steal_ms: float | None
@@ -165,10 +170,11 @@ class CpuWatch:
         self._unknown: dict[str, str] = {}
         self._readings: list[_Reading] = []
 
-    def look(self) -> None:
-        """Take one reading; a block lies between two."""
+    def look(self, *, after_pause: bool = False) -> None:
+        """Take one reading; a block lies between two, unless the second is `after_pause`."""
         self._readings.append(
             _Reading(
+                after_pause,
                 time.perf_counter_ns(),
                 self._read("run_queue_wait", self._waits_ns),
                 self._read("steal", self._steal_ms),
@@ -218,18 +224,18 @@ class CpuWatch:
         return int(values.get("throttled_time", "0")) / 1e6
 
     def report(self) -> dict[str, Any]:
-        """Changes between the first and the last look, in milliseconds and as shares.
+        """Changes over all blocks, in milliseconds and as shares.
 
         Shares are of the wall time of `threads` threads (pressure: of the wall time).
         Raises ValueError after fewer than two looks.
         """
-        if len(self._readings) < 2:
-            raise ValueError("two looks make a block")
-        whole = self._between(self._readings[0], self._readings[-1])
-        blocks = [
-            self._between(before, after)["run_queue_wait_share"]
-            for before, after in zip(self._readings, self._readings[1:], strict=False)
+        pairs = [
+            (before, after) for before, after in pairwise(self._readings) if not after.after_pause
         ]
+        if not pairs:
+            raise ValueError("two looks make a block")
+        whole = self._over(pairs)
+        blocks = [self._over([pair])["run_queue_wait_share"] for pair in pairs]
         settings = {"governor": governor(self._sys), "turbo": turbo(self._sys)}
         untold = {
             name: "no cpufreq in /sys, as in a virtual machine"
@@ -249,19 +255,24 @@ class CpuWatch:
             }
         )
 
-    def _between(self, before: _Reading, after: _Reading) -> dict[str, Any]:
-        wall_ms = (after.at_ns - before.at_ns) / 1e6
-        wait_ms = None
-        if before.wait_ns is not None and after.wait_ns is not None:
-            known = before.wait_ns
-            wait_ms = sum(ns - known.get(task, 0) for task, ns in after.wait_ns.items()) / 1e6
+    def _over(self, pairs: Sequence[tuple[_Reading, _Reading]]) -> dict[str, Any]:
+        """Changes within all these blocks together."""
+        wall_ms = sum(after.at_ns - before.at_ns for before, after in pairs) / 1e6
 
         def passed(name: str) -> float | None:
-            first, last = getattr(before, name), getattr(after, name)
-            return None if first is None or last is None else float(last - first)
+            """Null if a counter could not be read at any moment."""
+            total = 0.0
+            for before, after in pairs:
+                first, last = getattr(before, name), getattr(after, name)
+                if first is None or last is None:
+                    return None
+                total += last - first
+            return total
 
+        waits = [_waited_ms(before.wait_ns, after.wait_ns) for before, after in pairs]
+        known = [ms for ms in waits if ms is not None]
         lost = {
-            "run_queue_wait": wait_ms,
+            "run_queue_wait": sum(known) if len(known) == len(waits) else None,
             "steal": passed("steal_ms"),
             "throttled": passed("throttled_ms"),
         }
@@ -276,3 +287,10 @@ class CpuWatch:
             **shares,
             "pressure_share": None if pressure_ms is None else pressure_ms / wall_ms,
         }
+
+
+def _waited_ms(before: dict[str, int] | None, after: dict[str, int] | None) -> float | None:
+    """How long the threads waited between two readings; null without one of them."""
+    if before is None or after is None:
+        return None
+    return sum(ns - before.get(task, 0) for task, ns in after.items()) / 1e6

@@ -165,6 +165,11 @@ class Prepared:
 
             self.compilations.append(compilations())
 
+    def wait(self, turn: Callable[[], None]) -> None:
+        """Wait for a turn, which is no part of any block."""
+        turn()
+        self.cpu.look(after_pause=True)
+
 
 def _timed(trial: Trial, listener: PhaseCallbacks) -> Outcome:
     import torch
@@ -229,7 +234,7 @@ def _measure(prepared: Prepared, listener: PhaseCallbacks) -> tuple[Outcome, Cal
             listener.phase,
             look=prepared.look,
             settle=prepared.gpu is not None,
-            turn=listener.turn,
+            turn=None if listener.turn is None else partial(prepared.wait, listener.turn),
             enough=_reached(timing.target),
             keep=listener.keep,
         ),

@@ -65,6 +65,21 @@ def test_waits_of_all_threads_are_a_share_of_the_threads_time(system, monkeypatc
     assert report["run_queue_wait_share_by_block"] == [pytest.approx(0.15)]
 
 
+def test_a_pause_between_two_blocks_counts_for_nothing(system, monkeypatch):
+    """Three seconds, of which the middle one is another process's turn."""
+    clock = iter(n * 10**9 for n in range(4))
+    monkeypatch.setattr(cpu.time, "perf_counter_ns", lambda: next(clock))
+    watch = CpuWatch(1, *system)
+    waits_ns = [0, 10**8, 9 * 10**8, 10**9]  # 0.1 s in each block, 0.8 s in the pause
+    for number, ns in enumerate(waits_ns):
+        write(system[0] / "self/task/7/schedstat", f"100 {ns} 1\n")
+        watch.look(after_pause=number == 2)
+    report = watch.report()
+    assert report["wall_ms"] == 2000
+    assert report["run_queue_wait_ms"] == pytest.approx(200)
+    assert report["run_queue_wait_share_by_block"] == pytest.approx([0.1, 0.1])
+
+
 def test_stolen_time_counts_on_the_allowed_cpus_only(system, monkeypatch):
     def steal(proc, sys_):
         lines = "".join(f"cpu{n} 1 1 1 1 1 1 1 {ticks} 0 0\n" for n, ticks in enumerate((6, 4, 99)))
