@@ -20,7 +20,7 @@ from runner.records.reading import read_values
 from runner.records.record import utc_now
 from runner.records.store import RECORD, write_whole
 from runner.statistics.bisection import SURE, Bisection, Step
-from runner.sweep.duets import folder_of, planned, side_of
+from runner.sweep.duets import folder_of, planned, players_of, side_of
 from runner.terminal.duets import Progress
 
 RESULT = "bisect.json"
@@ -243,11 +243,11 @@ class Search:
             hosts.start(side)
             plan = planned(side, self._words, hosts)
             self._devices = plan.devices
-            firsts = [number for number, one in enumerate(plan.planned) if not one.repeat]
-            if len(firsts) != 1:
-                found = f"{len(firsts)} trials are given"
+            players = players_of(side, plan)
+            if len(players) != 1:
+                found = f"{len(players)} trials are given"
                 raise UsageError(Problem("words", found, "a search takes one: give single values"))
-            self._players[key] = Player(side, plan.trials[firsts[0]], plan.planned[firsts[0]])
+            self._players[key] = players[0]
         return self._players[key]
 
     def _duet(self, pair: tuple[Player, Player], name: str, hosts: Hosts, rules: Rules) -> Duet:

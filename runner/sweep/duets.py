@@ -34,6 +34,7 @@ from runner.terminal.duets import Progress, sentence_of
 from runner.tracking.store import open_store
 
 PAGE = "duet.html"
+ONE_PROCESS = "sweep.repeats=1"  # of each trial: the rounds of a duet are its processes
 TREES = ".trees"  # in the folder of a duet: its commits, checked out while it runs
 ENVIRONMENTS = ".environments"  # below output_dir
 PrintLine = Callable[[str], object]
@@ -98,17 +99,28 @@ def planned(side: Side, words: Sequence[str], hosts: Hosts) -> Plan:
 
     Raises UsageError, with the name of the side.
     """
-    own = {_key(word) for word in side.words}
-    both = [*(word for word in words if _key(word) not in own), *side.words]
+    own = {_key(word) for word in side.words} | {"sweep.repeats", "repeat"}
+    both = [*(word for word in words if _key(word) not in own), *side.words, ONE_PROCESS]
     try:
         with chdir(side.folder):
-            return plan_of(both, hosts.link(side).inspect)
+            plan = plan_of(both, hosts.link(side).inspect)
+        if plan.launcher.devices is not None:
+            found = "hydra/launcher runs trials elsewhere, but a duet is played here"
+            raise UsageError(Problem("hydra/launcher", found, "omit it"))
     except UsageError as error:
         problems = [
             replace(one, found=f"{side.role} side ({side.name}): {one.found}")
             for one in error.problems
         ]
         raise UsageError(*problems) from error
+    return plan
+
+
+def players_of(side: Side, plan: Plan) -> list[Player]:
+    """The trials of a side in the order of their grid, each once."""
+    both = zip(plan.trials, plan.planned, strict=True)
+    players = {one.identity: Player(side, trial, one) for trial, one in reversed([*both])}
+    return list(reversed(players.values()))
 
 
 def _key(word: str) -> str:
@@ -117,17 +129,7 @@ def _key(word: str) -> str:
 
 def _pairs(sides: Sequence[Side], plans: Sequence[Plan]) -> Iterator[tuple[Player, Player]]:
     """Trials of both sides in the order of their grids. Raises UsageError if one has more."""
-    players = []
-    for side, plan in zip(sides, plans, strict=True):
-        firsts = sorted(
-            (planned.trial_title, number)
-            for number, planned in enumerate(plan.planned)
-            if not planned.repeat
-        )
-        players.append(
-            [Player(side, plan.trials[number], plan.planned[number]) for _, number in firsts]
-        )
-    old, new = players
+    old, new = (players_of(side, plan) for side, plan in zip(sides, plans, strict=True))
     if len(old) != len(new):
         found = f"the old side has {len(old)} trials, the new side {len(new)}"
         raise UsageError(Problem("NEW", found, "expected the same grid on both sides"))

@@ -12,13 +12,14 @@ import jsonschema
 import pytest
 from fakes.trials import make_record
 
+from runner.records.duets import DuetFile
 from runner.records.manifest import Manifest
 from runner.records.nights import Gate
 from runner.records.reading import schema_of
 from runner.records.record import Record
 
 SCHEMAS = Path(__file__).parents[2] / "docs/schemas"
-KINDS: dict[str, Any] = {"record": Record, "sweep": Manifest, "gate": Gate}
+KINDS: dict[str, Any] = {"record": Record, "sweep": Manifest, "gate": Gate, "duet": DuetFile}
 
 
 def written(kind: Any) -> str:
