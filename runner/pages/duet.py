@@ -13,7 +13,7 @@ from runner.pages.why import sections_of
 from runner.profiles.match import Explanation
 from runner.records.duets import DuetFile, DuetSide
 from runner.statistics.sequential import decide
-from runner.terminal.duets import sentence_of
+from runner.terminal.duets import noise_of, sentence_of
 from runner.terminal.figures import alike
 from runner.terminal.layout import Column
 
@@ -26,7 +26,9 @@ def page_of(duet: DuetFile, log_ratios: Sequence[float], why: Explanation | None
         f"on {duet.device} of {duet.host}, order drawn by seed {duet.seed}; judged after "
         f"{', '.join(map(str, duet.looks))} rounds, at most {duet.alpha:.2%} wrong in all",
     ]
-    sections = [Section("", (sentence_of(duet), *duet.notes))]
+    noise = noise_of(duet)
+    lines = [sentence_of(duet), *([f"noise: {noise}"] if noise else []), *duet.notes]
+    sections = [Section("", tuple(lines))]
     if why is not None:
         sections += sections_of(why)
     if duet.differs:

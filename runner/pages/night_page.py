@@ -139,6 +139,8 @@ def _links(report: Report, finding: TrialFinding, history: str) -> str:
     pages = {"history": f"{history}#{finding.identity}"}
     if run := report.link_of.get(finding.identity):
         pages = {"MLflow": run, **pages}
+    if finding.duet is not None and finding.duet.rounds:
+        pages = {"duet": f"duets/{finding.identity}/duet.html", **pages}
     shown = [f'<a href="{escape(page)}">{name}</a>' for name, page in pages.items()]
     if command := report.reproduce(finding):
         title = escape(command)

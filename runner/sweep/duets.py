@@ -30,7 +30,7 @@ from runner.records.locks import locked
 from runner.records.store import LOCK, write_text_whole
 from runner.sweep.plan import Plan
 from runner.sweep.planning import plan_of
-from runner.terminal.duets import Progress, sentence_of
+from runner.terminal.duets import Progress, noise_of, sentence_of
 from runner.tracking.store import open_store
 
 PAGE = "duet.html"
@@ -182,6 +182,8 @@ def ending(
     yield from duet.notes
     if why is not None:
         yield f"because   {because(why)}"
+    if noise := noise_of(duet):
+        yield f"noise     {noise}"
     yield from (f"differs   {line}" for line in duet.differs)
     page = folder / PAGE
     try:

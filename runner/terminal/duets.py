@@ -88,5 +88,14 @@ def sentence_of(duet: DuetFile) -> str:
     return f"{duet.verdict}: {_change(duet.ratio)} ({bounds}) {after}"
 
 
+def noise_of(duet: DuetFile) -> str:
+    """What the machine could resolve: `0.6 % between rounds; 6 rounds resolve 1.2 %`."""
+    if duet.spread is None or duet.ratio is None or duet.ci is None:
+        return ""
+    resolved = max(duet.ci[1] / duet.ratio, duet.ratio / duet.ci[0]) - 1
+    rounds = counted(len(duet.rounds), "round")
+    return f"{100 * duet.spread:.2g} % between rounds; {rounds} resolve {100 * resolved:.2g} %"
+
+
 def _change(ratio: float) -> str:
     return f"{ratio - 1:+.1%}".replace("-0.0%", "+0.0%").replace("%", " %")

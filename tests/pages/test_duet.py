@@ -11,7 +11,7 @@ from runner.pages.page import to_html, to_markdown
 from runner.pages.why import sentence_of
 from runner.profiles.match import Explanation, Part
 from runner.records.duets import DuetFile, DuetRound, DuetSide
-from runner.terminal.duets import look_of
+from runner.terminal.duets import look_of, noise_of
 from runner.terminal.duets import sentence_of as answer_of
 
 AT = "2026-11-28T02:00:00+00:00"
@@ -66,6 +66,12 @@ WHY = Explanation(
 )
 def test_the_answer_is_one_sentence(duet, answer):
     assert answer_of(duet).startswith(answer)
+
+
+def test_the_noise_says_what_the_machine_resolves():
+    duet = make_duet("same", 1.0, (0.98, 1.02), spread=0.006)
+    assert noise_of(duet) == "0.6 % between rounds; 6 rounds resolve 2 %"
+    assert noise_of(make_duet(None, None, None, 1)) == ""
 
 
 def test_a_look_is_a_line():
