@@ -174,7 +174,7 @@ def commit_of(folder: Path, revision: str, *, optional: bool = False) -> str | N
 
 
 def checked_out(folder: Path, commit: str, trees: Path) -> Worktree:
-    """A commit in a folder of its own below `trees`; one that is there already is used again.
+    """A commit in a folder of its own below `trees`; an existing checkout is reused.
 
     Raises SideFailed.
     """

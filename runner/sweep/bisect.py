@@ -56,7 +56,7 @@ class Bisected:
 
 
 class Search:
-    """A search in a folder, where it resumes; each commit has a duet with the good one there."""
+    """A search, which resumes in its folder, where each commit has a duet with the good one."""
 
     def __init__(
         self, good: str, bad: str, words: Sequence[str], settings: Settings, progress: Progress

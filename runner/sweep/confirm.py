@@ -36,7 +36,6 @@ from runner.sweep.states import SAME, Unavailable, check_packages, restored, sta
 from runner.terminal.duets import sentence_of
 
 DUETS = "duets"  # in the folder of a night
-PLAYED = (Confirmation.CONFIRMED, Confirmation.CLEARED, Confirmation.UNDECIDED)
 PrintLine = Callable[[str], object]
 
 
@@ -82,7 +81,7 @@ def confirmed(
     chosen = [one for one in judgement.findings if one.identity in worth]
     if not chosen or (words is not None and not budget_s):
         return judgement
-    rules = Rules(alpha=Rules().alpha / len(chosen))  # spent over all of them
+    rules = Rules(alpha=Rules().alpha / len(chosen))  # divided among all duets of the night
     folder = settings.output_dir / judgement.night.sweep_id / DUETS
     until_s = time.monotonic() + budget_s
     found: dict[str, TrialFinding] = {}
@@ -98,8 +97,10 @@ def confirmed(
         for one in chosen:
             good = _last_good(judgement, one, onsets.get(one.identity))
             duet = _duet_of(judgement.night, one, good, stage, settings, until_s)
-            if duet is None or (duet.outcome not in PLAYED and one.verdict not in CONFIRMED):
-                continue  # nobody has been told of a doubtful one
+            if duet is None:
+                continue
+            if duet.outcome == Confirmation.UNAVAILABLE and one.verdict not in CONFIRMED:
+                continue  # a doubtful trial was not reported as slower, so there is nothing to add
             found[one.identity] = _judged(one, duet)
             if words is not None:
                 print_line(f"{one.title}: {duet.outcome}: {duet.why}")
