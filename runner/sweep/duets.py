@@ -63,7 +63,7 @@ class Prepared:
 def prepared_pair(
     old: str, new: str, words: Sequence[str], print_line: PrintLine
 ) -> Iterator[Prepared]:
-    """Prepare both sides of a duet; on leaving, their processes are ended and their checkouts removed.
+    """Prepare both sides of a duet; on leaving, their processes and checkouts are removed.
 
     `words` apply to both sides. Raises UsageError and SideFailed.
     """
