@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from runner.contract import ExitCode, RunnerError
-from runner.duet import add_of, words_of_record
+from runner.duet import add_common, words_of_options, words_of_record
 
 if TYPE_CHECKING:
     from runner.sweep.bisect import Bisected
@@ -51,9 +51,9 @@ def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[s
     parser.add_argument("good", metavar="GOOD", help="a commit before the change")
     parser.add_argument("bad", metavar="BAD", help="a later commit that has the change")
     parser.add_argument("words", nargs="*", default=[], metavar="KEY=VALUE", help="of the trial")
-    add_of(parser)
+    add_common(parser)
     options, flags = parser.parse_known_args(arguments)
-    return options, [*options.words, *flags]
+    return options, words_of_options(options, flags)
 
 
 def _searched(options: argparse.Namespace, words: Sequence[str]) -> int:
@@ -86,6 +86,8 @@ def _lines(found: Bisected) -> Iterator[str]:
     if found.culprit is not None:
         yield f"against its parent: {sentence_of(found.culprit)}"
     yield f"whole change: {sentence_of(found.ends)}"
+    if not found.is_all:
+        yield "another commit changes the time, too: search again on either side of this one"
 
 
 if __name__ == "__main__":

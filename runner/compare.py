@@ -44,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for selection in found:
         for note in selection.notes:
             print(f"runner.compare: {selection.name}: {redact(note)}", file=sys.stderr)
-    whys = [_whys(one, options) for one in comparisons]
+    try:
+        whys = [_whys(one, options) for one in comparisons]
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
     if not _written(comparisons, whys, options):
         return ExitCode.USAGE
     if not options.fail_on_regression:
@@ -122,7 +125,10 @@ def _whys(comparison: Comparison, options: argparse.Namespace) -> list[Why]:
     """Why trials changed, if asked for."""
     if not options.why:
         return []
+    from runner.sweep.interrupt import Interrupt
     from runner.sweep.why import explanations
+
+    Interrupt().listen()  # worktrees are removed, whatever ends it
 
     def print_line(line: str) -> None:
         print(redact(line), file=sys.stderr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -62,19 +61,28 @@ def parsed(arguments: Sequence[str] | None, name: str) -> tuple[argparse.Namespa
         "--margin", type=float, default=0.02, metavar="SHARE",
         help="changes below it do not matter (0.02)",
     )  # fmt: skip
-    add_of(parser)
+    add_common(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the order within the rounds (0)")
     options, flags = parser.parse_known_args(arguments)
     if not 0 < options.margin < 1:
         parser.error(f"--margin is {options.margin}; expected a share, as 0.02")
-    return options, [*options.words, *flags]
+    return options, words_of_options(options, flags)
 
 
-def add_of(parser: argparse.ArgumentParser) -> None:
-    """Add the option that names a trial by its record."""
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which trial is meant."""
     parser.add_argument(
         "--of", metavar="RECORD", type=Path, help="the trial of this record, or of its folder"
     )
+    parser.add_argument(
+        "--config-dir", metavar="FOLDER", help="more configuration files, as for python -m runner"
+    )
+
+
+def words_of_options(options: argparse.Namespace, flags: Sequence[str]) -> list[str]:
+    """The overrides on a command line, and flags that are Hydra's."""
+    own = [] if options.config_dir is None else [f"--config-dir={options.config_dir}"]
+    return [*options.words, *own, *flags]
 
 
 def words_of_record(path: Path | None) -> list[str]:
@@ -98,7 +106,6 @@ def words_of_record(path: Path | None) -> list[str]:
 def _played(options: argparse.Namespace, words: Sequence[str]) -> int:
     """Play a duet for each trial of the two sides."""
     from runner.duets.duet import Rules
-    from runner.host.secrets import redacted_command
     from runner.sweep.duets import ending, explained, prepared_pair
     from runner.terminal.duets import Progress
     from runner.terminal.lines import Terminal
@@ -113,12 +120,6 @@ def _played(options: argparse.Namespace, words: Sequence[str]) -> int:
         for pair in prepared.pairs:
             try:
                 duet = prepared.play(pair, rules, progress)
-            except KeyboardInterrupt:
-                given = any(word.startswith("sweep.id=") for word in words)
-                own = [] if given else [f"sweep.id={prepared.settings.sweep_id}"]
-                again = redacted_command([options.old, options.new, *words, *own])
-                progress.print(f"interrupted; resume by python -m runner.duet {shlex.join(again)}")
-                raise
             finally:
                 progress.ended()
             folder = prepared.folder(pair)

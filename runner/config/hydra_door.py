@@ -79,7 +79,9 @@ def parsed(words: Sequence[str]) -> Words:
     # everything is a sweep: -m changes nothing and may stand anywhere
     parser = get_args_parser()
     parser.prog = "runner"
-    given = parser.parse_args([word for word in words if word not in ("-m", "--multirun")])
+    given = parser.parse_intermixed_args(
+        [word for word in words if word not in ("-m", "--multirun")]
+    )
     actions = [name for name in ("cfg", "info", "shell_completion", "run") if getattr(given, name)]
     if len(actions) > 1:
         flags = " and ".join(f"--{name.replace('_', '-')}" for name in actions)

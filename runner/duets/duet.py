@@ -26,6 +26,9 @@ from runner.statistics.sequential import ALPHA, LOOKS, MARGIN, decide
 from runner.trial.description import Trial, folder_of
 
 ROLES: tuple[Role, Role] = ("old", "new")
+NOT_RECORDED = (
+    "its code is not what was recorded: there were uncommitted changes then, or there are now"
+)
 MAX_PACKAGES = 20  # that differ; beyond that only their number is shown
 
 
@@ -151,7 +154,7 @@ class Duet:
         """
         for _ in range(2 if duet.rounds else 1):
             records = self._round(len(duet.rounds))
-            if (fault := self._fault(records)) is None:
+            if (fault := self._fault(duet, records)) is None:
                 break
         duet = self._after(duet, records) if fault is None else _failed(duet, *fault)
         save_duet(duet, self._folder)
@@ -168,10 +171,10 @@ class Duet:
             save_duet(new, self._folder)
             return new
         old = load_duet(self._folder)
-        for name in ("old", "new", "device", "host", "seed", "looks", "alpha", "margin"):
-            before, now = getattr(old, name), getattr(new, name)
-            if before != now:
-                found = f"{self._folder} is a duet whose {name} is {before}, not {now}"
+        before, now = _identity(old), _identity(new)
+        for name, value in before.items():
+            if value != now[name]:
+                found = f"{self._folder} is a duet whose {name} is {value}, not {now[name]}"
                 raise UsageError(Problem("sweep.id", found, "give another sweep.id"))
         if old.verdict == DuetVerdict.FAILED:
             return replace(old, verdict=None, why="", failed="")  # try again
@@ -245,7 +248,7 @@ class Duet:
         where = self._folder / ROLES[index], player.side.folder
         return Job(trial, planned, *where, self._command, self._rules.seed, "process")
 
-    def _fault(self, records: Sequence[Record]) -> tuple[Role, str] | None:
+    def _fault(self, duet: DuetFile, records: Sequence[Record]) -> tuple[Role, str] | None:
         """The side that spoiled a round, and why; None if both are usable."""
         by_role = dict(zip(ROLES, records, strict=True))
         # one that was interrupted because the other failed is not the cause
@@ -259,12 +262,12 @@ class Duet:
                     f"it imported {', '.join(foreign)} from the working tree, not from its commit: "
                     "an editable installation? use python=... with an environment without it"
                 )
+            own_code = record.environment.get("own_code")
             wanted = self._players[ROLES.index(role)].own_code
-            if wanted is not None and record.environment.get("own_code") != wanted:
-                return role, (
-                    "its code is not what was recorded: there were uncommitted changes then, or "
-                    "there are now"
-                )
+            if wanted is not None and own_code != wanted:
+                return role, NOT_RECORDED
+            if duet.rounds and own_code != getattr(duet, role).own_code:
+                return role, "its code was changed while the duet ran; give another sweep.id"
             if record.typical_ms is None:
                 return role, record.unfit or "it has no time"
         return None
@@ -281,7 +284,12 @@ class Duet:
             verdicts=(str(old.verdict or ""), str(new.verdict or "")),
         )
         rounds = [*duet.rounds, done]
-        duet = replace(duet, rounds=rounds, differs=self._differs(records), notes=_notes(rounds))
+        sides = {
+            role: replace(getattr(duet, role), own_code=record.environment.get("own_code"))
+            for role, record in zip(ROLES, records, strict=True)
+        }
+        differs = self._differs(records)
+        duet = replace(duet, **sides, rounds=rounds, differs=differs, notes=_notes(rounds))
         if len(rounds) < 2:
             return duet
         rules = self._rules
@@ -303,6 +311,21 @@ class Duet:
         more = len(packages) - MAX_PACKAGES
         rest = [f"and {more} more packages"] if more > 0 else []
         return [*found, *packages[:MAX_PACKAGES], *rest]
+
+
+def _identity(duet: DuetFile) -> dict[str, object]:
+    """What must be equal in two starts of a duet; the names of its sides are not part of it."""
+    return {
+        **{
+            f"{role} {name}": getattr(getattr(duet, role), name)
+            for role in ROLES
+            for name in ("key", "python", "words", "commit")
+        },
+        **{
+            name: getattr(duet, name)
+            for name in ("device", "host", "seed", "looks", "alpha", "margin")
+        },
+    }
 
 
 def log_ratios(duet: DuetFile) -> list[float]:

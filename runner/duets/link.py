@@ -17,7 +17,7 @@ from typing import Any
 from runner.contract import SideFailed, Unreadable
 from runner.duets.host import PROTOCOL
 from runner.duets.sides import Side
-from runner.host.own_code import OTHER_TREE
+from runner.host.own_code import OTHER_TREE, THIS_TREE
 from runner.records.printable import in_short, printable
 from runner.records.reading import checked, parsed
 from runner.trial.description import Trial
@@ -76,6 +76,7 @@ class Link:
         found = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
         if self.side.worktree is not None:
             found[OTHER_TREE] = str(self.side.worktree.repository)
+            found[THIS_TREE] = str(self.side.worktree.path)
         return found
 
     def hello(self) -> Hello:
@@ -95,7 +96,11 @@ class Link:
     def inspect(self, trials: Sequence[Trial], isolation: str) -> Inspection:
         """See runner.worker.process.inspect. Raises SideFailed."""
         self._send(task="inspect", trials=[asdict(trial) for trial in trials])
-        return checked(self.wait(LIMIT_S)["inspection"], Inspection, self.side.name)
+        try:
+            return checked(self.wait(LIMIT_S)["inspection"], Inspection, self.side.name)
+        except (TimeoutError, Unreadable) as error:
+            self.close()
+            raise self._failed(str(error)) from error
 
     def begin(self, task: str, trial: Trial, log: Path) -> None:
         """Let a fresh worker begin a task; `wait` returns its events."""
@@ -153,7 +158,8 @@ class Link:
         lines = [*filter(None, self._log.read_text(errors="replace").splitlines())]
         last = in_short(printable(lines[-1])) if lines else "it printed nothing"
         missing = last.startswith("ModuleNotFoundError")
-        hint = f"; install it there: {self.side.python} -m pip install ..." if missing else ""
+        install = f"{self.side.python} -m pip install torch torchvision runner"
+        hint = f"; it needs torch and what runner needs: {install}" if missing else ""
         return f"its process exited with code {self._process.returncode} ({last}){hint}"
 
 
@@ -167,5 +173,6 @@ def _sys_path(python: str) -> list[str]:
         )
         paths: list[str] = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise SideFailed(f"{python} is no usable Python interpreter: {error}") from error
+        why = str(error) if isinstance(error, OSError) else "it does not run Python code"
+        raise SideFailed(f"{python} is no usable Python interpreter: {why}") from error
     return [path for path in paths if path]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from runner.contract import SideFailed
-from runner.duets.duet import Hosts, Player
+from runner.duets.duet import NOT_RECORDED, Hosts, Player
 from runner.duets.link import LIMIT_S
 from runner.profiles.match import Explanation, explained
 from runner.profiles.tree import Profile
@@ -52,4 +52,7 @@ def _profile(player: Player, hosts: Hosts, folder: Path) -> Profile:
         raise SideFailed(f"{side.name} can't be profiled: {error}") from error
     if why := values.get("why"):
         raise SideFailed(f"{side.name} can't be profiled: {why}")
-    return checked(values["profile"], Profile, f"the profile of {side.name}")
+    found = checked(values["profile"], Profile, f"the profile of {side.name}")
+    if player.own_code is not None and found.own_code != player.own_code:
+        raise SideFailed(f"{side.name} can't be profiled: {NOT_RECORDED}")
+    return found

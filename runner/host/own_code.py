@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 OURS = Path(__file__).parents[1]
-OTHER_TREE = "RUNNER_OTHER_TREE"  # variable: a folder whose modules must not be imported
+OTHER_TREE = "RUNNER_OTHER_TREE"  # variable: a folder whose modules must not be imported,
+THIS_TREE = "RUNNER_THIS_TREE"  # but for those in this one below it
 LIBRARIES = {"site-packages", "dist-packages"}
 MAX_BYTES = 64 * 2**20  # of all files together; code is smaller
 MAX_NAMED = 20  # files; beyond that only their number is recorded
@@ -28,14 +29,15 @@ def own_code(folder: Path) -> dict[str, Any]:
     """Facts about the user's own modules in this process: a hash and their names.
 
     `git_dirty` is included if one of them differs from git; empty without such modules.
-    `foreign_files` are those below the folder that the variable OTHER_TREE names, if any.
+    `foreign_files` are those below the folder that the variable OTHER_TREE names, if any, and not
+    below that of THIS_TREE.
     """
     found: dict[str, Any] = {}
     if (other := os.environ.get(OTHER_TREE)) and (
         foreign := [
             str(file)
             for file in sorted(set(_own_modules(Path(other))))
-            if not file.is_relative_to(folder)
+            if not file.is_relative_to(os.environ.get(THIS_TREE, folder))
         ]
     ):
         found["foreign_files"] = foreign[:MAX_NAMED]

@@ -31,11 +31,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Profile:
-    """The tree of `passes` forward passes on a kind of device."""
+    """The tree of `passes` forward passes on a kind of device.
+
+    `own_code` is the hash of the user's modules that ran; None without any.
+    """
 
     device: str
     passes: int
     root: Node
+    own_code: str | None = None
 
     @property
     def by_gpu(self) -> bool:

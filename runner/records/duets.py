@@ -9,7 +9,15 @@ from typing import Annotated, Final, Literal
 from annotated_types import Ge, Le
 
 from runner.contract import DuetVerdict
-from runner.records.reading import Index, Moment, Number, checked, of_version, read_values
+from runner.records.reading import (
+    Index,
+    Moment,
+    Number,
+    checked,
+    of_version,
+    read_values,
+    unfit,
+)
 from runner.records.store import write_whole
 
 DUET = "duet.json"
@@ -23,7 +31,8 @@ Ratio = Annotated[float, Ge(1e-6), Le(1e6)]
 class DuetSide:
     """One side: `name` as typed, its trial, and the software with which it runs.
 
-    `key` is that of the trial, `commit` of the user's code, null without a repository.
+    `key` is that of the trial, `commit` of the user's code, null without a repository. `own_code`
+    is the hash of the user's modules, once a round has been played; null without any.
     """
 
     name: str
@@ -32,6 +41,7 @@ class DuetSide:
     python: str
     words: list[str] = field(default_factory=list)
     commit: str | None = None
+    own_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +96,16 @@ def save_duet(duet: DuetFile, folder: Path) -> None:
 
 
 def load_duet(folder: Path) -> DuetFile:
-    """Read it. Raises Unreadable."""
+    """Read it. Raises Unreadable, also for a verdict without the rounds that it needs."""
     path = folder / DUET
     values = read_values(path)
     of_version(values, VERSION, path)
-    return checked(values, DuetFile, str(path))
+    duet = checked(values, DuetFile, str(path))
+    if not duet.looks:
+        raise unfit(path, "looks", duet.looks, "at least one")
+    if duet.verdict in (None, DuetVerdict.FAILED):
+        return duet
+    if len(duet.rounds) < duet.looks[0] or duet.ratio is None or duet.ci is None:
+        expected = f"no verdict before {duet.looks[0]} rounds and without ratio and interval"
+        raise unfit(path, "verdict", str(duet.verdict), expected)
+    return duet

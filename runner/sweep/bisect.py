@@ -14,13 +14,14 @@ from runner.contract import DuetVerdict, Problem, SideFailed, Unreadable, UsageE
 from runner.duets.duet import Duet, Hosts, Player, Rules, hosts_in, log_ratios
 from runner.duets.sides import Asked, Worktree, changed_files, commit_of, commits, subject_of
 from runner.host.devices import Devices
+from runner.host.secrets import redacted_command
 from runner.launchers.device_lock import held
 from runner.records.duets import DUET, DuetFile, load_duet
 from runner.records.reading import read_values
 from runner.records.record import utc_now
 from runner.records.store import RECORD, write_whole
 from runner.statistics.bisection import SURE, Bisection, Step
-from runner.sweep.duets import folder_of, planned, players_of, side_of
+from runner.sweep.duets import folder_of, planned, players_of, resumable, side_of
 from runner.terminal.duets import Progress
 
 RESULT = "bisect.json"
@@ -50,6 +51,12 @@ class Bisected:
     why: str = ""
 
     @property
+    def is_all(self) -> bool:
+        """Whether the commit makes the whole change, as far as the two duets can tell."""
+        ends, culprit = self.ends.ci, self.culprit and self.culprit.ci
+        return not ends or not culprit or (culprit[0] <= ends[1] and ends[0] <= culprit[1])
+
+    @property
     def found(self) -> bool:
         """Whether the search has reached its certainty."""
         return bool(self.commits) and not self.why
@@ -66,6 +73,8 @@ class Search:
         self._good = _commit("GOOD", good, self._here)
         self._bad = _commit("BAD", bad, self._here)
         self._commits = commits(self._here, self._good, self._bad)
+        if self._good == self._bad:
+            raise UsageError(Problem("BAD", f"{good} and {bad} are the same commit"))
         if not self._commits or not self._is_ancestor():
             found = f"{good} is not an ancestor of {bad} along its first parents"
             remedy = "expected an older commit first"
@@ -268,7 +277,8 @@ def searched(
 ) -> tuple[Bisected, Path]:
     """Search the commit; the result and its folder. Raises UsageError, SideFailed, Unreadable."""
     settings = settings_for(words)
-    with folder_of(settings):
+    command = redacted_command(["runner.bisect", good, bad, *words])
+    with resumable(settings, command, progress.print), folder_of(settings):
         return Search(good, bad, words, settings, progress).run(), settings.sweep_dir
 
 

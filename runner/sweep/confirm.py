@@ -283,7 +283,7 @@ def outcome_of(finding: TrialFinding, duet: DuetFile, state: State, folder: str)
 def _outcome(duet: DuetFile, state: State, slow: str) -> tuple[Confirmation, str]:
     against = f"against {state.asked.name} of {state.night}: {sentence_of(duet)}"
     if duet.verdict is None or duet.ci is None:
-        return Confirmation.UNDECIDED, f"{against}, as nightly.confirm_budget was used up"
+        return Confirmation.UNDECIDED, f"{against}, within nightly.confirm_budget"
     if not state.differs:
         if slow:
             return Confirmation.UNDECIDED, (
@@ -315,16 +315,15 @@ def still_slow(finding: TrialFinding, duet: DuetFile) -> str:
 def _judged(finding: TrialFinding, duet: GateDuet) -> TrialFinding:
     """The finding with the verdict that its duet leaves it.
 
-    Without a duet, or where only the machine can be the cause, it keeps its own.
+    Without a finished duet, or where only the machine can be the cause, it keeps its own.
     """
     verdict = finding.verdict
     if duet.outcome == Confirmation.CONFIRMED:
         verdict = GateVerdict.REGRESSION
     elif duet.outcome == Confirmation.CLEARED:
         verdict = GateVerdict.SUSPECT if duet.still_slow else GateVerdict.PASS
-    elif duet.outcome == Confirmation.UNDECIDED and not duet.still_slow:
-        last_look = duet.rounds >= Rules().looks[-1]
-        excluded = last_look and duet.ci is not None and duet.ci[1] < 1 + EXCLUDED
+    elif duet.rounds >= Rules().looks[-1] and not duet.still_slow:
+        excluded = duet.ci is not None and duet.ci[1] < 1 + EXCLUDED
         doubt = GateVerdict.SUSPECT if finding.verdict in CONFIRMED else finding.verdict
         verdict = GateVerdict.PASS if excluded else doubt
     return replace(finding, verdict=verdict, duet=duet)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from runner.config.grid import is_sweep_wide
 from runner.config.settings import Settings
 from runner.config.sweep_settings import settings_for
 from runner.contract import (
@@ -21,7 +24,7 @@ from runner.contract import (
 )
 from runner.duets.duet import Duet, Hosts, Player, Rules, hosts_in, log_ratios
 from runner.duets.sides import Asked, Side, asked, prepared
-from runner.duets.why import WHY, explanation_of
+from runner.duets.why import WHY, explanation_of, load_explanation
 from runner.host.secrets import redacted_command
 from runner.launchers.device_lock import held
 from runner.profiles.match import Explanation
@@ -68,8 +71,12 @@ def prepared_pair(
     `words` apply to both sides. Raises UsageError and SideFailed.
     """
     sides = asked(old, "OLD"), asked(new, "NEW")
+    if wide := [word for side in sides for word in side.words if is_sweep_wide(word)]:
+        found = f"{wide[0]} is given for one side, but applies to the whole duet"
+        raise UsageError(Problem("OLD", found, "give it after the two sides"))
     settings = settings_for(words)
-    with ExitStack() as stack:
+    command = tuple(redacted_command(["runner.duet", old, new, *words]))
+    with ExitStack() as stack, resumable(settings, command, print_line):
         stack.enter_context(folder_of(settings))
         made = []
         for role, side in zip(("old", "new"), sides, strict=True):
@@ -84,7 +91,6 @@ def prepared_pair(
         simulated = all(trial.device_kind == "simulated" for plan in plans for trial in plan.trials)
         lock = held(() if simulated else claimed, what, settings.device_lock, print_line)
         stack.enter_context(lock)
-        command = tuple(redacted_command(["runner.duet", old, new, *words]))
         yield Prepared(settings, tuple(pairs), hosts, command)
 
 
@@ -137,18 +143,41 @@ def _pairs(sides: Sequence[Side], plans: Sequence[Plan]) -> Iterator[tuple[Playe
 
 
 @contextmanager
-def folder_of(settings: Settings) -> Iterator[None]:
-    """Create the folder of these settings and lock it. Raises UsageError."""
+def resumable(settings: Settings, command: Sequence[str], print_line: PrintLine) -> Iterator[None]:
+    """Say how to resume where an interrupt ends the block; `command` has no secrets."""
     try:
-        settings.sweep_dir.mkdir(parents=True, exist_ok=True)
-        with locked(settings.sweep_dir / LOCK, f"duet {settings.sweep_id}"):
+        yield
+    except KeyboardInterrupt:
+        given = any(word.startswith("sweep.id=") for word in command)
+        own = [] if given else [f"sweep.id={settings.sweep_id}"]
+        print_line(f"interrupted; resume by python -m {shlex.join([*command, *own])}")
+        raise
+
+
+@contextmanager
+def folder_of(settings: Settings) -> Iterator[None]:
+    """Create the folder of these settings and lock it. Raises UsageError.
+
+    What is refused before anything is planned leaves no folder.
+    """
+    folder, is_new = settings.sweep_dir, not settings.sweep_dir.exists()
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder / LOCK, f"duet {settings.sweep_id}"))
+        except (OSError, NoLock) as error:
+            found = f"{folder} can't be used: {error}"
+            raise UsageError(Problem("output_dir", found)) from error
+        except Held as holder:
+            found = f"{settings.sweep_id} is in use by {holder}"
+            remedy = "wait for it, or give another id"
+            raise UsageError(Problem("sweep.id", found, remedy)) from holder
+        try:
             yield
-    except (OSError, NoLock) as error:
-        found = f"{settings.sweep_dir} can't be used: {error}"
-        raise UsageError(Problem("output_dir", found)) from error
-    except Held as holder:
-        found = f"{settings.sweep_id} is in use by {holder}"
-        raise UsageError(Problem("sweep.id", found, "wait for it, or give another id")) from holder
+        except UsageError:
+            if is_new and not any(folder.rglob("*.json")):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def _removed(side: Side) -> None:
@@ -162,8 +191,10 @@ def explained(
     """Why the sides of a finished duet differ; None if they do not, or can't be profiled."""
     if duet.verdict not in (DuetVerdict.SLOWER, DuetVerdict.FASTER):
         return None
+    codes = (duet.old.own_code, duet.new.own_code)
+    players = [replace(one, own_code=code) for one, code in zip(pair, codes, strict=True)]
     try:
-        return explanation_of(pair, hosts, folder)
+        return load_explanation(folder) or explanation_of(players, hosts, folder)
     except (SideFailed, Unreadable, OSError) as error:
         print_line(f"note: the change is not explained: {error}")
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runner.contract import RunnerError
 from runner.duets.link import Hello
-from runner.duets.sides import Asked, Side, prepared
+from runner.duets.sides import Asked, Side, commit_of, prepared
 from runner.sweep.duets import ENVIRONMENTS, TREES
 
 PACKAGES = ("torch", "torchvision", "timm", "onnxruntime", "openvino")
@@ -78,6 +78,9 @@ def restored(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{asked.requirements}\n", encoding="utf-8")
         asked = replace(asked, requirements=str(path))
+    if asked.code is not None and commit_of(Path.cwd(), asked.code, optional=True) is None:
+        found = f"commit {asked.code[:12]}, with which it was timed, is not in this repository"
+        raise Unavailable(f"{found} (any more)")
     return prepared(asked, role, folder / TREES, output_dir / ENVIRONMENTS, print_line)
 
 

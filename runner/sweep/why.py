@@ -69,14 +69,17 @@ def _players(
     found = []
     for role, records in (("old", pair.before), ("new", pair.after)):
         record = records[0]
-        asked = state_of(_facts(record), _here(), None)
+        facts, here = _facts(record), host_facts()
+        if "own_code" in facts:  # the code that is here now may be any: its commit is checked out
+            del here["git_commit"]
+        asked = state_of(facts, here, None)
         if asked.name == SAME:
             asked = replace(asked, name=role)
         side = restored(asked, role, folder, output_dir, print_line)
         if side.worktree is not None:
             stack.callback(side.worktree.remove)
         hosts.start(side)
-        check_packages(hosts.hello(side), side, _facts(record))
+        check_packages(hosts.hello(side), side, facts)
         planned = Planned(
             record.folder,
             record.key,
@@ -85,7 +88,7 @@ def _players(
             record.trial.device,
             trial_title=record.trial_title,
         )
-        found.append(Player(side, record.trial, planned))
+        found.append(Player(side, record.trial, planned, facts.get("own_code")))
     return found
 
 
@@ -102,7 +105,7 @@ def _facts(record: Record) -> dict[str, str]:
     return facts
 
 
-def _here() -> dict[str, str]:
+def host_facts() -> dict[str, str]:
     """The software that is in force here."""
     found = host_environment(Path.cwd())
     return {name: str(value) for name, value in found.items() if value is not None}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+from runner.host.own_code import own_code
 from runner.host.raised import is_interrupt, words_of
 from runner.profiles.tree import Profile
 from runner.trial.description import Trial
@@ -37,6 +41,7 @@ def _profiled(trial: Trial) -> Profile:
     with in_force(trial.runtime), torch.inference_mode(), device.selected():
         workload = build(trial, at)
         network = workload.call if is_eager else None
-        return profiled(
+        found = profiled(
             workload.forward, at, network if isinstance(network, torch.nn.Module) else None
         )
+    return replace(found, own_code=own_code(Path.cwd()).get("own_code"))

@@ -130,6 +130,22 @@ def test_a_round_that_fails_later_is_played_once_more(play, tmp_path):
     assert (found.verdict, found.failed, len(found.rounds)) == ("failed", "old", 1)
 
 
+def test_code_that_changes_while_a_duet_runs_ends_it(play, tmp_path):
+    first, second = (replace(timed(TRIAL).outcome, environment={"own_code": code}) for code in "ab")
+    play += [(first, first), (first, second), (first, second)]
+    found = make_duet(tmp_path / "d").run(Watching())
+    assert (found.verdict, found.failed, len(found.rounds)) == ("failed", "new", 1)
+    assert "changed while the duet ran" in found.why
+
+
+def test_another_name_for_the_same_side_resumes(play, tmp_path):
+    play += [(10.0, 10.0), KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        make_duet(tmp_path / "d").run(Watching())
+    play += [(10.0, 10.0)] * 5
+    assert make_duet(tmp_path / "d", name="HEAD").run(Watching()).verdict == "same"
+
+
 def test_a_module_from_the_working_tree_spoils_a_commit(play, tmp_path):
     foreign = replace(timed(TRIAL).outcome, environment={"foreign_files": ["/here/net.py"]})
     play += [(foreign, 10.0)]
@@ -139,7 +155,8 @@ def test_a_module_from_the_working_tree_spoils_a_commit(play, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seed", "changes", "what"), [(1, {}, "seed"), (0, {"words": ("a=b",)}, "old")]
+    ("seed", "changes", "what"),
+    [(1, {}, "seed"), (0, {"words": ("a=b",)}, "old words"), (0, {"commit": "2"}, "old commit")],
 )
 def test_the_folder_of_another_duet_is_refused(play, tmp_path, seed, changes, what):
     play += [(10.0, 10.0)] * 6
@@ -155,6 +172,8 @@ def test_the_folder_of_another_duet_is_refused(play, tmp_path, seed, changes, wh
         ('"seed": 0', '"seed": "x"', "seed is 'x'; expected"),
         ('"rounds"', '"turns"', "lacks rounds"),
         ("{", "", "can't be read"),
+        ('"ratio": 1.0', '"ratio": null', "without ratio and interval"),
+        ('"looks": [', '"looks": [99, ', "expected no verdict before 99 rounds"),
     ],
 )
 def test_a_damaged_file_is_named(play, tmp_path, old, new, why):

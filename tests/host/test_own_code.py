@@ -70,6 +70,8 @@ def test_a_module_of_the_other_tree_is_named(checkout, tmp_path, monkeypatch):
     monkeypatch.setenv(own.OTHER_TREE, str(tmp_path))
     assert own_code(other)["foreign_files"] == [str(tmp_path / "net.py")]
     assert "foreign_files" not in own_code(tmp_path)
+    monkeypatch.setenv(own.THIS_TREE, str(tmp_path))  # a library beside the working folder
+    assert "foreign_files" not in own_code(other)
 
 
 def test_without_git_there_is_still_a_hash_and_large_files_have_none(tmp_path, monkeypatch):
