@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interrupt = Interrupt()
     interrupt.listen()
     try:
-        return _searched(options, [*words_of_record(options.of), *words])
+        typed = sys.argv[1:] if arguments is None else list(arguments)
+        return _searched(options, [*words_of_record(options.of), *words], typed)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except RunnerError as error:
@@ -56,7 +57,7 @@ def _parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[s
     return options, words_of_options(options, flags)
 
 
-def _searched(options: argparse.Namespace, words: Sequence[str]) -> int:
+def _searched(options: argparse.Namespace, words: Sequence[str], typed: Sequence[str]) -> int:
     from runner.sweep.bisect import searched
     from runner.terminal.duets import Progress
     from runner.terminal.lines import Terminal
@@ -64,7 +65,7 @@ def _searched(options: argparse.Namespace, words: Sequence[str]) -> int:
     console = Terminal(highlight=False, width=None if sys.stdout.isatty() else 140)
     progress = Progress(console)
     try:
-        found, folder = searched(options.good, options.bad, words, progress)
+        found, folder = searched(options.good, options.bad, words, typed, progress)
     finally:
         progress.ended()
     for line in _lines(found):

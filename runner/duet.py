@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interrupt = Interrupt()
     interrupt.listen()
     try:
-        return _played(options, [*words_of_record(options.of), *words])
+        typed = sys.argv[1:] if arguments is None else list(arguments)
+        return _played(options, [*words_of_record(options.of), *words], typed)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except RunnerError as error:
@@ -103,7 +104,7 @@ def words_of_record(path: Path | None) -> list[str]:
     return words
 
 
-def _played(options: argparse.Namespace, words: Sequence[str]) -> int:
+def _played(options: argparse.Namespace, words: Sequence[str], typed: Sequence[str]) -> int:
     """Play a duet for each trial of the two sides."""
     from runner.duets.duet import Rules
     from runner.sweep.duets import ending, explained, prepared_pair
@@ -112,7 +113,8 @@ def _played(options: argparse.Namespace, words: Sequence[str]) -> int:
 
     console = Terminal(highlight=False, width=None if sys.stdout.isatty() else 140)
     progress = Progress(console)
-    with prepared_pair(options.old, options.new, words, progress.print) as prepared:
+    sides = options.old, options.new
+    with prepared_pair(*sides, words, typed, progress.print) as prepared:
         rules = Rules(margin=options.margin, seed=options.seed)
         # the error is spent over all trials together
         rules = replace(rules, alpha=rules.alpha / len(prepared.pairs))

@@ -130,7 +130,7 @@ def _night(options: argparse.Namespace, words: Sequence[str], settings: Settings
     from runner.contract import Held, NothingThere
     from runner.history.decisions import read
     from runner.records.locks import locked
-    from runner.sweep import night
+    from runner.records.nights import LOCK
 
     now = datetime.now()
     decisions = read(Path(settings.nightly.accept))  # fails before hours are spent
@@ -144,7 +144,7 @@ def _night(options: argparse.Namespace, words: Sequence[str], settings: Settings
     except OSError as error:
         raise NothingThere(f"output_dir is {settings.output_dir}: {error.strerror}") from error
     try:
-        with locked(settings.output_dir / night.LOCK, sweep_id):
+        with locked(settings.output_dir / LOCK, sweep_id):
             code = ExitCode.OK if options.judge else run(words)
             finished = code in (ExitCode.OK, ExitCode.FAILED)
             own = None if options.judge else words

@@ -17,6 +17,7 @@ from runner.duets import environments
 from runner.host.own_code import LIBRARIES
 from runner.host.secrets import redacted_command
 
+TREES = ".trees"  # the folder of worktrees, in that of a duet
 HERE = "."  # the working tree as it is
 KEYS = ("code", "python", "requirements")
 GIT_S = 600  # within which git must check out a commit
@@ -191,6 +192,24 @@ def checked_out(folder: Path, commit: str, trees: Path) -> Worktree:
     if (path / ".gitmodules").exists():
         _git(path, "submodule", "update", "--init", "--recursive")
     return worktree
+
+
+def remove_stale(folder: Path, output_dir: Path, is_held: Callable[[Path], bool]) -> None:
+    """Remove the worktrees below `output_dir` that killed processes have left.
+
+    `is_held` says of a worktree whether a running process uses it.
+    """
+    try:
+        listed = _git(folder, "worktree", "list", "--porcelain").splitlines()
+    except SideFailed:
+        return  # no repository, so there are none
+    paths = [
+        Path(line.removeprefix("worktree ")) for line in listed if line.startswith("worktree ")
+    ]
+    for path in paths[1:]:  # the first one is the repository itself
+        ours = path.parent.name == TREES and path.is_relative_to(output_dir.resolve())
+        if ours and not is_held(path):
+            Worktree(paths[0], path, "").remove()
 
 
 def _is_clean(path: Path, commit: str) -> bool:

@@ -15,6 +15,7 @@ from runner.records.manifest import load_manifest
 from runner.records.process_summary import ProcessSummary, briefs
 from runner.records.reading import Index, NotNegative, Number, checked, read_values
 
+LOCK = ".nightly.lock"  # below output_dir, of a night that runs
 VERDICTS = "gate.json"  # in a night's folder: its verdicts
 VERSION: Final = 1  # of that file
 

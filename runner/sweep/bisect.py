@@ -12,7 +12,15 @@ from runner.config.settings import Settings
 from runner.config.sweep_settings import settings_for
 from runner.contract import DuetVerdict, Problem, SideFailed, Unreadable, UsageError
 from runner.duets.duet import Duet, Hosts, Player, Rules, hosts_in, log_ratios
-from runner.duets.sides import Asked, Worktree, changed_files, commit_of, commits, subject_of
+from runner.duets.sides import (
+    Asked,
+    Worktree,
+    changed_files,
+    commit_of,
+    commits,
+    remove_stale,
+    subject_of,
+)
 from runner.host.devices import Devices
 from runner.host.secrets import redacted_command
 from runner.launchers.device_lock import held
@@ -21,7 +29,7 @@ from runner.records.reading import read_values
 from runner.records.record import utc_now
 from runner.records.store import RECORD, write_whole
 from runner.statistics.bisection import SURE, Bisection, Step
-from runner.sweep.duets import folder_of, planned, players_of, resumable, side_of
+from runner.sweep.duets import folder_of, is_held, planned, players_of, resumable, side_of
 from runner.terminal.duets import Progress
 
 RESULT = "bisect.json"
@@ -273,12 +281,16 @@ ENDLESS = Rules(looks=(MAX_ROUNDS + 1,))  # a search decides by itself
 
 
 def searched(
-    good: str, bad: str, words: Sequence[str], progress: Progress
+    good: str, bad: str, words: Sequence[str], typed: Sequence[str], progress: Progress
 ) -> tuple[Bisected, Path]:
-    """Search the commit; the result and its folder. Raises UsageError, SideFailed, Unreadable."""
+    """Search the commit; the result and its folder. `typed` is the whole command line.
+
+    Raises UsageError, SideFailed, Unreadable.
+    """
     settings = settings_for(words)
-    command = redacted_command(["runner.bisect", good, bad, *words])
+    command = redacted_command(["runner.bisect", *typed])
     with resumable(settings, command, progress.print), folder_of(settings):
+        remove_stale(Path.cwd(), settings.output_dir, is_held)
         return Search(good, bad, words, settings, progress).run(), settings.sweep_dir
 
 

@@ -217,6 +217,10 @@ class _Stage:
         self, finding: TrialFinding, state: State, place: Path, tonight: Night, until_s: float
     ) -> DuetFile:
         """Play a duet, or resume it. Raises Unavailable and other errors of the program."""
+        if (place / DUET).exists():
+            earlier = load_duet(place)
+            if earlier.verdict not in (None, DuetVerdict.FAILED):
+                return earlier
         plan, hosts = self._begun()
         numbers = [n for n, one in enumerate(plan.planned) if one.identity == finding.identity]
         if not numbers:

@@ -23,13 +23,14 @@ from runner.contract import (
     UsageError,
 )
 from runner.duets.duet import Duet, Hosts, Player, Rules, hosts_in, log_ratios
-from runner.duets.sides import Asked, Side, asked, prepared
+from runner.duets.sides import TREES, Asked, Side, asked, prepared, remove_stale
 from runner.duets.why import WHY, explanation_of, load_explanation
 from runner.host.secrets import redacted_command
 from runner.launchers.device_lock import held
 from runner.profiles.match import Explanation
 from runner.records.duets import DUET, DuetFile
-from runner.records.locks import locked
+from runner.records.locks import holder_of, locked
+from runner.records.nights import LOCK as NIGHT_LOCK
 from runner.records.store import LOCK, write_text_whole
 from runner.sweep.plan import Plan
 from runner.sweep.planning import plan_of
@@ -38,7 +39,6 @@ from runner.tracking.store import open_store
 
 PAGE = "duet.html"
 ONE_PROCESS = "sweep.repeats=1"  # of each trial: the rounds of a duet are its processes
-TREES = ".trees"  # in the folder of a duet: its commits, checked out while it runs
 ENVIRONMENTS = ".environments"  # below output_dir
 PrintLine = Callable[[str], object]
 
@@ -64,20 +64,22 @@ class Prepared:
 
 @contextmanager
 def prepared_pair(
-    old: str, new: str, words: Sequence[str], print_line: PrintLine
+    old: str, new: str, words: Sequence[str], typed: Sequence[str], print_line: PrintLine
 ) -> Iterator[Prepared]:
     """Prepare both sides of a duet; on leaving, their processes and checkouts are removed.
 
-    `words` apply to both sides. Raises UsageError and SideFailed.
+    `words` apply to both sides, `typed` is the whole command line.
+    Raises UsageError and SideFailed.
     """
     sides = asked(old, "OLD"), asked(new, "NEW")
     if wide := [word for side in sides for word in side.words if is_sweep_wide(word)]:
         found = f"{wide[0]} is given for one side, but applies to the whole duet"
         raise UsageError(Problem("OLD", found, "give it after the two sides"))
     settings = settings_for(words)
-    command = tuple(redacted_command(["runner.duet", old, new, *words]))
+    command = tuple(redacted_command(["runner.duet", *typed]))
     with ExitStack() as stack, resumable(settings, command, print_line):
         stack.enter_context(folder_of(settings))
+        remove_stale(Path.cwd(), settings.output_dir, is_held)
         made = []
         for role, side in zip(("old", "new"), sides, strict=True):
             made.append(one := side_of(side, role, settings, print_line))
@@ -178,6 +180,13 @@ def folder_of(settings: Settings) -> Iterator[None]:
             if is_new and not any(folder.rglob("*.json")):
                 shutil.rmtree(folder, ignore_errors=True)
             raise
+
+
+def is_held(worktree: Path) -> bool:
+    """Whether a running duet, search or night uses a worktree, by the locks of its folders."""
+    folders = list(worktree.parents)[1:4]  # of the duet, of its night, of all results
+    locks = [folder / name for folder in folders for name in (LOCK, NIGHT_LOCK)]
+    return any(holder_of(lock) for lock in locks)
 
 
 def _removed(side: Side) -> None:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from runner.history.nightly import JudgedNight
     from runner.pages.nightly import Report
 
-LOCK = ".nightly.lock"  # below output_dir
 HTML, MARKDOWN, JUNIT = "night.html", "night.md", "junit.xml"
 SAME_NIGHT = timedelta(hours=20)  # within which an interrupted night is resumed
 OF_NIGHTS, OF_TRIALS = ("flag", "baseline", "since"), ("accept", "retire", "of")  # decisions

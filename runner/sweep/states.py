@@ -8,8 +8,8 @@ from pathlib import Path
 
 from runner.contract import RunnerError
 from runner.duets.link import Hello
-from runner.duets.sides import Asked, Side, commit_of, prepared
-from runner.sweep.duets import ENVIRONMENTS, TREES
+from runner.duets.sides import TREES, Asked, Side, commit_of, prepared
+from runner.sweep.duets import ENVIRONMENTS
 
 PACKAGES = ("torch", "torchvision", "timm", "onnxruntime", "openvino")
 SAME = "the same state"  # name of a side that differs in nothing that is recorded

@@ -15,9 +15,11 @@ from runner.history.comparison import Comparison, Pair
 from runner.host.environment import host_environment
 from runner.host.secrets import HIDDEN
 from runner.profiles.match import Explanation
+from runner.records.locks import locked
 from runner.records.manifest import Planned
 from runner.records.process_summary import process_summary_of
 from runner.records.record import Record
+from runner.records.store import LOCK
 from runner.sweep.states import SAME, Unavailable, check_packages, restored, state_of
 
 FOLDER = ".why"  # below output_dir
@@ -43,6 +45,8 @@ def explanations(
         return
     folder = output_dir / FOLDER
     with ExitStack() as stack:
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(locked(folder / LOCK, "runner.compare --why", print_line))
         hosts = stack.enter_context(hosts_in(folder))
         for pair in pairs[:MAX_PAIRS]:
             title = pair.record.title

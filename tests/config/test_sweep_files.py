@@ -56,6 +56,8 @@ GIVEN: dict[str, Any] = {  # a value for every key, none of them the default
         "history": "mlflow",
         "accept": "other.yaml",
         "allow_inconclusive": 0.5,
+        "confirm_budget": "2h",
+        "old": "/old/python",
         "webhook": "http://host/hook",
     },
     "sweep": {

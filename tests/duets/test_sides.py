@@ -9,7 +9,17 @@ from fakes.repository import Repository
 
 from runner.contract import SideFailed, UsageError
 from runner.duets import environments
-from runner.duets.sides import Asked, Side, Worktree, asked, checked_out, commits, prepared
+from runner.duets.sides import (
+    TREES,
+    Asked,
+    Side,
+    Worktree,
+    asked,
+    checked_out,
+    commits,
+    prepared,
+    remove_stale,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +89,17 @@ def test_a_commit_is_checked_out_and_removed_again(made, tmp_path):
     side.worktree.remove()
     assert made.worktrees() == 1
     assert not side.folder.exists()
+
+
+def test_worktrees_of_killed_processes_are_removed_and_others_kept(made, tmp_path):
+    outputs = made.folder / "outputs"
+    mine = checked_out(made.folder, made.first, outputs / "killed" / TREES)
+    used = checked_out(made.folder, made.first, outputs / "running" / TREES)
+    other = checked_out(made.folder, made.first, tmp_path / "elsewhere" / TREES)
+    remove_stale(made.folder, outputs, lambda path: path == used.path)
+    assert [one.path.exists() for one in (mine, used, other)] == [False, True, True]
+    assert made.worktrees() == 3
+    remove_stale(tmp_path, outputs, lambda path: False)  # no repository: nothing to remove
 
 
 def test_a_folder_inside_the_repository_stays_the_working_folder(made, tmp_path, monkeypatch):

@@ -60,9 +60,10 @@ def test_a_planted_slowdown_is_confirmed_blamed_and_explained_and_noise_is_clear
     assert made.worktrees() == 1
     page = (tmp_path / "outputs" / night_id(7) / "night.html").read_text()
     assert "mine::sharpen grew" in page
-    again = run_in(tmp_path, *SMALL, "--judge", "--night", "2026-11-07", door="runner.nightly")
-    assert again.code == 3
+    (tmp_path / "net.py").write_text("raise ImportError('edited in the morning')")
+    assert night(tmp_path, 7, "--judge").code == 3  # it is not timed or profiled again
     assert gate(tmp_path, 7)[1]["duet"] == trial["duet"]
+    made.git("checkout", "net.py")
 
     python, _, door, *arguments = shlex.split(trial["duet"]["bisect"])
     assert (python, door) == ("python", "runner.bisect")
