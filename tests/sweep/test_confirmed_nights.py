@@ -10,7 +10,7 @@ from fakes.nights import copied_night, night_id
 from fakes.program import run_in
 from fakes.repository import WORDS, Repository
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 SMALL = (*WORDS, "sweep.repeats=3", "when_busy=warn", "tracking=off", "input.batch_size=1")
 
 
@@ -28,8 +28,9 @@ def slowed(folder, day, factor):
     """Make the recorded times of a night those of the first, but longer: it was disturbed."""
     for path in (folder / "outputs" / night_id(day)).glob("*/record.json"):
         first = folder / "outputs" / night_id(1) / path.parent.name / path.name
-        values = json.loads(path.read_text())
-        values["summary"]["p50_ms"] = factor * json.loads(first.read_text())["summary"]["p50_ms"]
+        values, now = json.loads(first.read_text()), json.loads(path.read_text())
+        values |= {name: now[name] for name in ("environment", "started_at", "ended_at")}
+        values["summary"]["p50_ms"] *= factor
         path.write_text(json.dumps(values))
 
 
