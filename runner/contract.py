@@ -15,6 +15,7 @@ Each error has the exit code of a command that it ends:
       WorkerDied                 1  a worker process ended without an answer
       ModelError                 1  the network can't be built
       SideFailed                 1  a side of a duet can't be prepared or does not run
+      Unavailable                1  a recorded state of code and packages can't be restored
       MeasureError               1  the device can't do what the timing method asks
       NotTimed                   1  the reference of --interference could not be timed
       LauncherFailed             1  a launcher of the user's own raised an error
@@ -212,6 +213,10 @@ class NotTimed(RunnerError):
 
 class SideFailed(RunnerError):
     """A side of a duet can't be prepared or does not run; the message says which and why."""
+
+
+class Unavailable(RunnerError):
+    """A recorded state of code and packages can't be restored; the message says why."""
 
 
 class LauncherFailed(RunnerError):

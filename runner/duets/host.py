@@ -30,10 +30,6 @@ from runner.worker.profiling import profile_trial
 PROTOCOL = 1  # version of the messages between both ends
 
 
-class Ended(Exception):
-    """The other end is gone."""
-
-
 class Host:
     """One end of the socket, and the work that the other end asks for."""
 
@@ -60,8 +56,8 @@ class Host:
             while True:
                 order = self._receive()
                 self._send("done", **self._tasks[order["task"]](order))
-        except Ended:
-            return
+        except EOFError:
+            return  # the other end is closed
 
     def _time(self, order: dict[str, Any]) -> dict[str, Any]:
         """Time a trial in turns with the other side; its outcome."""
@@ -82,13 +78,13 @@ class Host:
         try:
             self._connection.send_bytes(json.dumps({"event": event, **content}).encode())
         except OSError as error:
-            raise Ended from error
+            raise EOFError from error
 
     def _receive(self) -> dict[str, Any]:
         try:
             order: dict[str, Any] = json.loads(self._connection.recv_bytes())
-        except (EOFError, OSError) as error:
-            raise Ended from error
+        except OSError as error:
+            raise EOFError from error
         return order
 
 

@@ -17,6 +17,7 @@ from runner.contract import (
     DuetVerdict,
     GateVerdict,
     RunnerError,
+    Unavailable,
     Unreadable,
     duration,
 )
@@ -32,7 +33,7 @@ from runner.statistics.gate import CONFIRMED, EXCLUDED, to_confirm
 from runner.sweep.duets import ending, explained
 from runner.sweep.plan import Plan
 from runner.sweep.planning import plan_of
-from runner.sweep.states import SAME, Unavailable, check_packages, restored, state_of
+from runner.sweep.states import SAME, check_packages, restored, state_of
 from runner.terminal.duets import sentence_of
 
 DUETS = "duets"  # in the folder of a night

@@ -6,17 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from runner.contract import RunnerError
+from runner.contract import Unavailable
 from runner.duets.link import Hello
 from runner.duets.sides import TREES, Asked, Side, commit_of, prepared
 from runner.sweep.duets import ENVIRONMENTS
 
 PACKAGES = ("torch", "torchvision", "timm", "onnxruntime", "openvino")
 SAME = "the same state"  # name of a side that differs in nothing that is recorded
-
-
-class Unavailable(RunnerError):
-    """A recorded state can't be restored; the message says why."""
 
 
 def state_of(then: Mapping[str, str], now: Mapping[str, str], old_python: str | None) -> Asked:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runner.contract import RunnerError
+from runner.contract import RunnerError, Unavailable
 from runner.duets.duet import Hosts, Player, hosts_in
 from runner.duets.why import explanation_of
 from runner.history.comparison import Comparison, Pair
@@ -20,7 +20,7 @@ from runner.records.manifest import Planned
 from runner.records.process_summary import process_summary_of
 from runner.records.record import Record
 from runner.records.store import LOCK
-from runner.sweep.states import SAME, Unavailable, check_packages, restored, state_of
+from runner.sweep.states import SAME, check_packages, restored, state_of
 
 FOLDER = ".why"  # below output_dir
 CHANGED = ("slower", "faster")

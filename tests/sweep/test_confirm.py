@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 from fakes.nights import FACTS, make_night, make_nights, night_id
 
-from runner.contract import Confirmation, DuetVerdict, GateVerdict
+from runner.contract import Confirmation, DuetVerdict, GateVerdict, Unavailable
 from runner.history.decisions import Decisions
 from runner.history.nightly import judge_night
 from runner.records.duets import DuetFile, DuetRound, DuetSide, save_duet
 from runner.sweep import confirm
 from runner.sweep.confirm import confirmed, outcome_of
-from runner.sweep.states import SAME, Unavailable, check_packages, state_of
+from runner.sweep.states import SAME, check_packages, state_of
 
 HERE = FACTS | {"host": socket.gethostname(), "own_code": "aaa", "python": "3.12.1"}
 SIDE = DuetSide("side", "a 64px", "key", "python")
