@@ -24,6 +24,7 @@ from runner.records.record import Record, utc_now
 from runner.records.store import LOG, save, set_aside
 from runner.statistics.sequential import ALPHA, LOOKS, MARGIN, decide
 from runner.trial.description import Trial, folder_of
+from runner.trial.titles import keys_of
 
 ROLES: tuple[Role, Role] = ("old", "new")
 NOT_RECORDED = (
@@ -299,8 +300,10 @@ class Duet:
         )
 
     def _differs(self, records: Sequence[Record]) -> list[str]:
-        """What the environments of both sides differ in, packages included."""
-        found = [*map(str, differing(*([record.environment] for record in records)))]
+        """What trials and environments of both sides differ in, packages included."""
+        trials = ([keys_of(record.trial)] for record in records)
+        environments = ([record.environment] for record in records)
+        found = [*map(str, (*differing(*trials), *differing(*environments)))]
         old, new = (self._hosts.hello(player.side).packages for player in self._players)
         named = {line.partition(":")[0] for line in found}
         packages = [

@@ -88,6 +88,18 @@ def test_a_slower_side_is_called_after_the_first_look(play, tmp_path):
     assert [path.parts[-3] for path in records] == ["new"] * 6 + ["old"] * 6
 
 
+def test_settings_that_differ_are_named(play, tmp_path):
+    play += [(10.0, 10.0)] * 6
+    sides = [Side(role, role) for role in ("old", "new")]
+    other = make_trial(model={"kwargs": {"ms": 9}})
+    players = [
+        Player(side, trial, planned_of(trial))
+        for side, trial in zip(sides, (TRIAL, other), strict=True)
+    ]
+    found = Duet(players, tmp_path / "d", Rules(), Hosts()).run(Watching())
+    assert "model.kwargs: not set -> {'ms': 9}" in found.differs
+
+
 def test_rounds_continue_until_a_look_decides(play, tmp_path):
     play += [(10.0, 10.0 * 1.04 ** (number % 2)) for number in range(48)]
     found = make_duet(tmp_path / "d").run(Watching())
