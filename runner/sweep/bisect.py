@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -187,13 +187,17 @@ class Search:
             own |= set(read_values(path)["environment"].get("own_files") or ())
         if not own or any(name.startswith("and ") for name in own):  # there are more than recorded
             return [1.0] * len(self._commits)
-        pairs = zip([self._good, *self._commits], self._commits, strict=False)
+        names = {Path(file).name for file in own}
+        before = [self._good, *self._commits]
         return [
-            1.0 if any(Path(name).name in {Path(file).name for file in own}
-                       or name.endswith((".yaml", ".yml"))
-                       for name in changed_files(self._here, old, new)) else LESS
-            for old, new in pairs
-        ]  # fmt: skip
+            1.0 if self._touches(names, old, new) else LESS
+            for old, new in zip(before, self._commits, strict=False)
+        ]
+
+    def _touches(self, names: Set[str], old: str, new: str) -> bool:
+        """Whether two commits differ in a file of such a name, or in a configuration file."""
+        changed = map(Path, changed_files(self._here, old, new))
+        return any(file.name in names or file.suffix in (".yaml", ".yml") for file in changed)
 
     def _replayed(self, bisection: Bisection) -> int:
         """Observe the rounds of an earlier start; their number."""
@@ -251,10 +255,6 @@ class Search:
             side = side_of(
                 Asked(commit[:12], code=commit), role, self._settings, self._progress.print
             )
-            if role == "new":  # only the last one stays in memory
-                for other in self._players.values():
-                    if other.side.role == "new":
-                        hosts.end(other.side)
             if side.worktree is not None:
                 self._trees.append(side.worktree)
             hosts.start(side)
