@@ -17,7 +17,7 @@ from runner.profiles.tree import Node, Profile
 NOISE = 3.0  # standard errors within which a difference of two profiles is none
 MAD_TO_SIGMA = 1.4826  # consistent for normal data; Rousseeuw & Croux 1993
 OF_A_MEDIAN = 1.2533  # its standard error over that of a mean
-MIN_SHARE = 0.02  # of the whole change: smaller parts are not listed
+MIN_SHARE = 0.02  # of the whole change: what grew or shrank by less is not listed
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,11 @@ def explained(old: Profile, new: Profile) -> Explanation:
     found = list(_parts(old.root, new.root, (), unit))
     whole = _whole_us(new.root, unit) - _whole_us(old.root, unit)
     least = MIN_SHARE * abs(whole)
-    parts = [_shared(one, whole) for one in found if abs(one.change_us) >= least]
+    parts = [
+        _shared(one, whole)
+        for one in found
+        if abs(one.change_us) >= least or one.kind not in ("grew", "shrank")
+    ]
     parts.sort(key=lambda one: -abs(one.change_us))
     total = sum(one.change_us for one in parts)
     return Explanation(
