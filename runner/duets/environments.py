@@ -52,7 +52,7 @@ def built(requirements: Path, python: str, place: Path, print_line: Callable[[st
 
 
 def _installer(python: str) -> list[str]:
-    """Uv if it is there, because it is faster; else this interpreter's pip."""
+    """The install command: uv if it is installed, which is faster, otherwise pip."""
     if uv := shutil.which("uv"):
         return [uv, "pip", "install", "--python", python]
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]

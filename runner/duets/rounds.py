@@ -34,9 +34,9 @@ class Part:
 def play(parts: Sequence[Part], first: int, order: random.Random) -> list[Outcome]:
     """Time both sides, block by block in an order drawn for each pair of blocks.
 
-    Builds and warm-ups do not overlap either: one side at a time uses the device, `first` the one
-    with this index. If a side fails,
-    or its process ends or does not answer, the other one is interrupted.
+    Builds and warm-ups do not overlap either: one side at a time uses the device, beginning with
+    the one whose index is `first`. If a side fails, or its process ends or does not answer, the
+    other one is interrupted.
     """
     turns = [_Turns(part) for part in parts]
     try:

@@ -185,7 +185,7 @@ def checked_out(folder: Path, commit: str, trees: Path) -> Worktree:
     if path.exists():
         if _is_clean(path, commit):
             return worktree
-        worktree.remove()  # it was interrupted, or changed by what ran in it
+        worktree.remove()  # incomplete after an interrupt, or modified by a trial
     path.parent.mkdir(parents=True, exist_ok=True)
     _git(repository, "worktree", "prune")
     _git(repository, "worktree", "add", "--detach", "--force", str(path), commit)

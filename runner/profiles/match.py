@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -93,8 +93,7 @@ def explained(old: Profile, new: Profile) -> Explanation:
 
 
 def _shared(part: Part, whole_us: float) -> Part:
-    values = vars(part) | {"share": part.change_us / whole_us if whole_us else None}
-    return Part(**values)
+    return replace(part, share=part.change_us / whole_us if whole_us else None)
 
 
 def _parts(old: Node, new: Node, path: tuple[str, ...], unit: str) -> Iterator[Part]:

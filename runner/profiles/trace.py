@@ -6,6 +6,7 @@ profile and never latencies.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -20,7 +21,8 @@ from runner.profiles.tree import Node, Profile
 PASS = "runner::pass"
 WARMUPS = 3  # passes before the profiled ones, compilation included
 PASSES = 20
-LIBRARY_CALLS = ("cuda", "hip", "cu")  # prefixes of the runtime's own calls, which launch kernels
+# the runtime's own calls, as cudaLaunchKernel; not operators, nor modules named custom or cuda.0
+LIBRARY_CALL = re.compile(r"(cuda|cu|hip)[A-Z]\w*")
 LAUNCHES = "Launch"  # part of the name of a call that launches
 
 
@@ -98,7 +100,7 @@ def _node(name: str, kind: str, by_pass: list[list[Any]]) -> Node:
     for number, events in enumerate(by_pass):
         for event in events:
             for child in event.cpu_children:
-                if child.name.startswith(LIBRARY_CALLS):
+                if LIBRARY_CALL.fullmatch(child.name):
                     launches += LAUNCHES in child.name
                     _add_kernels(child, kernels, number)
                 else:
@@ -139,6 +141,6 @@ def _kind(by_pass: list[list[Any]]) -> str:
 def _own_us(event: Any) -> float:
     """The host time of an event outside its children; calls of the runtime are its own."""
     library = sum(
-        child.cpu_time_total for child in event.cpu_children if child.name.startswith(LIBRARY_CALLS)
+        child.cpu_time_total for child in event.cpu_children if LIBRARY_CALL.fullmatch(child.name)
     )
     return float(event.self_cpu_time_total + library)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from runner.config.settings import Settings
 from runner.config.sweep_settings import settings_for
-from runner.contract import DuetVerdict, Problem, SideFailed, Unreadable, UsageError
+from runner.contract import DuetVerdict, Problem, SideFailed, UsageError
 from runner.duets.duet import Duet, Hosts, Player, Rules, hosts_in, log_ratios
 from runner.duets.sides import (
     Asked,
@@ -21,7 +20,6 @@ from runner.duets.sides import (
     remove_stale,
     subject_of,
 )
-from runner.host.devices import Devices
 from runner.host.secrets import redacted_command
 from runner.launchers.device_lock import held
 from runner.records.duets import DUET, DuetFile, load_duet
@@ -37,7 +35,7 @@ VERSION = 1
 MAX_ROUNDS = 300  # of a search
 LESS = 0.1  # weight of a commit that changes no file that the trial imports
 ENDS, CULPRIT = "ends", "culprit"  # folders of the first and of the last duet
-PrintLine = Callable[[str], object]
+ENDLESS = Rules(looks=(MAX_ROUNDS + 1,))  # a search decides by itself
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class Search:
             raise UsageError(Problem("GOOD", found, remedy))
         self._players: dict[str, Player] = {}
         self._skipped: dict[int, str] = {}
-        self._devices = Devices()
+        self._claimed: set[str] = set()  # devices
         self._trees: list[Worktree] = []
 
     def _is_ancestor(self) -> bool:
@@ -107,7 +105,9 @@ class Search:
     def _run(self, hosts: Hosts) -> Bisected:
         good = self._player(self._good, hosts, "old")
         bad = self._player(self._bad, hosts, "new")
-        with self._device(good):
+        settings = self._settings
+        what = f"bisect {settings.sweep_id}"
+        with held(self._claimed, what, settings.device_lock, self._progress.print):
             self._progress.print(f"{len(self._commits)} commits; first, both ends:")
             ends = self._duet((good, bad), ENDS, hosts, Rules()).run(self._progress)
             self._progress.ended()
@@ -117,20 +117,6 @@ class Search:
             if ends.verdict not in (DuetVerdict.SLOWER, DuetVerdict.FASTER):
                 return self._kept(replace(found, why=f"both ends are {ends.verdict}"))
             return self._kept(self._searched(found, good, hosts))
-
-    @contextmanager
-    def _device(self, player: Player) -> Iterator[None]:
-        """Hold the lock of the device."""
-        settings, trial = self._settings, player.trial
-        claimed = [self._devices.identity(trial.device)]
-        what = f"bisect {settings.sweep_id}"
-        with held(
-            () if trial.device_kind == "simulated" else claimed,
-            what,
-            settings.device_lock,
-            self._progress.print,
-        ):
-            yield
 
     def _searched(self, found: Bisected, good: Player, hosts: Hosts) -> Bisected:
         ends = found.ends
@@ -203,12 +189,10 @@ class Search:
         """Observe the rounds of an earlier start; their number."""
         rounds = 0
         for index, commit in enumerate(self._commits):
-            try:
-                duet = load_duet(self._settings.sweep_dir / commit[:12])
-            except Unreadable:
-                if (self._settings.sweep_dir / commit[:12] / DUET).exists():
-                    raise
+            folder = self._settings.sweep_dir / commit[:12]
+            if not (folder / DUET).exists():
                 continue
+            duet = load_duet(folder)
             if duet.verdict == DuetVerdict.FAILED:
                 self._skipped[index] = duet.why
             for value in log_ratios(duet):
@@ -259,7 +243,7 @@ class Search:
                 self._trees.append(side.worktree)
             hosts.start(side)
             plan = planned(side, self._words, hosts)
-            self._devices = plan.devices
+            self._claimed |= plan.launcher.claims(plan.trials, plan.devices)
             players = players_of(side, plan)
             if len(players) != 1:
                 found = f"{len(players)} trials are given"
@@ -275,9 +259,6 @@ class Search:
         values = {"version": VERSION, "ended_at": utc_now(), "found": found.found}
         write_whole(values | asdict(found), self._settings.sweep_dir / RESULT)
         return found
-
-
-ENDLESS = Rules(looks=(MAX_ROUNDS + 1,))  # a search decides by itself
 
 
 def searched(

@@ -86,15 +86,15 @@ def confirmed(
     folder = settings.output_dir / judgement.night.sweep_id / DUETS
     until_s = time.monotonic() + budget_s
     found: dict[str, TrialFinding] = {}
+    stage: _Stage | None = None
     with ExitStack() as stack:
-        stage: _Stage | None = None
         if words is not None:
             names = ", ".join(one.title for one in chosen[:3]) + (", ..." if chosen[3:] else "")
             print_line(
                 f"confirming {len(chosen)} by duets against the last good state, for up to "
                 f"{duration(budget_s)}: {names}"
             )
-            stage = stack.enter_context(_Stage(words, settings, folder, rules, print_line))
+            stage = _Stage(words, settings, folder, rules, print_line, stack)
         for one in chosen:
             good = _last_good(judgement, one, onsets.get(one.identity))
             duet = _duet_of(judgement.night, one, good, stage, settings, until_s)
@@ -192,7 +192,7 @@ def old_state(tonight: Night, good: Night, identity: str, old_python: str | None
 
 
 class _Stage:
-    """What duets of one night share: the plan, the hosts, the lock of the device."""
+    """What the duets of one night share: the plan, and hosts and checkouts until `stack` closes."""
 
     def __init__(
         self,
@@ -201,27 +201,23 @@ class _Stage:
         folder: Path,
         rules: Rules,
         print_line: PrintLine,
+        stack: ExitStack,
     ) -> None:
         self._words, self._settings, self._folder = list(words), settings, folder
-        self._rules, self._print_line = rules, print_line
-        self._stack = ExitStack()
+        self._rules, self._print_line, self._stack = rules, print_line, stack
         self._plan: Plan | None = None
         self._hosts: Hosts | None = None
-
-    def __enter__(self) -> _Stage:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
 
     def play(
         self, finding: TrialFinding, state: State, place: Path, tonight: Night, until_s: float
     ) -> DuetFile:
         """Play a duet, or resume it. Raises Unavailable and other errors of the program."""
+        rules = self._rules
         if (place / DUET).exists():
             earlier = load_duet(place)
             if earlier.verdict not in (None, DuetVerdict.FAILED):
                 return earlier
+            rules = replace(rules, alpha=earlier.alpha)  # as many were to be confirmed then
         plan, hosts = self._begun()
         numbers = [n for n, one in enumerate(plan.planned) if one.identity == finding.identity]
         if not numbers:
@@ -242,9 +238,6 @@ class _Stage:
             self._settings.device_lock,
             self._print_line,
         ):
-            rules = self._rules
-            if (place / DUET).exists():  # begun when other trials were to be confirmed
-                rules = replace(rules, alpha=load_duet(place).alpha)
             duet = Duet(players, place, rules, hosts)
             found = duet.run(_Silent(), lambda: time.monotonic() < until_s)
         why = explained(found, players, hosts, place, self._print_line)

@@ -22,7 +22,7 @@ from runner.contract import (
     Unreadable,
     UsageError,
 )
-from runner.duets.duet import Duet, Hosts, Player, Rules, hosts_in, log_ratios
+from runner.duets.duet import ROLES, Duet, Hosts, Player, Rules, hosts_in, log_ratios
 from runner.duets.sides import TREES, Asked, Side, asked, prepared, remove_stale
 from runner.duets.why import WHY, explanation_of, load_explanation
 from runner.host.secrets import redacted_command
@@ -81,18 +81,18 @@ def prepared_pair(
         stack.enter_context(folder_of(settings))
         remove_stale(Path.cwd(), settings.output_dir, is_held)
         made = []
-        for role, side in zip(("old", "new"), sides, strict=True):
-            made.append(one := side_of(side, role, settings, print_line))
-            stack.callback(_removed, one)
+        for role, given in zip(ROLES, sides, strict=True):
+            side = side_of(given, role, settings, print_line)
+            if side.worktree is not None:
+                stack.callback(side.worktree.remove)
+            made.append(side)
         hosts = stack.enter_context(hosts_in(settings.sweep_dir))
         hosts.start(*made)
         plans = [planned(side, words, hosts) for side in made]
         pairs = _pairs(made, plans)
-        claimed = {plan.devices.identity(trial.device) for plan in plans for trial in plan.trials}
+        claimed = {one for plan in plans for one in plan.launcher.claims(plan.trials, plan.devices)}
         what = f"duet {settings.sweep_id}"
-        simulated = all(trial.device_kind == "simulated" for plan in plans for trial in plan.trials)
-        lock = held(() if simulated else claimed, what, settings.device_lock, print_line)
-        stack.enter_context(lock)
+        stack.enter_context(held(claimed, what, settings.device_lock, print_line))
         yield Prepared(settings, tuple(pairs), hosts, command)
 
 
@@ -187,11 +187,6 @@ def is_held(worktree: Path) -> bool:
     folders = list(worktree.parents)[1:4]  # of the duet, of its night, of all results
     locks = [folder / name for folder in folders for name in (LOCK, NIGHT_LOCK)]
     return any(holder_of(lock) for lock in locks)
-
-
-def _removed(side: Side) -> None:
-    if side.worktree is not None:
-        side.worktree.remove()
 
 
 def explained(

@@ -84,7 +84,7 @@ def test_a_commit_is_checked_out_and_removed_again(made, tmp_path):
     assert made.worktrees() == 2
     again = checked_out(made.folder, made.first, trees)
     assert again == side.worktree  # of an earlier start that was killed
-    (side.folder / "net.py").write_text("changed by what ran there")
+    (side.folder / "net.py").write_text("modified by a trial")
     assert "sharpen" in (checked_out(made.folder, made.first, trees).path / "net.py").read_text()
     side.worktree.remove()
     assert made.worktrees() == 1

@@ -61,6 +61,14 @@ def test_the_tree_has_the_modules_by_their_paths_and_the_operators_below(plain):
     assert not plain.by_gpu
 
 
+@pytest.mark.parametrize("name", ["custom", "cuda_0", "hipster"])
+def test_a_module_may_be_named_like_a_library(name):
+    network = torch.nn.Sequential()
+    network.add_module(name, torch.nn.Conv2d(3, 4, 3))
+    found = names(profile_of(network.eval()))
+    assert found.index(name) < found.index("aten::conv2d")
+
+
 def test_hooks_are_gone_afterwards():
     network = Network().eval()
     profile_of(network)
