@@ -26,13 +26,24 @@ GROUPS = {  # group -> title, the file with its defaults
     "timing": ("Timing", "timing/default"),
     "runtime": ("Runtime", "runtime/default"),
     "engine": ("Engine", "engine/onnxruntime"),
+    "pipeline": ("Pipeline", "pipeline/e2e"),
+    "load": ("Load", "load/server"),
     "sweep": ("Sweep", ""),
     "table": ("Table", ""),
     "nightly": ("Nightly", ""),
     "tracking": ("Tracking", "tracking/sqlite"),
     "when_busy": ("Busy machines", "when_busy/wait"),
 }
-PRESETS = ("timing", "sweep", "engine", "tracking", "when_busy", "hydra/launcher")
+PRESETS = (
+    "timing",
+    "sweep",
+    "engine",
+    "pipeline",
+    "load",
+    "tracking",
+    "when_busy",
+    "hydra/launcher",
+)
 ONLY_IN_SCHEMA = {  # keys without a line in these files
     "model.name": "name of the model in its source, as with model=timm",
     "model.source": "source of the network, set by `model=`: torchvision, timm, custom, ...",
@@ -45,9 +56,11 @@ ONLY_IN_SCHEMA = {  # keys without a line in these files
     "model.size_multiple": "input sides must be multiples of it",
     "model.square": "true: the model takes square inputs only",
     "model.size_argument": "argument of the model's constructor that sets the input size",
+    "sweep.search": "capacity or max_batch, set by their files in conf/sweep/",
     "sweep.name": "name of the sweep, set by its file in conf/sweep/",
 }
-DEFAULTS = {"model": "resnet50", "engine": "auto", "timing": "default", "tracking": "sqlite",
+DEFAULTS = {"model": "resnet50", "engine": "auto", "pipeline": "forward", "load": "none",
+            "timing": "default", "tracking": "sqlite",
             "when_busy": "warn"}  # fmt: skip
 HEAD = """# Configuration
 

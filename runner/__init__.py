@@ -26,6 +26,8 @@ Packages, from the one that uses everything down to the one that all use; import
     verdict/       is the number good: rules on samples, CPU and GPU, and the judge
     config/        from overrides through Hydra to checked Trials, and what is wrong with them
     worker/        a fresh process for each trial, and what it does: prepare, measure, observe
+    pipelines/     a whole request: JPEGs, transforms, copies, the network, its answer
+    serving/       queries that arrive on a schedule, wait in a queue, and are answered
     profiles/      where the time of a pass goes, by operator and kernel; two sides aligned
     models/        what is timed: networks from their sources, inputs, a workload that runs them
     measure/       clocks: devices, timing methods, the loop, a simulated device

@@ -44,7 +44,11 @@ HOUSE = {
     # measure: the simulated device knows which costs it takes
     "config": "measure host trial",
     # statistics: an adaptive run asks when it has samples enough
-    "worker": "profiles models measure host records statistics trial",
+    # statistics: a load with a target asks whether it is decided
+    "worker": "pipelines serving profiles models measure host records statistics trial",
+    # models: the network inside a request
+    "pipelines": "models measure host trial",
+    "serving": "trial",
     "profiles": "",
     # host: what is private in torch
     "models": "host trial",
@@ -58,8 +62,8 @@ HOUSE = {
     "contract": "",  # which all know
 }
 HEAVY = {  # library -> the rooms and doors that may import it
-    "torch": "doctor worker profiles models measure host",
-    "torchvision": "doctor worker models",
+    "torch": "doctor worker pipelines profiles models measure host",
+    "torchvision": "doctor worker pipelines models",
     "mlflow": "tracking",
     "hydra": "_plugins sweep config",
     "omegaconf": "_plugins sweep config",

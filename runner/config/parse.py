@@ -15,7 +15,16 @@ from runner.config.values import Values, known
 from runner.contract import CONF, Problem, UsageError
 from runner.host.devices import Devices, resolve_device
 from runner.measure.simulated import Costs
-from runner.trial.description import Engine, Input, Model, Runtime, Timing, Trial
+from runner.trial.description import (
+    Engine,
+    Input,
+    Load,
+    Model,
+    Pipeline,
+    Runtime,
+    Timing,
+    Trial,
+)
 from runner.trial.methods import EVERYWHERE, resolve_method
 from runner.trial.rules import problems, size_of, target_problem
 
@@ -64,6 +73,8 @@ def drafted(values: Values, folder: Path) -> Draft:
         repeat=values["repeat"],
         seed=values["seed"],
         engine=Engine(**engine),
+        pipeline=Pipeline(**known(values["pipeline"], Pipeline)),
+        load=Load(**known(values["load"], Load)),
     )
     found = [
         *_unknown_keys(values, Config),
@@ -92,7 +103,9 @@ def settled(
         found.append(device)
         device = trial.device
     kind = device.partition(":")[0]
-    clock = kind if trial.engine.name in ("eager", "tensorrt") else "cpu"
+    # a request begins and ends on the host
+    on_host = trial.is_e2e or trial.is_load or trial.engine.name not in ("eager", "tensorrt")
+    clock = "cpu" if on_host else kind
     method = resolve_method(trial.timing.method, clock)
     if (size, method, device) != (trial.input.size, trial.timing.method, trial.device):
         trial = replace(

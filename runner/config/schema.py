@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from runner.trial.description import Engine, Input, Model, Runtime, Timing
+from runner.trial.description import Engine, Input, Load, Model, Pipeline, Runtime, Timing
 
 GLOBAL = "# @package _global_"
 ISOLATIONS = ("process", "none")
@@ -28,6 +28,7 @@ COLUMNS = (  # of the table at the end; runner/terminal/figures.py makes each
 )
 BUSY_ACTIONS = ("wait", "warn", "refuse")
 HISTORIES = ("disk", "mlflow")
+SEARCHES = ("capacity", "max_batch")
 
 PLUGINS = str(Path(__file__).parents[1] / "_plugins")
 
@@ -52,6 +53,8 @@ class SweepConfig:
     resume: str | None = None
     retry: str | None = None
     extend: bool = MISSING
+    search: str | None = None
+    max_batch: int = MISSING
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ class Config:
     timing: Timing = field(default_factory=TimingKeys)
     runtime: Runtime = field(default_factory=RuntimeKeys)
     engine: Engine = field(default_factory=Engine)
+    pipeline: Pipeline = field(default_factory=Pipeline)
+    load: Load = field(default_factory=Load)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     nightly: NightlyConfig = field(default_factory=NightlyConfig)

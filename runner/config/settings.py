@@ -14,6 +14,7 @@ from runner.config.schema import (
     FORMATS,
     HISTORIES,
     ISOLATIONS,
+    SEARCHES,
     TRACKING_KINDS,
     BusyConfig,
     NightlyConfig,
@@ -48,6 +49,8 @@ class Settings:
     report: bool
     tracking: TrackingConfig
     repeats: int
+    search: str | None
+    max_batch: int
     nightly: NightlyConfig
     when_busy: BusyConfig
     columns: list[str] | None
@@ -76,6 +79,8 @@ def settings_of(values: Values) -> Settings:
         report=values["report"],
         tracking=TrackingConfig(**known(values["tracking"], TrackingConfig)),
         repeats=sweep["repeats"],
+        search=sweep["search"],
+        max_batch=sweep["max_batch"],
         nightly=NightlyConfig(**known(values["nightly"], NightlyConfig)),
         when_busy=BusyConfig(**known(values["when_busy"], BusyConfig)),
         columns=values["table"]["columns"],
@@ -142,6 +147,12 @@ def _sweep_problems(values: Values) -> Iterator[Problem]:
     if own is not None and (not NAME.fullmatch(own) or len(own) > MAX_ID_LENGTH):
         remedy = f"expected letters, digits, '_', '-' and '.', at most {MAX_ID_LENGTH}"
         yield Problem("sweep.name", f"sweep.name is {own!r}", remedy)
+    if sweep["search"] not in (None, *SEARCHES):
+        remedy = expected(sweep["search"], SEARCHES)
+        yield Problem("sweep.search", f"sweep.search is {sweep['search']}", remedy)
+    if sweep["max_batch"] < 1:
+        remedy = "expected a whole number of at least 1"
+        yield Problem("sweep.max_batch", f"sweep.max_batch is {sweep['max_batch']}", remedy)
     if sweep["retry"] not in (None, "failed"):
         yield Problem("sweep.retry", f"sweep.retry is {sweep['retry']}", "expected failed")
     if sweep["resume"] is not None:  # the command line's own was expanded before

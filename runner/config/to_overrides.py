@@ -28,7 +28,7 @@ def _words(trial: Trial) -> Iterator[str]:
     for part in fields(model):
         if not by_name or part.name in ("weights", "kwargs", "inputs"):
             yield f"model.{part.name}={spelled(getattr(model, part.name))}"
-    for name in ("input", "timing", "runtime", "engine"):
+    for name in ("input", "timing", "runtime", "engine", "pipeline", "load"):
         values = getattr(trial, name)
         for part in fields(values):
             yield f"{name}.{part.name}={spelled(getattr(values, part.name))}"

@@ -41,7 +41,8 @@ class Costs:
     `side_ms` of each pass's work runs on a second stream, which no event sees; with `side_wait` (1)
     the host waits for it before the pass returns. A spin lasts
     `spin_share` of what was asked for, as it does when the clock has moved since its calibration.
-    `left_over_ms` of earlier work are in the queue at the start.
+    `left_over_ms` of earlier work are in the queue at the start. Each further query of a batch
+    takes the device `batch_ms` (None: as long as the first).
     Raises ValueError for impossible costs, such as one below zero.
     """
 
@@ -65,6 +66,9 @@ class Costs:
     side_wait: int = _cost(0, count=True)
     spin_share: float = _cost(1.0)
     left_over_ms: float = _cost(0.0)
+    batch_ms: float | None = field(
+        default=None, metadata={"least": 0, "kind": (int, float, NoneType)}
+    )
 
     def __post_init__(self) -> None:
         for part in fields(self):
@@ -102,11 +106,17 @@ class SimulatedDevice:
         stretches = math.ceil(costs.launches / costs.sync_every) if costs.sync_every else 1
         return stretches * (first_ms + kernel_ms) + slower_ms * (costs.launches - stretches)
 
-    def forward(self) -> None:
-        """Launch the kernels of one pass."""
+    def forward(self, queries: int = 1) -> None:
+        """Launch the kernels of one pass, for so many queries together."""
         self.host_ms += self._cold_ms
         self._cold_ms = 0.0
+        each_ms = self._costs.kernel_ms if self._costs.batch_ms is None else self._costs.batch_ms
+        self._missing_ms += (queries - 1) * each_ms
         self._run(self._costs.enqueue_ms, self._costs.launches)
+
+    def wait_until(self, at_ms: float) -> None:
+        """Let the host wait until its clock shows `at_ms`."""
+        self.host_ms = max(self.host_ms, at_ms)
 
     def _run(self, enqueue_ms: float, launches: int) -> None:
         costs = self._costs

@@ -43,6 +43,30 @@ class Workload:
         """One forward pass; returns the network's own output."""
         return self.call(*self.inputs)
 
+    def batched(self, most: int, size: int) -> list[tuple[Any, ...]]:
+        """The inputs of 1, 2, ... `most` queries together; those of one have `size` images.
+
+        Raises ModelError for inputs whose first dimension is not the batch.
+        """
+        if most == 1:
+            return [self.inputs]
+        return [self._repeated(queries, size) for queries in range(1, most + 1)]
+
+    def _repeated(self, queries: int, size: int) -> tuple[Any, ...]:
+        if isinstance(self.inputs[0], list):  # a detector's images
+            return ([*self.inputs[0]] * queries, *self.inputs[1:])
+
+        def repeated(tensor: torch.Tensor) -> torch.Tensor:
+            if tensor.dim() == 0 or len(tensor) != size:
+                raise ModelError(
+                    f"load.max_batch needs inputs that begin with the batch of {size}, but one has "
+                    f"the shape {list(tensor.shape)}; use load.max_batch=1"
+                )
+            return torch.cat([tensor] * queries)
+
+        made: tuple[Any, ...] = converted(self.inputs, repeated)
+        return made
+
     def rotated(self, cache_bytes: int) -> Rotating:
         """The same network on copies of its inputs, in turn, that exceed `cache_bytes` in all.
 

@@ -45,6 +45,7 @@ class _Summary(TypedDict, total=False):
     p90_ms: Figure
     p95_ms: Figure
     p99_ms: Figure
+    p999_ms: Figure
     max_ms: Figure
     mean_ms: Figure
     std_ms: Figure

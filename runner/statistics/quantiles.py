@@ -14,14 +14,15 @@ INDEPENDENT = 1.05  # below this correlation time the exact binomial ranks are u
 MIN_PARTS, MAX_PARTS = 4, 20  # into which a run is divided
 MIN_IN_PARTS, IN_PART = 20, 60  # least samples of a run, and usual samples of a part
 SIGNIFICANT = 1.645  # of a normal score
+LONGEST = 0.2  # of the latencies of a queue, whose clustering is that of its tail
 NO_SIGN = 0.75  # p of the analysis of variance between parts, above which they count as equal
-TAILS = (0.90, 0.95, 0.99)  # one-sided 95 % bounds; the others have two-sided ones
+TAILS = (0.90, 0.95, 0.99, 0.999)  # one-sided 95 % bounds; the others have two-sided ones
 
 
 def samples_needed(q: float) -> int:
     """Fewest independent samples whose largest bounds the quantile: 1 - q^n >= 0.95.
 
-    29 for a p90, 59 for a p95, 299 for a p99. Source: order statistics.
+    29 for a p90, 59 for a p95, 299 for a p99, 2995 for a p99.9. Source: order statistics.
     """
     return math.ceil(math.log(1 - CONFIDENCE) / math.log(q))
 
@@ -53,6 +54,16 @@ def autocorrelation(values: np.ndarray) -> float:
     power = float(centred @ centred)
     found = float(centred[1:] @ centred[:-1]) / power if power > 0 else 0.0
     return found if found > SIGNIFICANT / math.sqrt(len(values)) else 0.0
+
+
+def clustering(values: Sequence[float] | np.ndarray, over: np.ndarray | None = None) -> float:
+    """The correlation time of long values in a queue, in samples: of the longest fifth.
+
+    Or of the indicator `over`, if that is larger.
+    """
+    known = np.asarray(values, dtype=float)
+    fifth = correlation_time((known > np.quantile(known, 1 - LONGEST)).astype(float))
+    return fifth if over is None else max(fifth, correlation_time(over.astype(float)))
 
 
 def clock_step(samples: Sequence[float] | np.ndarray) -> float:
@@ -90,26 +101,35 @@ def ranks(n: int, q: float, tau: float = 1.0) -> tuple[int, int]:
     return math.floor(n * q - half), math.ceil(n * q + half) + 1
 
 
-def interval(samples: Sequence[float] | np.ndarray, q: float) -> tuple[float, float] | None:
+def interval(
+    samples: Sequence[float] | np.ndarray, q: float, tau: float | None = None
+) -> tuple[float, float] | None:
     """The 95 % interval of a quantile, in the samples' unit; None if they can't bound it.
 
-    `samples` in run order, taken as equal below a nanosecond's difference in milliseconds.
+    With a known correlation time `tau`, by that alone. `samples` in run order, taken as equal
+    below a nanosecond's difference in milliseconds.
     Source: order statistics; dependence by the correlation time of the indicator
     1{x <= quantile}, and, for all but the tails, by the spread between parts of the run.
     """
     values = np.asarray(samples, dtype=float)
+    if tau is not None:
+        return _at_ranks(values, ranks(len(values), q, tau))
     text = np.round(values, CLOCK_DIGITS)
     below = text <= np.quantile(text, q)
     # few samples are in a tail, so a correlation there counts only if significant
     depends = q not in TAILS or autocorrelation(below.astype(float)) > 0
-    lower, upper = ranks(len(values), q, correlation_time(below) if depends else 1.0)
-    bounds = None
-    if lower >= 1 and upper <= len(values):
-        ordered = np.sort(values)
-        bounds = float(ordered[lower - 1]), float(ordered[upper - 1])
+    bounds = _at_ranks(values, ranks(len(values), q, correlation_time(below) if depends else 1.0))
     if q in TAILS:
         return bounds
     return _widened(bounds, values, below.astype(float), lambda part: float(np.quantile(part, q)))
+
+
+def _at_ranks(values: np.ndarray, ends: tuple[int, int]) -> tuple[float, float] | None:
+    lower, upper = ends
+    if lower < 1 or upper > len(values):
+        return None
+    ordered = np.sort(values)
+    return float(ordered[lower - 1]), float(ordered[upper - 1])
 
 
 def _widened(

@@ -9,6 +9,7 @@ import numpy as np
 
 from runner.statistics.quantiles import (
     TAILS,
+    clustering,
     correlation_time,
     interval,
     mean_interval,
@@ -16,7 +17,10 @@ from runner.statistics.quantiles import (
 )
 from runner.statistics.shape import outliers, spread
 
-QUANTILES = {"p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+QUANTILES = {
+    **{"p25": 0.25, "p50": 0.5, "p75": 0.75},
+    **{"p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999},
+}
 SPREADS = ("std_ms", "mad_ms", "cv")
 NO_LATENCY = "pipelined passes overlap, so their times are not latencies; see img_s"
 
@@ -53,6 +57,7 @@ class Summary:
     cold_start_ms: float
     fps: float | None
     img_s: float | None
+    p999_ms: float | None = None
     ci_ms: dict[str, list[float] | None] = field(default_factory=dict)
     why_null: dict[str, str] = field(default_factory=dict)
 
@@ -64,12 +69,15 @@ def summarize(
     *,
     inner: int = 1,
     pipelined_ms: float | None = None,
+    queued: bool = False,
 ) -> Summary:
     """Summarize timed samples in run order; `warmup_ms` only tells which call came first.
 
     With `inner` passes per sample there are no quantiles, as a sample is a mean already.
     `pipelined_ms`, the time for a pass by the synced clock, says that the samples overlap and
-    are no latencies. Raises ValueError without samples.
+    are no latencies; `queued` that they are those of a queue, to which queries come at their own
+    rate: long ones come in clusters, and no FPS follows from their mean.
+    Raises ValueError without samples.
     """
     if not len(latency_ms):
         raise ValueError("no samples to summarize")
@@ -80,10 +88,12 @@ def summarize(
     for name, q in QUANTILES.items():
         if q in TAILS and len(values) < samples_needed(q):
             figures[f"{name}_ms"] = None
-            why_null[f"{name}_ms"] = f"{len(values)} samples; a {name} needs {samples_needed(q)}"
+            needed = f"a p{100 * q:g} needs {samples_needed(q)}"
+            why_null[f"{name}_ms"] = f"{len(values)} samples; {needed}"
         else:
-            figures[f"{name}_ms"] = float(np.quantile(values, q))
-            intervals[name] = interval(values, q)
+            figures[f"{name}_ms"] = at = float(np.quantile(values, q))
+            of_tail = clustering(values, values > at) if queued else None
+            intervals[name] = interval(values, q, of_tail)
     figures["img_s"] = 1000 * batch_size / pipelined_ms if pipelined_ms else None
     untold: dict[str, str] = {}  # figures that samples of several or overlapping passes don't have
     if inner > 1:
@@ -95,6 +105,8 @@ def summarize(
         intervals = {}
     else:
         untold["img_s"] = "measured by timing.method=pipelined"
+    if queued:
+        untold["fps"] = "queries come at their own rate; see figures.answered_qps"
     why_null |= untold
     for name, bounds in intervals.items():
         if bounds is None:
@@ -102,7 +114,7 @@ def summarize(
     return Summary(
         n=len(values),
         inner=inner,
-        tau=correlation_time(values),
+        tau=clustering(values) if queued else correlation_time(values),
         outliers=outliers(values),
         first_ms=first_ms,
         cold_start_ms=first_ms - float(np.median(values)),

@@ -25,7 +25,7 @@ from runner.records.printable import printable
 from runner.records.record import utc_now
 from runner.sweep.budget import select_rounds
 from runner.tracking import store
-from runner.trial.description import Engine, Runtime, Trial
+from runner.trial.description import Engine, Pipeline, Runtime, Trial
 from runner.trial.titles import full_title, summary_of, varying
 from runner.worker import process
 from runner.worker.execution import Inspection
@@ -235,11 +235,11 @@ def _to_inspect(trials: Sequence[Trial]) -> list[Trial]:
         plain = Runtime(runtime.threads, runtime.cudnn_benchmark)
         at_stake = model.source or model.target or model.weights or model.kwargs or model.inputs
         if model.task == "simulated" or not (
-            at_stake or runtime != plain or trial.engine != Engine()
+            at_stake or runtime != plain or trial.engine != Engine() or trial.pipeline != Pipeline()
         ):
             continue
         of_file = trial.input if model.file else None
-        parts = (model, runtime, trial.engine, trial.device_kind, of_file)
+        parts = (model, runtime, trial.engine, trial.pipeline, trial.device_kind, of_file)
         asked.setdefault(repr(parts), trial)
     return list(asked.values())
 

@@ -18,6 +18,7 @@ from runner.terminal.text import print_line
 from runner.trial.methods import METHODS
 from runner.trial.titles import settings, varying
 
+NUMBERS = ("size", "batch", "warm-up", "rate /s")  # columns of figures
 MAX_ROWS = 1000
 MANY_ROWS = 4  # with the same verdict, which is then told once
 COLUMN_OF = {  # keys of the command line -> title of their column
@@ -25,6 +26,7 @@ COLUMN_OF = {  # keys of the command line -> title of their column
     "input.batch_size": "batch",
     "timing.warmup": "warm-up",
     "timing.method": "method",
+    "load.rate": "rate /s",
 }
 
 
@@ -124,9 +126,8 @@ def _settings(records: Sequence[Record]) -> list[Column]:
         "warm-up": [str(trial.timing.warmup) for trial in trials],
         "method": [trial.timing.method for trial in trials],
     }
+    if any(trial.load.rate for trial in trials):
+        named["rate /s"] = [f"{rate:.4g}" if (rate := one.load.rate) else "-" for one in trials]
     others = [settings(trial) for trial in trials]
     named |= {name: [one.get(name, "-") for one in others] for name in varying(trials)}
-    return [
-        Column(name, tuple(cells), text=name not in ("size", "batch", "warm-up"))
-        for name, cells in named.items()
-    ]
+    return [Column(name, tuple(cells), text=name not in NUMBERS) for name, cells in named.items()]

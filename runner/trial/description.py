@@ -144,6 +144,48 @@ class Engine(_Group):
 
 
 @dataclass(frozen=True)
+class Pipeline(_Group):
+    """What one pass consists of: the forward pass alone, or with `e2e` a whole request.
+
+    That decodes JPEGs (those of the folder `images`, or made at the input's size), applies
+    `transforms` (of the weights, or as v2) on the CPU or the device, copies to the device (from
+    `pinned` memory), and brings the output back and evaluates it. `workers` threads decode and
+    transform; with `overlap` the next batch, while this one is in the network.
+    """
+
+    name: str = "forward"
+    images: str | None = None
+    decoder: str = "pil"
+    transforms: str = "weights"
+    transforms_on: str = "cpu"
+    pinned: bool = False
+    workers: Count = 0
+    overlap: bool = False
+
+
+@dataclass(frozen=True)
+class Load(_Group):
+    """How queries arrive: `none` times single passes; a query is a batch of the input.
+
+    `single_stream` sends the next when the last is answered, `offline` all at once, `server` at
+    `rate` a second on average, with `arrivals` poisson or constant. Up to `max_batch` queries are
+    answered together by one of `instances`, the first of them having waited for others for at
+    most `max_wait_ms`. With `target_ms`, the limit of the latency's `percentile`, there are only
+    as many of the `queries` as its decision needs.
+    """
+
+    name: str = "none"
+    rate: float | None = None
+    queries: FromOne = 1000
+    target_ms: float | None = None
+    percentile: float = 99.0
+    arrivals: str = "poisson"
+    max_batch: FromOne = 1
+    max_wait_ms: float = 0.0
+    instances: FromOne = 1
+
+
+@dataclass(frozen=True)
 class Trial(_Group):
     """One trial, completely specified (no `auto`)."""
 
@@ -155,6 +197,8 @@ class Trial(_Group):
     repeat: Count
     seed: int
     engine: Engine = Engine()
+    pipeline: Pipeline = Pipeline()
+    load: Load = Load()
 
     def values(self) -> dict[str, Any]:
         """The trial as plain JSON values, tuples as lists."""
@@ -198,20 +242,33 @@ class Trial(_Group):
                 if part.name in keyed
                 or (part.name not in UNKEYED and getattr(group, part.name) != _default(part))
             }
-        if engine := self._engine_meaning():
-            meaning["engine"] = engine
+        # groups of later programs: what differs from the only engine, pass and load at first
+        for name, group in (("engine", Engine()), ("pipeline", Pipeline()), ("load", Load())):
+            plain, own = vars(group), vars(getattr(self, name))
+            if changed := {key: value for key, value in own.items() if value != plain[key]}:
+                meaning[name] = changed
         return meaning
-
-    def _engine_meaning(self) -> dict[str, Any]:
-        """The differences from eager, which was the only engine at first."""
-        plain = vars(Engine())
-        return {name: value for name, value in vars(self.engine).items() if value != plain[name]}
 
     @property
     def fp32_baseline(self) -> Trial:
         """The same trial in eager fp32, the baseline of precision, layout and engines."""
         as_it_comes = Runtime(self.runtime.threads, self.runtime.cudnn_benchmark)
         return replace(self, runtime=as_it_comes, engine=Engine())
+
+    @property
+    def is_e2e(self) -> bool:
+        """Whether a pass is a whole request, from JPEGs to its answer."""
+        return self.pipeline.name == "e2e"
+
+    @property
+    def is_load(self) -> bool:
+        """Whether queries arrive, instead of passes that are timed one by one."""
+        return self.load.name != "none"
+
+    @property
+    def samples(self) -> int:
+        """The largest number of timed samples."""
+        return self.load.queries if self.is_load else self.timing.iterations
 
     @property
     def identity(self) -> str:
@@ -231,9 +288,14 @@ class Trial(_Group):
             f"{self.input.size_label}px",
             f"b{self.input.batch_size}",
             f"w{self.timing.warmup}",
-            self.timing.method,
+            *(self._served if self.is_load else [self.timing.method]),
+            *(["e2e"] if self.is_e2e else []),
         ]
         return " ".join(words + ([f"r{self.repeat}"] if self.repeat else []))
+
+    @property
+    def _served(self) -> list[str]:
+        return [self.load.name] if self.load.rate is None else [f"{self.load.rate:.4g}/s"]
 
 
 def folder_of(key: str, device: str, repeat: int = 0) -> str:

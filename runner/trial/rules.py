@@ -10,6 +10,7 @@ from runner.contract import Problem
 from runner.trial.description import Runtime, Trial
 from runner.trial.methods import METHODS
 from runner.trial.near import expected
+from runner.trial.service_rules import service_problems
 from runner.trial.titles import shown
 
 TASKS = (
@@ -72,6 +73,7 @@ def problems(trial: Trial, device_known: bool = True) -> Iterator[Problem]:
     yield from _out_of_range(trial)
     yield from _unknown_words(trial)
     yield from _unfit_size(trial)
+    yield from service_problems(trial, device_known)
     if device_known:
         yield from _unfit_method(trial)
         yield from _unfit_model(trial)

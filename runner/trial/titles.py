@@ -7,12 +7,13 @@ from dataclasses import fields
 from typing import Any
 
 from runner.contract import counted
-from runner.trial.description import Input, Runtime, Timing, Trial
+from runner.trial.description import Input, Load, Pipeline, Runtime, Timing, Trial
 
 MAX_NAMED = 3  # models of a sweep; beyond that only their number is shown
-IN_TITLE = ("size", "batch_size", "warmup", "method")
+IN_TITLE = ("size", "batch_size", "warmup", "method", "rate")
 SETTINGS = {  # reserved names: a model argument with one of them is shown with its group
-    *(part.name for group in (Input, Timing, Runtime) for part in fields(group)),
+    *(part.name for group in (Input, Timing, Runtime, Pipeline, Load) for part in fields(group)),
+    *("pipeline", "load"),
     *("model", "weights", "engine", "providers", "inputs", "device", "seed", "repeat", "process"),
     *("batch", "batch size", "warm-up", "warm-up count"),  # columns and counts
 }
@@ -36,6 +37,13 @@ def keys_of(trial: Trial) -> dict[str, Any]:
     found["engine"] = trial.engine.name
     if trial.engine.providers:
         found["engine.providers"] = ", ".join(trial.engine.providers)
+    for name, given in (("pipeline", trial.is_e2e), ("load", trial.is_load)):
+        if given:
+            found |= {
+                name if key == "name" else f"{name}.{key}": value
+                for key, value in vars(getattr(trial, name)).items()
+                if value is not None
+            }
     return found | {name: getattr(trial, name) for name in ("device", "repeat", "seed")}
 
 
@@ -58,6 +66,9 @@ def settings(trial: Trial) -> dict[str, str]:
     others |= {_argument(name): value for name, value in model.kwargs.items()}
     others |= vars(trial.input) | vars(trial.timing) | vars(trial.runtime)
     others |= {"engine": trial.engine.name, "providers": trial.engine.providers}
+    for name in ("pipeline", "load"):
+        own = vars(getattr(trial, name))
+        others |= {name if key == "name" else key: value for key, value in own.items()}
     others |= {"inputs": model.inputs}
     others |= {"device": trial.device, "seed": trial.seed}
     return {name: shown(value) for name, value in others.items() if name not in IN_TITLE}
@@ -100,6 +111,7 @@ def short_titles(trials: Sequence[Trial], but: Sequence[str] = ()) -> list[str]:
         "input.batch_size": [f"b{trial.input.batch_size}" for trial in trials],
         "timing.warmup": [f"w{trial.timing.warmup}" for trial in trials],
         "timing.method": [trial.timing.method for trial in trials],
+        "load.rate": [f"{trial.load.rate:.4g}/s" if trial.load.rate else "-" for trial in trials],
     }
     others = [settings(trial) for trial in trials]
     for name in varying(trials):
@@ -127,6 +139,7 @@ def summary_of(trials: Sequence[Trial], name: str | None = None) -> str:
         "batch size": len({trial.input.batch_size for trial in trials}),
         "warm-up count": len({trial.timing.warmup for trial in trials}),
         "method": len({trial.timing.method for trial in trials}),
+        "rate": len({trial.load.rate for trial in trials}),
     }
     others = [settings(trial) for trial in trials]
     values = {name: len({one[name] for one in others if name in one}) for name in varying(trials)}

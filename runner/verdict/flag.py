@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -65,15 +67,35 @@ class Case:
         """Passes that made one sample."""
         return int(self.outcome.effective.get("inner", 1))
 
+    @cached_property
+    def timed_ms(self) -> Sequence[float]:
+        """The times of like passes, in run order.
+
+        Under load those of the service without the queue, of the usual number of queries together.
+        """
+        if not self.trial.is_load:
+            return self.outcome.latency_ms
+        series = self.outcome.series
+        return [
+            ms
+            for ms, size in zip(series["service_ms"], series["batch_queries"], strict=True)
+            if size == self._usual_size
+        ]
+
+    @cached_property
+    def _usual_size(self) -> float:
+        sizes = Counter(self.outcome.series["batch_queries"]) if self.trial.is_load else {1: 1}
+        return max(sizes, key=lambda size: sizes[size], default=1)
+
     @property
     def warmup_samples(self) -> tuple[float, ...]:
         """The warm-up's samples, if the timed samples are single passes, too."""
-        return self.outcome.warmup_ms if self.inner == 1 else ()
+        return self.outcome.warmup_ms if self.inner == 1 and self._usual_size == 1 else ()
 
     @cached_property
     def shape(self) -> Shape:
         """The structure detected in the samples."""
-        samples = [*self.warmup_samples, *self.outcome.latency_ms]
+        samples = [*self.warmup_samples, *self.timed_ms]
         return shape_of(samples, len(self.warmup_samples))
 
     @property

@@ -18,10 +18,12 @@ from runner.verdict.gpu import of_gpu
 from runner.verdict.in_force import RULES as OF_SETTINGS
 from runner.verdict.output import RULES as OF_OUTPUT
 from runner.verdict.samples import RULES as OF_SAMPLES
+from runner.verdict.service import RULES as OF_SERVICE
 
-RULES = (*OF_SAMPLES, *OF_SETTINGS, *OF_OUTPUT, of_cpu, of_gpu)
+RULES = (*OF_SAMPLES, *OF_SERVICE, *OF_SETTINGS, *OF_OUTPUT, of_cpu, of_gpu)
 WIDENING = ("WARMUP_SHORT", "DRIFT", "BIMODAL")  # they also widen the median's interval
 DISTURBED = ("CPU_CONTENDED", "FOREIGN_PROCESS")  # others used the machine: reported first
+OF_OVERLOAD = ("FEW_QUERIES", "TARGET_UNDECIDED")  # more queries would only make the queue longer
 OF_DISTURBED = ("WARMUP_SHORT", "DRIFT", "BIMODAL", "NOISY")  # consequences of that
 
 
@@ -49,13 +51,18 @@ def judged(record: Record) -> Record:
 
 
 def _summary(trial: Trial, outcome: Outcome) -> Summary:
-    has_latency = METHODS[trial.timing.method].has_latency
+    pass_ms = None
+    if not METHODS[trial.timing.method].has_latency:
+        pass_ms = outcome.figures.get("synced_ms")
+    elif trial.load.name == "offline" and (rate := outcome.figures.get("answered_qps")):
+        pass_ms = 1000 / rate  # all queries wait from the start, for those before them
     return summarize(
         outcome.latency_ms,
         trial.input.batch_size,
         outcome.warmup_ms,
         inner=outcome.effective.get("inner", 1),
-        pipelined_ms=None if has_latency else outcome.figures.get("synced_ms"),
+        pipelined_ms=pass_ms,
+        queued=trial.load.name == "server",
     )
 
 
@@ -68,6 +75,8 @@ def flags(trial: Trial, outcome: Outcome, summary: Summary) -> list[Flag]:
         found = [flag for flag in found if flag.code != "NOISY"]
     if any(flag.code in DISTURBED and flag.level == Level.INVALID for flag in found):
         found = [flag for flag in found if flag.code not in OF_DISTURBED]
+    if any(flag.code == "OVERLOAD" for flag in found):
+        found = [flag for flag in found if flag.code not in OF_OVERLOAD]
     first = dict.fromkeys(DISTURBED, -1)
     return sorted(found, key=lambda flag: (list(Level).index(flag.level), first.get(flag.code, 0)))
 

@@ -107,10 +107,10 @@ def no_warmup(case: Case) -> Iterator[Flag]:
     """The cold start among the samples."""
     if case.trial.timing.warmup:
         return
-    first_ms, *others = case.outcome.latency_ms
-    median = float(np.median(case.outcome.latency_ms))
+    first_ms, *others = case.timed_ms
+    median = float(np.median(case.timed_ms))
     # the first pass alone; slow passes after it are WARMUP_SHORT's
-    bias = float(np.mean(case.outcome.latency_ms) / np.mean(others) - 1) if others else 0.0
+    bias = float(np.mean(case.timed_ms) / np.mean(others) - 1) if others else 0.0
     yield Flag(
         "NO_WARMUP",
         in_proportion(bias),
@@ -159,7 +159,7 @@ def drift(case: Case) -> Iterator[Flag]:
 
 def bimodal(case: Case) -> Iterator[Flag]:
     """Two clusters of latencies, and their order in time."""
-    modes, slow, latency_ms = case.shape.modes, case.shape.slow_start, case.outcome.latency_ms
+    modes, slow, latency_ms = case.shape.modes, case.shape.slow_start, case.timed_ms
     if modes is None or not case.synchronized:
         return
     settled = slow.enough - len(case.warmup_samples) if slow else 0
@@ -188,8 +188,9 @@ def bimodal(case: Case) -> Iterator[Flag]:
 
 def too_short(case: Case) -> Iterator[Flag]:
     """Samples so short that the clock's own cost matters."""
-    sample_ms = float(np.median(case.outcome.latency_ms))
-    if case.synchronized and case.inner == 1 and sample_ms < SHORTEST_SAMPLE_MS:
+    sample_ms = float(np.median(case.timed_ms))
+    alone = case.inner == 1 and not case.trial.is_load
+    if case.synchronized and alone and sample_ms < SHORTEST_SAMPLE_MS:
         yield Flag(
             "TOO_SHORT",
             Level.SUSPECT,
@@ -201,17 +202,16 @@ def too_short(case: Case) -> Iterator[Flag]:
 
 
 def more_of(case: Case, needed: int | str) -> str:
-    """The remedy for too few samples: more iterations, or more time."""
-    timing = case.trial.timing
-    cut = timing.target is None and len(case.outcome.latency_ms) < timing.iterations
-    if cut and timing.max_seconds is not None:
+    """The remedy for too few samples: more iterations or queries, or more time."""
+    timing, n = case.trial.timing, len(case.outcome.latency_ms)
+    if timing.target is None and timing.max_seconds is not None and n < case.trial.samples:
         return f"raise timing.max_seconds={timing.max_seconds:g}, which cut the run short"
-    return f"timing.iterations={needed}"
+    return f"{'load.queries' if case.trial.is_load else 'timing.iterations'}={needed}"
 
 
 def few_samples(case: Case) -> Iterator[Flag]:
     """Too few samples for the other checks."""
-    n = len(case.outcome.latency_ms)
+    n = len(case.timed_ms)
     if n < MIN_FOR_SHAPE:
         yield Flag(
             "FEW_SAMPLES",
@@ -225,8 +225,10 @@ def few_samples(case: Case) -> Iterator[Flag]:
 
 def noisy(case: Case) -> Iterator[Flag]:
     """A median with a wide interval."""
-    n, limit = len(case.outcome.latency_ms), case.trial.timing.target or NOISE_LIMIT
-    width = half_width(case.outcome.latency_ms)
+    if case.trial.load.name == "server":
+        return  # its latency is that of the queue
+    n, limit = len(case.timed_ms), case.trial.timing.target or NOISE_LIMIT
+    width = half_width(case.timed_ms)
     if width is None:
         yield Flag(
             "NOISY",

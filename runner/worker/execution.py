@@ -5,7 +5,6 @@ torch is imported when used, so that the main process can name these functions w
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 import traceback
@@ -19,22 +18,14 @@ from runner.host.devices import Devices
 from runner.host.raised import is_interrupt, text_of
 from runner.measure.loop import Keep
 from runner.records.record import Outcome
-from runner.trial.description import Trial
-from runner.trial.methods import METHODS
+from runner.trial.description import Runtime, Trial
 from runner.worker.findings import OptionalReads
+from runner.worker.observe import observe, with_launches
+from runner.worker.prepared import Prepared, prepare
 
 if TYPE_CHECKING:
-    from runner.host.cpu import CpuWatch
-    from runner.host.gpu import GpuWatch
-    from runner.measure.device import Device
     from runner.measure.loop import Measurement
-    from runner.measure.torch_device import TorchDevice
-    from runner.models.workload import Workload
 
-ROTATED_CACHES = 5  # inputs in rotation exceed the last-level cache so many times
-LOAD_S = 0.5  # of load while clocks are read: power capping shows only after a while
-COMPILING_CALLS = 3  # modes with CUDA graphs warm up and record in the later ones
-LOAD_CHUNK_MS = 20.0  # of load launched at a time
 # torch has no error class for failed allocations on the host
 CPU_RAN_OUT = ("DefaultCPUAllocator: can't allocate memory", "Storage size calculation overflowed")
 
@@ -74,7 +65,10 @@ def inspect(trials: Sequence[Trial], _listener: PhaseCallbacks) -> Inspection:
     xpu = torch.xpu.device_count() if torch.xpu.is_available() else 0
     mps = int(torch.backends.mps.is_available())
     uuids = tuple(torch_uuid(torch.cuda.get_device_properties(index)) for index in range(cuda))
-    found = tuple(problems(trials))
+    from runner.pipelines.request import problems as of_pipelines
+
+    requests = [problem for trial in trials if trial.is_e2e for problem in of_pipelines(trial)]
+    found = (*problems(trials), *requests)
     sizes = {} if found else own_sizes(trials)
     return Inspection(Devices(cuda, xpu, mps, uuids), found, sizes)
 
@@ -143,34 +137,6 @@ def _without_stack(message: str) -> str:
     return message
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Everything needed to time a trial: workload, device, watchers."""
-
-    trial: Trial
-    workload: Workload
-    device: TorchDevice
-    setup_s: dict[str, float]
-    cpu: CpuWatch
-    gpu: GpuWatch | None
-    compilations: list[int] = field(default_factory=list)
-
-    def look(self) -> None:
-        """Read all counters, between two blocks of the timed part."""
-        self.cpu.look()
-        if self.gpu is not None:
-            self.gpu.look()
-        if self.trial.runtime.compile != "off":
-            from runner.models.compiled import compilations
-
-            self.compilations.append(compilations())
-
-    def wait(self, turn: Callable[[], None]) -> None:
-        """Wait for a turn, which is no part of any block."""
-        turn()
-        self.cpu.look(after_pause=True)
-
-
 def _timed(trial: Trial, listener: PhaseCallbacks) -> Outcome:
     import torch
 
@@ -181,44 +147,13 @@ def _timed(trial: Trial, listener: PhaseCallbacks) -> Outcome:
     started = time.perf_counter()
     eager = trial.engine.name == "eager" and trial.runtime.compile == "off"
     device = TorchDevice(torch.device(trial.device), eager)
-    with in_force(trial.runtime), torch.inference_mode(), device.selected():
-        prepared = _prepare(trial, device, started)
+    with in_force(_shared_out(trial)), torch.inference_mode(), device.selected():
+        prepared = prepare(trial, device, started)
         raw, work = _measure(prepared, listener)
         listener.measured(raw)
         findings = OptionalReads()
-        observed = findings.get("contention", lambda: _observe(prepared, raw, work))
+        observed = findings.get("contention", lambda: observe(prepared, raw, work))
         return observed or replace(raw, why_null=findings.why_null)
-
-
-def _prepare(trial: Trial, device: TorchDevice, started: float) -> Prepared:
-    """Build the network and its inputs, and start the watchers."""
-    import torch
-
-    from runner.host.cpu import CpuWatch
-    from runner.host.gpu import GpuWatch, torch_uuid
-    from runner.measure.torch_device import cache_bytes
-    from runner.models.sources import build
-
-    at = torch.device(trial.device)
-    workload = build(trial, at)
-    if trial.timing.cache == "rotate":
-        workload = workload.rotated(ROTATED_CACHES * cache_bytes(at))
-    device.synchronize()
-    setup_s = dict(workload.setup_s)
-    setup_s["build_s"] = time.perf_counter() - started - sum(setup_s.values())
-    if trial.runtime.compile != "off":
-        started = time.perf_counter()
-        for _ in range(COMPILING_CALLS):
-            workload.forward()
-        device.synchronize()
-        setup_s["compile_s"] = time.perf_counter() - started
-    # one thread launches work on a GPU
-    cpu = CpuWatch(torch.get_num_threads() if at.type == "cpu" else 1)
-    gpu = None
-    if at.type == "cuda":
-        gpu = GpuWatch(torch_uuid(torch.cuda.get_device_properties(at)))
-    device.reset_peak_memory()
-    return Prepared(trial, workload, device, setup_s, cpu, gpu)
 
 
 def _measure(prepared: Prepared, listener: PhaseCallbacks) -> tuple[Outcome, Callable[[], object]]:
@@ -226,20 +161,37 @@ def _measure(prepared: Prepared, listener: PhaseCallbacks) -> tuple[Outcome, Cal
     from runner.measure.loop import Around, measure
 
     timing = prepared.trial.timing
+    if prepared.trial.is_load:
+        from runner.worker.service import serve
+
+        if listener.turn is not None:
+            prepared.wait(listener.turn)
+        return serve(prepared, listener.phase, listener.keep), prepared.answer
     measurement = measure(
-        prepared.workload.forward,
+        prepared.answer,
         prepared.device,
         timing,
         Around(
             listener.phase,
             look=prepared.look,
-            settle=prepared.gpu is not None,
+            # workers that prepare the next batch do so during a look, too
+            settle=prepared.gpu is not None or prepared.trial.pipeline.overlap,
             turn=None if listener.turn is None else partial(prepared.wait, listener.turn),
             enough=_reached(timing.target),
             keep=listener.keep,
         ),
     )
     return _raw(measurement, **prepared.setup_s), measurement.work
+
+
+def _shared_out(trial: Trial) -> Runtime:
+    """The runtime settings, with the CPUs shared out among several instances."""
+    from runner.host.cpu import usable_cpus
+
+    instances, runtime = trial.load.instances, trial.runtime
+    if instances == 1 or runtime.threads is not None or trial.device_kind != "cpu":
+        return runtime
+    return replace(runtime, threads=max(1, usable_cpus() // instances))
 
 
 def _raw(measurement: Measurement, **figures: float) -> Outcome:
@@ -254,84 +206,32 @@ def _raw(measurement: Measurement, **figures: float) -> Outcome:
     )
 
 
-def _observe(prepared: Prepared, raw: Outcome, work: Callable[[], object]) -> Outcome:
-    """The outcome with everything that is read after the timed part."""
-    from runner.host.cpu import usable_cpus
+def _simulated(trial: Trial, listener: PhaseCallbacks) -> Outcome:
+    """Time the simulated device, whose clock nothing can disturb."""
     from runner.host.environment import device_environment
+    from runner.measure.simulated import SimulatedDevice
 
-    findings, workload, device = OptionalReads(), prepared.workload, prepared.device
-    contention: dict[str, Any] = {
-        "cpu": findings.get(
-            "contention.cpu", lambda: prepared.cpu.report() | {"usable_cpus": usable_cpus()}
-        ),
-        "gpu": None,
-    }
-    if (gpu := prepared.gpu) is not None:
-        findings.get("contention.gpu.load", lambda: keep_loaded(gpu, work, device))
-        contention["gpu"] = findings.get("contention.gpu", gpu.report)
-        gpu.close()
-    facts = {**device.settings(), **workload.describe}
-    effective = {name: findings.get(f"effective.{name}", read) for name, read in facts.items()}
-    peak_mib = findings.get(
-        "figures.peak_mib", lambda: device.peak_mib() - workload.own_bytes / 2**20
-    )
-    if seen := prepared.compilations:
-        effective["recompilations"] = seen[-1] - seen[0]
-    raw = _with_launches(raw, workload.forward, device, prepared.trial, findings, peak_mib=peak_mib)
-    found, agreed = _output(prepared, findings)
-    effective |= found
-    cost = workload.cost and findings.get("figures.gflop", workload.cost)
-    counted: dict[str, float | None] = {}
-    if workload.cost is not None:
-        counted = asdict(cost) if cost else {"gflop": None}
+    device: Any = SimulatedDevice(**trial.model.kwargs)
+    if trial.is_load:
+        from runner.worker.service import serve_simulated
+
+        others = [SimulatedDevice(**trial.model.kwargs) for _ in range(1, trial.load.instances)]
+        raw = serve_simulated(trial, [device, *others], listener.keep)
+    else:
+        raw = _simulated_passes(trial, device, listener)
+    listener.measured(raw)
+    findings = OptionalReads()
     return replace(
-        raw,
-        figures=raw.figures | agreed | counted,
-        effective=raw.effective | effective,
-        environment=findings.get("environment", lambda: device_environment(prepared.trial.device))
-        or {},
-        contention=contention,
+        with_launches(raw, device.forward, device, trial, findings),
+        effective=raw.effective | {"device": "simulated", "simulated": trial.model.kwargs},
+        environment=findings.get("environment", lambda: device_environment(trial.device)) or {},
         why_null=findings.why_null,
     )
 
 
-def _output(
-    prepared: Prepared, findings: OptionalReads
-) -> tuple[dict[str, Any], dict[str, float | None]]:
-    """Properties of the output: finite, dtype, and error against fp32."""
-    from runner.models.guard import agreement, denormal_share, finite
-    from runner.models.workload import dtypes_of
-
-    workload = prepared.workload
-    returned = findings.get("effective.finite", lambda: (workload.forward(),))
-    if returned is None:
-        why_not = findings.why_null["effective.finite"]
-        untold = ("effective.output_dtype", "effective.denormal_output", "figures.rel_error")
-        findings.why_null |= dict.fromkeys(untold, why_not)
-        nothing = dict.fromkeys(("finite", "output_dtype", "denormal_output"))
-        return nothing, {"rel_error": None}
-    (output,) = returned
-    effective = {
-        "finite": findings.get("effective.finite", lambda: finite(output)),
-        "output_dtype": findings.get("effective.output_dtype", lambda: dtypes_of(output)),
-        "denormal_output": findings.get(
-            "effective.denormal_output", lambda: denormal_share(output)
-        ),
-    }
-    if (reference := workload.reference) is None:  # it is itself the reference
-        return effective, {}
-    classes = prepared.trial.model.task == "classification"
-    found = findings.get("figures.rel_error", lambda: agreement(output, reference(), classes))
-    return effective, {"rel_error": None} if found is None else asdict(found)
-
-
-def _simulated(trial: Trial, listener: PhaseCallbacks) -> Outcome:
-    """Time the simulated device, whose clock nothing can disturb."""
-    from runner.host.environment import device_environment
+def _simulated_passes(trial: Trial, device: Any, listener: PhaseCallbacks) -> Outcome:
     from runner.measure.loop import Around, measure
-    from runner.measure.simulated import SimulatedDevice
 
-    device: Any = SimulatedDevice(**trial.model.kwargs)
     around = Around(
         listener.phase,
         turn=listener.turn,
@@ -339,15 +239,7 @@ def _simulated(trial: Trial, listener: PhaseCallbacks) -> Outcome:
         keep=listener.keep,
     )
     measurement = measure(device.forward, device, trial.timing, around)
-    raw = _raw(measurement, true_ms=device.latency_ms)
-    listener.measured(raw)
-    findings = OptionalReads()
-    return replace(
-        _with_launches(raw, device.forward, device, trial, findings),
-        effective=raw.effective | {"device": "simulated", "simulated": trial.model.kwargs},
-        environment=findings.get("environment", lambda: device_environment(trial.device)) or {},
-        why_null=findings.why_null,
-    )
+    return _raw(measurement, true_ms=device.latency_ms)
 
 
 def _reached(target: float | None) -> Callable[[Sequence[float]], bool]:
@@ -357,42 +249,3 @@ def _reached(target: float | None) -> Callable[[Sequence[float]], bool]:
     from runner.statistics.adaptive import is_reached
 
     return partial(is_reached, target)
-
-
-def _with_launches(
-    raw: Outcome,
-    forward: Callable[[], object],
-    device: Device,
-    trial: Trial,
-    findings: OptionalReads,
-    **figures: float | None,
-) -> Outcome:
-    """The outcome with the launch probe's figures; null on devices that can't be kept busy."""
-    from runner.measure.launch import launch_cost
-
-    series: dict[str, list[float]] = {}
-    names, cost = ("enqueue_ms", "event_ms", "queued_ms"), None
-    # events do not cover the work of other engines
-    if trial.device_kind in METHODS["queued"].devices and trial.engine.name == "eager":
-        cost = findings.get("figures.enqueue_ms", lambda: launch_cost(forward, device))
-        if cost is not None:
-            series = cost.series
-            if cost.why_not_queued is not None:
-                findings.why_null["figures.queued_ms"] = cost.why_not_queued
-    medians_ms = {name: getattr(cost, name, None) for name in names}
-    return replace(raw, figures=raw.figures | medians_ms | figures, series=series)
-
-
-def keep_loaded(gpu: GpuWatch, work: Callable[[], object], device: Device) -> None:
-    """Keep the GPU under the timed load while its clocks are read."""
-    began = time.perf_counter()
-    work()
-    device.synchronize()
-    pass_ms = (time.perf_counter() - began) * 1000  # including work that the samples may not cover
-    passes = max(1, math.ceil(LOAD_CHUNK_MS / max(pass_ms, 0.001)))
-    until = time.perf_counter() + LOAD_S
-    with gpu.looking():
-        while time.perf_counter() < until:
-            for _ in range(passes):
-                work()
-            device.synchronize()

@@ -95,7 +95,7 @@ def run(trial: Trial, isolation: str, log: Path, listener: PhaseCallbacks | None
     """
     know(vars(trial.model))
     listener = listener or PhaseCallbacks()
-    kept, raw = SampleBuffer(trial.timing), list[Outcome]()
+    kept, raw = SampleBuffer(trial), list[Outcome]()
 
     def measured(outcome: Outcome) -> None:
         raw.append(outcome)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from runner.measure.loop import Keep
 from runner.records.record import Outcome
-from runner.trial.description import Timing
+from runner.trial.description import Trial
 
 
 class SampleBuffer(Keep):
@@ -17,11 +17,11 @@ class SampleBuffer(Keep):
     However a worker ends, even by the kernel, its finished blocks are here.
     """
 
-    def __init__(self, timing: Timing) -> None:
+    def __init__(self, trial: Trial) -> None:
         context = multiprocessing.get_context("forkserver")
         self._counts = context.RawArray("q", 2)  # of warm-up and timed samples
-        self._warmup_ms = context.RawArray("d", timing.warmup)
-        self._latency_ms = context.RawArray("d", timing.iterations)
+        self._warmup_ms = context.RawArray("d", trial.timing.warmup)
+        self._latency_ms = context.RawArray("d", trial.samples)
 
     def warmed_up(self, samples_ms: Sequence[float]) -> None:
         """Keep the samples of the warm-up."""

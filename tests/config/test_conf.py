@@ -36,6 +36,7 @@ def test_the_reference_is_generated_from_the_schema_and_these_files():
 
 def test_the_reference_names_every_key_that_the_schema_types():
     page, facts = generate.PAGE.read_text(), {"engine.name", "when_busy.action"}
+    facts |= {"pipeline.name", "load.name"}
     keys = set()
     for name, kind in types_of(Config).items():
         keys |= {f"{name}.{one.name}" for one in fields(kind)} if is_dataclass(kind) else {name}

@@ -12,7 +12,7 @@ from runner.config.explain import first_line, keys_named, no_such_file, unknown_
     [
         ("warmup", ["timing.warmup"]),
         ("size", ["input.size"]),
-        ("name", ["model.name", "engine.name", "sweep.name"]),
+        ("name", [f"{one}.name" for one in ("model", "engine", "pipeline", "load", "sweep")]),
         ("seed", ["seed"]),
         ("nothing", []),
     ],

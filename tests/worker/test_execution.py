@@ -11,7 +11,7 @@ from fakes.program import until
 
 from runner.host.gpu import GpuWatch
 from runner.measure.torch_device import TorchDevice
-from runner.worker import execution
+from runner.worker import execution, observe
 
 CUDA = torch.device("cuda", 0)
 
@@ -25,7 +25,7 @@ def test_the_clocks_are_read_under_the_load_that_was_timed_for_long_enough(monke
         time.sleep(0.002)
 
     began = time.perf_counter()
-    execution.keep_loaded(watch, work, TorchDevice(torch.device("cpu")))
+    observe.keep_loaded(watch, work, TorchDevice(torch.device("cpu")))
     assert time.perf_counter() - began >= 0.5
     assert calls[-1] - calls[0] >= 0.4
     assert len(watch.report()["sm_clock_mhz"]) >= 3
@@ -42,7 +42,7 @@ def test_a_chunk_of_the_load_is_as_long_as_passes_really_take(monkeypatch):
         time.sleep(0.05 * waited[-1])
 
     monkeypatch.setattr(clock, "synchronize", synchronize)
-    execution.keep_loaded(GpuWatch("1234"), lambda: passes.append(1), clock)
+    observe.keep_loaded(GpuWatch("1234"), lambda: passes.append(1), clock)
     assert set(waited) == {1}
 
 
@@ -60,7 +60,7 @@ def test_a_load_that_fails_ends_its_looks(monkeypatch):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     clock = TorchDevice(torch.device("cpu"))
-    findings.get("load", lambda: execution.keep_loaded(watch, fails, clock))
+    findings.get("load", lambda: observe.keep_loaded(watch, fails, clock))
     assert "illegal memory access" in findings.why_null["load"]
     looks = len(watch.report()["sm_clock_mhz"])
     time.sleep(0.2)

@@ -1,0 +1,1 @@
+"""A whole request: JPEGs, transforms, copies, the network, and its answer."""
