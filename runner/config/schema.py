@@ -15,6 +15,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from runner.trial.description import Engine, Input, Load, Model, Pipeline, Runtime, Timing
+from runner.trial.phases import PHASES
 
 GLOBAL = "# @package _global_"
 ISOLATIONS = ("process", "none")
@@ -24,6 +25,7 @@ FORMATS = ("table", "json")
 COLUMNS = (  # of the table at the end; runner/terminal/figures.py makes each
     *("p50", "ci", "mean", "sd", "min", "p25", "p75", "p90", "p95", "p99", "max", "fps"),
     *("tflops", "speedup", "error", "build_s", "compile_s", "convert_s", "peak_mib"),
+    *("p99.9", *PHASES, "phases_sum", "answered", "busy", "together", "target"),
     *("processes", "spread", "verdict"),
 )
 BUSY_ACTIONS = ("wait", "warn", "refuse")

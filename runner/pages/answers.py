@@ -10,6 +10,7 @@ from statistics import median_high
 
 from runner.contract import Level, Verdict
 from runner.pages.plots import Line
+from runner.pages.service_answers import service_answers
 from runner.records.record import Record
 from runner.records.results import Result, results_of, times_as_fast
 from runner.statistics.processes import Ratio, speed_up
@@ -52,8 +53,10 @@ def answers(records: Sequence[Record], most: int = MAX_SENTENCES) -> Iterator[st
 
 
 def _answers(records: Sequence[Record], most: int) -> Iterator[str]:
-    rows = usable(records)
-    if not rows:
+    everything = usable(records)
+    # under load nothing is ranked by the time of a pass
+    rows = [row for row in everything if not row.first.trial.is_load]
+    if not everything:
         if any(record.completed for record in records):
             yield "no answers: all numbers are invalid"
         return
@@ -62,7 +65,8 @@ def _answers(records: Sequence[Record], most: int) -> Iterator[str]:
         yield from best_throughput(rows, most)
         yield from knees(rows, most)
         yield from exponents(rows, most)
-    yield from warmups(records)
+    yield from service_answers(records, everything, _names(everything, ("load.rate",)), most)
+    yield from warmups([record for record in records if not record.trial.is_load])
     yield from worth(rows, most)
     yield from _left_out(records)
 
@@ -131,7 +135,8 @@ def _input(row: Result) -> tuple[tuple[int, int], int]:
 
 
 def _situation(trial: Trial) -> str:
-    return f"{trial.input.size_label}px, batch {trial.input.batch_size}"
+    where = f"{trial.input.size_label}px, batch {trial.input.batch_size}"
+    return f"{where}, {trial.pipeline.name}" if trial.is_e2e else where
 
 
 def _lead(ratio: Ratio, second: str, *rows: Result) -> str:

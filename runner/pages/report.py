@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from runner.history.environment_diff import machines
-from runner.pages import plots
+from runner.pages import plots, service_plots
 from runner.pages.answers import MIN_SIZES, answers, lines_of, speed_ups, usable, warmups_of
 from runner.pages.page import Page, Plot, Section, to_html, to_markdown
+from runner.records.capacities import services_of
 from runner.records.record import Record
 from runner.records.results import Result, results_of
 from runner.records.store import write_text_whole
@@ -20,12 +21,15 @@ from runner.statistics.scaling import power_law
 from runner.terminal.closing import about_numbers, device_lines, faults
 from runner.terminal.table import columns_of, shows_methods
 from runner.trial.axes import AXES
-from runner.trial.titles import summary_of
+from runner.trial.titles import short_titles, summary_of
 
 HTML, MARKDOWN, TABLE = "report.html", "report.md", "summary.csv"
 
 LEGEND = {  # of columns that need one
     "FPS": "FPS: closed-loop images a second (pipelined: throughput)",
+    "sum": "sum: of the phases, one by one; p50 is the measured whole",
+    "busy %": "busy %: of the instances' time",
+    "together": "together: queries answered in one pass, on average",
     "+- %": "+- %: half of the median's 95 % interval within the process",
     "95 % CI": "95 % CI: interval of the median between processes",
     "spread %": "spread %: standard deviation between processes",
@@ -97,7 +101,9 @@ def _plots(records: Sequence[Record]) -> Iterator[Section]:
     rows = results_of(records)
     if shows_methods(records):
         yield _section("Methods", plots.methods(rows, list(faults(records))))
-    good = usable(records)
+    yield from _of_services(records, rows)
+    rows = [row for row in rows if not row.first.trial.is_load]
+    good = [row for row in usable(records) if not row.first.trial.is_load]
     if len(good) > 1 and not shows_methods(records):
         yield from _of_axes([row for row in rows if row.typical is not None or row.usable])
         yield from _of_choices(good)
@@ -109,6 +115,18 @@ def _plots(records: Sequence[Record]) -> Iterator[Section]:
             plots.samples_over_time(shown, max(needs, default=None), len(rows)),
             plots.distribution(shown, len(rows)),
         )
+
+
+def _of_services(records: Sequence[Record], rows: Sequence[Result]) -> Iterator[Section]:
+    """Phases of requests, and services at several rates."""
+    timed = [row for row in rows if row.first.figures.get("phases_sum_ms")]
+    if timed:
+        yield _section("Phases", service_plots.phases(timed))
+    services = services_of(records)[: plots.MAX_SERIES]
+    if services:
+        firsts = [service.records[0].trial for service in services]
+        names = short_titles(firsts, ("load.rate",))
+        yield _section("Load", service_plots.latency_against_throughput(services, names))
 
 
 def _of_axes(rows: Sequence[Result]) -> Iterator[Section]:

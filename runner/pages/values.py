@@ -17,7 +17,7 @@ from runner.trial.description import Trial
 from runner.trial.titles import keys_of
 
 VERSION = 1  # of this form
-LATENCIES = ("min", "p25", "p50", "p75", "p90", "p95", "p99", "max", "mean", "std")
+LATENCIES = ("min", "p25", "p50", "p75", "p90", "p95", "p99", "p999", "max", "mean", "std")
 
 
 def to_json(sweep_dir: Path, records: Sequence[Record], planned: int, code: ExitCode) -> str:
@@ -62,5 +62,6 @@ def _trial(result: Result, sweep_dir: Path) -> dict[str, Any]:
         "tflop_s": result.tflop_s,
         **found,
         "figures": first.figures,
+        "target": first.effective.get("target"),
         "records": [str(sweep_dir / one.folder / RECORD) for one in result.records],
     }

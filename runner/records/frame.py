@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 FIGURES_MS = (
-    *("min", "p25", "p50", "p75", "p90", "p95", "p99", "max"),
+    *("min", "p25", "p50", "p75", "p90", "p95", "p99", "p999", "max"),
     *("mean", "std", "mad", "first", "cold_start"),
 )
 SUMMARY = {  # field of a record's summary -> its column
@@ -77,6 +77,7 @@ def _row(record: Record) -> dict[str, Any]:
         "p50_lo_ms": bounds[0],
         "p50_hi_ms": bounds[1],
         **figures,
+        "target": record.effective.get("target"),
         "tflop_s": record.tflop_s,
         **{name: record.environment.get(name) for name in ENVIRONMENT + MORE},
         "started_at": record.started_at,

@@ -89,7 +89,7 @@ def judge_target(
     """Whether the q-quantile of latencies in order of arrival is below the limit.
 
     Each of the `looks` spends its share of the error; those with too few queries for a pass
-    spend nothing on it. `unanswered` queries are over the limit.
+    spend nothing on it. With `unanswered` queries, those of a queue that grows, it is missed.
     """
     over = np.append(np.asarray(latency_ms, dtype=float) > limit_ms, np.ones(unanswered, bool))
     count, number = int(over.sum()), len(over)
@@ -103,6 +103,6 @@ def judge_target(
         under, worse, q, alpha / len(can_pass)
     ):
         verdict = Target.MET
-    elif _fails(under, worse, q, alpha / len(looks)):
+    elif unanswered or _fails(under, worse, q, alpha / len(looks)):
         verdict = Target.MISSED
     return TargetResult(verdict, number, count, tau)

@@ -28,6 +28,9 @@ def end(settings: Settings, heard: Listeners, code: ExitCode, lines: Lines, out:
         publisher.close(PARENT_STATUS.get(code, "FAILED"), records)
     if records:
         _show(settings, records, missing, lines)
+        if heard.search is not None:
+            for key, why in heard.search.ended.items():
+                lines.print(f"search    {heard.search.title_of(key)}: {why}")
         if pages:
             lines.print(f"report    {pages[0]}")
         if publisher is not None:

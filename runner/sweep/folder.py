@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 
 from runner.config.settings import Settings
 from runner.contract import Held, NoLock, Problem, Unreadable, UsageError
 from runner.records.locks import locked
-from runner.records.manifest import MANIFEST, Manifest, save_manifest
+from runner.records.manifest import MANIFEST, Manifest, Planned, save_manifest
 from runner.records.record import Record
 from runner.records.store import LOCK, RECORD, save
 from runner.sweep import resume
@@ -92,7 +93,8 @@ def started(plan: Plan, command: Sequence[str], lines: Lines) -> Start:
     sweep_dir, manifest, records = settings.sweep_dir, planned, dict[str, Record]()
     resumed = (sweep_dir / MANIFEST).exists() or any(sweep_dir.glob(f"*/{RECORD}"))
     if resumed:
-        manifest = resume.continued(planned, sweep_dir, settings.extend)
+        grows = plan.search is not None
+        manifest = resume.continued(planned, sweep_dir, settings.extend, grows=grows)
     lines.open(sweep_dir / SWEEP_LOG, command)
     if resumed:
         for one, record in resume.records_there(manifest, sweep_dir):
@@ -107,6 +109,16 @@ def started(plan: Plan, command: Sequence[str], lines: Lines) -> Start:
     if manifest is planned or len(manifest.trials) > len(planned.trials):
         save_manifest(manifest, sweep_dir)
     return Start(manifest, records, resumed)
+
+
+def grown(manifest: Manifest, planned: Sequence[Planned], sweep_dir: Path) -> Manifest:
+    """The manifest with the next trials of a search, on disk before the first of them runs."""
+    there = {one.folder for one in manifest.trials}
+    added = [one for one in planned if one.folder not in there]
+    if added:
+        manifest = replace(manifest, trials=(*manifest.trials, *added))
+        save_manifest(manifest, sweep_dir)
+    return manifest
 
 
 def _judged(record: Record, settings: Settings) -> Record:

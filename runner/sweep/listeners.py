@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from runner.contract import Status
+from runner.records.manifest import Planned
 from runner.records.record import Record
 from runner.records.store import LOG, RECORD
-from runner.sweep.folder import Start
+from runner.sweep.folder import Start, grown
 from runner.sweep.plan import Plan
 from runner.terminal.lines import Lines
 from runner.terminal.progress import SweepProgress
@@ -25,10 +27,18 @@ class Listeners:
         )
         self.publisher = _publisher(plan, start, lines)
         self._sweep_dir = plan.settings.sweep_dir
+        self.search = plan.search
+        self._opened = False
+
+    def grow(self, planned: Sequence[Planned]) -> None:
+        """A search has planned its next trials."""
+        self.manifest = grown(self.manifest, planned, self._sweep_dir)
+        self.progress.more([one.key for one in planned])
 
     def open(self) -> None:
-        """Open MLflow; records that earlier starts could not publish follow at the end."""
-        if self.publisher is not None:
+        """Open MLflow once; records that earlier starts could not publish follow at the end."""
+        if self.publisher is not None and not self._opened:
+            self._opened = True
             self.publisher.open()
             for folder, record in self.records.items():
                 self.publisher.publish_later(record, self._sweep_dir / folder / RECORD)
@@ -51,6 +61,8 @@ class Listeners:
     def complete(self) -> bool:
         """Whether all planned trials have a verdict."""
         done = [record for record in self.records.values() if record.completed and record.verdict]
+        if self.search is not None and self.search.kind == "max_batch":  # that one does not fit
+            done += [one for one in self.records.values() if one.status == Status.OUT_OF_MEMORY]
         return len(done) == len(self.manifest.trials)
 
 

@@ -24,6 +24,7 @@ from runner.records.manifest import Manifest, Planned
 from runner.records.printable import printable
 from runner.records.record import utc_now
 from runner.sweep.budget import select_rounds
+from runner.sweep.search import Search, template_of
 from runner.tracking import store
 from runner.trial.description import Engine, Pipeline, Runtime, Trial
 from runner.trial.titles import full_title, summary_of, varying
@@ -52,6 +53,18 @@ class Plan:
     source_dir: Path
     launcher: Launcher
     budget_note: str
+    search: Search | None = None
+
+    def grown(self, trials: Sequence[Trial]) -> Plan:
+        """The plan of the next trials of its search."""
+        for trial in trials:
+            know(vars(trial.model))
+        shown = [redacted_trial(trial) for trial in trials]
+        names = (
+            varying([redacted_trial(one) for one in self.search.templates]) if self.search else ()
+        )
+        planned = (_planned(trial, one, names) for trial, one in zip(trials, shown, strict=True))
+        return replace(self, trials=tuple(trials), planned=tuple(planned))
 
     def jobs(self, command: Sequence[str]) -> list[Job]:
         """The jobs for the launcher, one for each trial."""
@@ -89,6 +102,8 @@ class Plan:
             yield line
         if self.budget_note:
             yield self.budget_note
+        if self.search is not None:
+            yield "further trials follow from what these find"
         yield f"{counted(len(self.trials), 'trial')}; dry run, nothing was timed"
 
     def as_json(self) -> str:
@@ -124,6 +139,7 @@ def make_plan(grid: Grid, source_dir: Path, inspect: Inspect | None = None) -> P
     points.
     """
     drafts, settings = _drafts(grid, source_dir)
+    drafts = [_templated(draft, settings) for draft in drafts]
     try:
         launcher = launcher_of(grid.launcher, grid.launchers)
     except UsageError as error:
@@ -142,13 +158,14 @@ def make_plan(grid: Grid, source_dir: Path, inspect: Inspect | None = None) -> P
         trials = _settled(drafts, devices, found.own_sizes)
     if problems := [*_of_repeats(settings, trials), *_twice(trials)]:
         raise UsageError(*problems)
+    search = Search(settings.search, trials, settings.max_batch) if settings.search else None
     for trial in trials:
         know(vars(trial.model))
     shown = [redacted_trial(trial) for trial in trials]
     names = varying(shown)
     planned = [_planned(trial, one, names) for trial, one in zip(trials, shown, strict=True)]
     kept = select_rounds(planned, settings)
-    return Plan(
+    plan = Plan(
         settings,
         tuple(trials[place] for place in kept.places),
         tuple(planned[place] for place in kept.places),
@@ -158,7 +175,15 @@ def make_plan(grid: Grid, source_dir: Path, inspect: Inspect | None = None) -> P
         source_dir,
         launcher,
         kept.told,
+        search,
     )
+    return plan if search is None else plan.grown(search.following([]))
+
+
+def _templated(draft: Draft, settings: Settings) -> Draft:
+    """What a search varies, with what it can't search."""
+    trial, problems = template_of(draft.trial, settings)
+    return Draft(trial, (*draft.problems, *problems))
 
 
 def _planned(trial: Trial, shown: Trial, names: Sequence[str]) -> Planned:

@@ -106,10 +106,11 @@ def is_left(record: Record | None, retry: str | None) -> bool:
     return not record.completed and retry == "failed"
 
 
-def continued(planned: Manifest, sweep_dir: Path, extend: bool) -> Manifest:
+def continued(planned: Manifest, sweep_dir: Path, extend: bool, *, grows: bool = False) -> Manifest:
     """The manifest of an existing sweep that is resumed by this command.
 
-    Raises UsageError if this command plans something else and does not extend it.
+    One that `grows` has trials that follow from its records. Raises UsageError if this command
+    plans something else and does not extend it.
     """
     try:
         manifest = load_manifest(sweep_dir)
@@ -124,7 +125,7 @@ def continued(planned: Manifest, sweep_dir: Path, extend: bool) -> Manifest:
     there = {trial.folder for trial in manifest.trials}
     own = {trial.folder for trial in planned.trials}
     added = [trial for trial in planned.trials if trial.folder not in there]
-    lacking = [trial for trial in manifest.trials if trial.folder not in own]
+    lacking = [trial for trial in manifest.trials if trial.folder not in own and not grows]
     if (added or lacking) and not extend:
         differences = [
             *([f"adds {_named([trial.title for trial in added])}"] if added else []),

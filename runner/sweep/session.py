@@ -59,21 +59,25 @@ class Session:
             }
             keys = [job.planned.key for job in jobs.values()]
             left = [job.trial for job in jobs.values()]
-            claimed = plan.launcher.claims(left, plan.devices)
+            more = plan.search is not None  # trials that are not known yet
+            claimed = plan.launcher.claims(left or plan.trials, plan.devices)
             with held(
-                claimed if left else (),
+                claimed if left or more else (),
                 f"sweep {settings.sweep_id}",
                 settings.device_lock,
                 self._lines.print,
                 settings.sweep_dir,
             ) as give_back:
-                if claimed and left:  # only for devices of this machine
+                if claimed and (left or more):  # only for devices of this machine
                     wait_until_idle(settings, self._lines.print)
                 heard = Listeners(plan, start, keys, self._lines)
                 self._contention = Contention(self._lines.print) if claimed else None
                 self._progress, code = heard.progress, ExitCode.FAILED
                 try:
-                    self._hear(jobs, heard, give_back)
+                    with heard.progress:  # torch loads in another process while MLflow loads here
+                        self._hear(jobs, heard, (lambda: None) if more else give_back)
+                        while following := self._following(heard):
+                            self._hear(following, heard, lambda: None)
                     code = ExitCode.OK if heard.complete else ExitCode.FAILED
                 except KeyboardInterrupt:
                     code = ExitCode.INTERRUPTED
@@ -92,29 +96,37 @@ class Session:
         launcher, left = self._plan.launcher, dict(jobs)
         launcher.observed_by(self)
         results = launcher.run(list(jobs.values())) if jobs else iter(())
-        with heard.progress:  # torch loads in another process while MLflow loads here
-            heard.open()
-            import runner.verdict.judge  # noqa: F401  (scipy: now, before anything is timed)
+        heard.open()
+        import runner.verdict.judge  # noqa: F401  (scipy: now, before anything is timed)
 
-            # loaded libraries stay; with them the collector would run after 70 MiB only
-            gc.freeze()
-            try:
-                for trial, result in results:
-                    job = left.pop(trial.folder, None)
-                    if not left:
-                        give_back()
-                    self._take(job, trial, result, heard)
-                    self._stop_if_interrupted()
-            except KeyboardInterrupt:
-                for trial, result in _cut_short(results):
-                    self._take(left.pop(trial.folder, None), trial, result, heard)
-                raise
-            finally:
-                if isinstance(results, Generator):
-                    results.close()
-            if left:
-                warning = f"warning: the launcher returned no result for {len(left)} trials"
-                self._lines.print(warning)
+        # loaded libraries stay; with them the collector would run after 70 MiB only
+        gc.freeze()
+        try:
+            for trial, result in results:
+                job = left.pop(trial.folder, None)
+                if not left:
+                    give_back()
+                self._take(job, trial, result, heard)
+                self._stop_if_interrupted()
+        except KeyboardInterrupt:
+            for trial, result in _cut_short(results):
+                self._take(left.pop(trial.folder, None), trial, result, heard)
+            raise
+        finally:
+            if isinstance(results, Generator):
+                results.close()
+        if left:
+            warning = f"warning: the launcher returned no result for {len(left)} trials"
+            self._lines.print(warning)
+
+    def _following(self, heard: Listeners) -> dict[str, Job]:
+        """The next jobs of a search, planned on disk; none at its end."""
+        search = self._plan.search
+        if search is None:
+            return {}
+        plan = self._plan.grown(search.following(heard.in_order))
+        heard.grow(plan.planned)
+        return {job.planned.folder: job for job in plan.jobs(self._command)}
 
     def _take(self, job: Job | None, trial: Trial, result: Record | Lost, heard: Listeners) -> None:
         """Pass on the result of a job; None if this start has no such job (any more)."""

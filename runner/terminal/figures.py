@@ -10,9 +10,10 @@ from runner.contract import Level, Verdict
 from runner.records.record import Record
 from runner.records.results import Result, times_as_fast
 from runner.terminal.layout import Column
+from runner.trial.phases import PHASES
 
 Figure = Callable[[Sequence[Result]], Column | None]
-LABELS = {"std": "sd"}
+LABELS = {"std": "sd", "p999": "p99.9"}
 ROUNDING = 1e-9  # smaller shares are rounding errors
 MAX_DECIMALS = 4
 
@@ -56,6 +57,63 @@ def tail(rows: Sequence[Result]) -> Column | None:
     """The 99th percentile, shown if there are enough samples for one."""
     values = [over_processes(row, "p99_ms") for row in rows]
     return _numbers("p99 ms", values) if any(value is not None for value in values) else None
+
+
+def extreme_tail(rows: Sequence[Result]) -> Column | None:
+    """The 99.9th percentile, likewise."""
+    values = [over_processes(row, "p999_ms") for row in rows]
+    known = any(value is not None for value in values)
+    return _numbers("p99.9 ms", values, spare=0) if known else None
+
+
+def usual_tail(rows: Sequence[Result]) -> Column:
+    """The 90th percentile: always shown under load, where tails are the question."""
+    served = any(row.first.trial.is_load for row in rows)
+    values = [over_processes(row, "p90_ms") for row in rows]
+    return _numbers("p90 ms", values, spare=None if served else 0)
+
+
+def phase(name: str) -> Figure:
+    """A phase of a request, if any was timed."""
+
+    def column(rows: Sequence[Result]) -> Column | None:
+        values = [row.first.figures.get(f"{name}_ms") for row in rows]
+        known = any(value is not None for value in values)
+        return _numbers(name, values, spare=3) if known else None
+
+    return column
+
+
+def phases_sum(rows: Sequence[Result]) -> Column | None:
+    """The sum of a request's phases, beside the measured whole."""
+    values = [row.first.figures.get("phases_sum_ms") for row in rows]
+    return _numbers("sum", values, spare=3) if any(values) else None
+
+
+def answered(rows: Sequence[Result]) -> Column | None:
+    """Queries that were answered a second."""
+    values = [row.first.figures.get("answered_qps") for row in rows]
+    return _numbers("answered /s", values, spare=2) if any(values) else None
+
+
+def busy(rows: Sequence[Result]) -> Column | None:
+    """The share of time in which the instances of a service were busy."""
+    shares = [row.first.figures.get("busy") for row in rows]
+    return _percents("busy %", shares, spare=2) if any(shares) else None
+
+
+def together(rows: Sequence[Result]) -> Column | None:
+    """How many queries were answered together on average, if several could be."""
+    several = any(row.first.trial.load.max_batch > 1 for row in rows)
+    values = [row.first.figures.get("batch_mean") for row in rows]
+    return _numbers("together", values, spare=1) if several and any(values) else None
+
+
+def target(rows: Sequence[Result]) -> Column | None:
+    """Whether the percentile kept its limit, where there is one."""
+    found = [row.first.effective.get("target") for row in rows]
+    cells = tuple(str(one or "-") for one in found)
+    return Column("target", cells, text=True) if any(found) else None
 
 
 def seconds(name: str, spare: int = 1) -> Figure:
@@ -118,8 +176,10 @@ def spread(rows: Sequence[Result]) -> Column:
     return _percents("spread %", spreads, spare=1)
 
 
-def fps(rows: Sequence[Result]) -> Column:
-    """Images per second, over processes."""
+def fps(rows: Sequence[Result]) -> Column | None:
+    """Images per second, over processes; none where queries come at their own rate."""
+    if all(row.first.trial.load.name == "server" for row in rows):
+        return None
     return _numbers("FPS", [row.images_per_second for row in rows])
 
 
@@ -217,14 +277,19 @@ def verdict_label(group: Sequence[Record]) -> str:
     return ", ".join([*ended, *judged])
 
 
-EXTRA = [of_samples(name, spare=0) for name in ("min", "p90", "max", "std")]
-STEPS = [seconds("compile_s", spare=2), seconds("convert_s")]
+MIN, MAX, SD = (of_samples(name, spare=0) for name in ("min", "max", "std"))
+TAIL: tuple[Figure, ...] = (MIN, usual_tail, tail, extreme_tail, MAX, SD)
+SERVICE: tuple[Figure, ...] = (
+    *(*map(phase, PHASES), phases_sum),
+    *(answered, busy, together, target),
+)
+STEPS = (seconds("compile_s", spare=2), seconds("convert_s"))
 OF_TRIALS: tuple[Figure, ...] = (
-    *(p50, half_interval, mean, *EXTRA[:2], tail, *EXTRA[2:], fps, tflops, faster, error),
+    *(p50, half_interval, mean, *TAIL, *SERVICE, fps, tflops, faster, error),
     *(*STEPS, verdict),
 )
 OF_PROCESSES: tuple[Figure, ...] = (
-    *(processes, typical, interval, spread, *EXTRA[:2], tail, *EXTRA[2:], fps, tflops, faster),
+    *(processes, typical, interval, spread, *TAIL, *SERVICE, fps, tflops, faster),
     *(error, *STEPS, verdict),
 )
 # the article's methods, side by side; their problems are listed below
@@ -235,7 +300,14 @@ BY_NAME: dict[str, Figure] = {  # words of table.columns
     "mean": article_mean,
     "sd": of_samples("std"),
     **{name: of_samples(name) for name in ("min", "p25", "p75", "p90", "p95", "p99", "max")},
+    "p99.9": of_samples("p999"),
     "fps": fps,
+    **{name: phase(name) for name in PHASES},
+    "phases_sum": phases_sum,
+    "answered": answered,
+    "busy": busy,
+    "together": together,
+    "target": target,
     "tflops": tflops,
     "speedup": faster,
     "error": error,

@@ -73,6 +73,12 @@ class SweepProgress:
         self._tell_alike()
         self._bar.stop()
 
+    def more(self, keys: Sequence[str]) -> None:
+        """A search has planned further trials."""
+        self._left.update(keys)
+        self._total += len(keys)
+        self._bar.update(self._task, total=self._total)
+
     def begins(self, title: str, timing: Timing) -> None:
         """The next trial begins in this process."""
         self._title = title

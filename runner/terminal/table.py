@@ -69,6 +69,8 @@ def columns_of(
     if has_processes(records):
         figures = OF_PROCESSES
         rows = sorted(rows, key=_place(rows))  # their processes ran in shuffled rounds
+    elif any(row.first.trial.load.rate for row in rows):
+        rows = sorted(rows, key=_place(rows))  # a search does not try rates in their order
     elif shows_methods(records):
         figures, shown = OF_METHODS, ("method", "warm-up")
     same, differing = names_of([row.first for row in rows], shown)
@@ -88,7 +90,7 @@ def _place(rows: Sequence[Result]) -> Callable[[Result], tuple[float, ...]]:
     seen = [{cell: place for place, cell in enumerate(dict.fromkeys(one.cells))} for one in columns]
     places = {
         id(row): tuple(
-            float(cell) if cell.isdecimal() else float(of_cell[cell])
+            float(cell) if cell.replace(".", "", 1).isdecimal() else float(of_cell[cell])
             for cell, of_cell in zip(cells, seen, strict=True)
         )
         for row, *cells in zip(rows, *(one.cells for one in columns), strict=True)
@@ -128,6 +130,10 @@ def _settings(records: Sequence[Record]) -> list[Column]:
     }
     if any(trial.load.rate for trial in trials):
         named["rate /s"] = [f"{rate:.4g}" if (rate := one.load.rate) else "-" for one in trials]
+    for name, own in (("pipeline", any(one.is_e2e for one in trials)),
+                      ("load", any(one.is_load for one in trials))):  # fmt: skip
+        if own:
+            named[name] = [getattr(trial, name).name for trial in trials]
     others = [settings(trial) for trial in trials]
     named |= {name: [one.get(name, "-") for one in others] for name in varying(trials)}
     return [Column(name, tuple(cells), text=name not in NUMBERS) for name, cells in named.items()]

@@ -68,6 +68,10 @@ def metrics_of_result(result: Result) -> Iterator[tuple[str, float]]:
         "thr/img_s" if result.pipelined else "thr/fps": result.images_per_second,
         "thr/tflop_s": result.tflop_s,
     }
+    if result.first.trial.load.name == "server":
+        first = result.first
+        found |= {f"lat_ms/{name}": first.summary.get(f"{name}_ms") for name in ("p90", "p99")}
+        found |= {"load/answered": first.figures.get("answered_qps")}
     yield from ((name, value) for name, value in found.items() if value is not None)
 
 

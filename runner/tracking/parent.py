@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from runner.contract import TrackingUnavailable, Unreadable, Verdict
+from runner.records.capacities import batches_of, services_of
 from runner.records.reading import read_bytes
 from runner.records.record import Record
 from runner.records.results import results_of
@@ -85,6 +86,22 @@ def figures_of(records: Sequence[Record]) -> Iterator[tuple[str, float]]:
         yield "best/p50_ms", min(times)
     if rates:
         yield "best/img_s", max(rates)
+    yield from _of_searches(records)
+
+
+def _of_searches(records: Sequence[Record]) -> Iterator[tuple[str, float]]:
+    """The best capacity of the sweep's services, and its largest batch where one did not fit."""
+    found = [one.capacity for one in services_of(records) if one.capacity.rate is not None]
+    if found:
+        best = max(found, key=lambda one: one.rate or 0.0)
+        yield "capacity/qps", best.rate or 0.0
+        if best.ci is not None:
+            yield "capacity/qps_lo", best.ci[0]
+            yield "capacity/qps_hi", best.ci[1]
+    full = [one for one in batches_of(records) if one.too_large]
+    if full:
+        yield "batch/largest", max(one.fitting[-1].trial.input.batch_size for one in full)
+        yield "batch/best", full[0].best.trial.input.batch_size
 
 
 def _note(sweep_dir: Path) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runner.contract import Level
 from runner.records.process_summary import process_summary_of
 from runner.records.record import Record, sentence
+from runner.trial.phases import PHASES
 
 if TYPE_CHECKING:
     from mlflow.entities import Param
@@ -22,6 +23,7 @@ METRICS = {  # metric in MLflow -> field of the record's summary; short, for the
     "lat_ms/p90": "p90_ms",
     "lat_ms/p95": "p95_ms",
     "lat_ms/p99": "p99_ms",
+    "lat_ms/p999": "p999_ms",
     "lat_ms/std": "std_ms",
     "lat_ms/mad": "mad_ms",
     "lat_ms/first": "first_ms",
@@ -38,6 +40,13 @@ FIGURES = {  # likewise for its figures
     "cost/gflop": "gflop",
     "cost/params": "parameters",
     "cost/weights_mib": "weights_mib",
+    **{f"phase_ms/{name}": f"{name}_ms" for name in PHASES},
+    "phase_ms/sum": "phases_sum_ms",
+    "load/offered": "offered_qps",
+    "load/answered": "answered_qps",
+    "load/busy": "busy",
+    "load/together": "batch_mean",
+    "load/late_p99": "late_p99_ms",
 }
 
 
@@ -97,6 +106,7 @@ def tags_of(record: Record) -> dict[str, str]:
         "runner.identity": brief.identity,
         "runner.unfit": brief.unfit,
         "runner.facts": json.dumps(brief.facts),
+        "target": record.effective.get("target"),
         "gpu": environment.get("gpu"),
         "driver": environment.get("gpu_driver"),
         "error": record.error and f"{record.error['type']}: {record.error['message']}",

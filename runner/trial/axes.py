@@ -11,11 +11,17 @@ AXES = {  # key -> title of its axis
     "input.size": "input size (pixels a side)",
     "input.batch_size": "batch size (images)",
     "timing.warmup": "warm-up (iterations)",
+    "load.rate": "rate (queries a second)",
 }
 
 
 def place(trial: Trial, axis: str) -> int | None:
-    """The position of a trial on an axis; None on input.size for inputs that are not square."""
+    """The position of a trial on an axis, rounded.
+
+    None on input.size for inputs that are not square, and on load.rate without one.
+    """
+    if axis == "load.rate":
+        return None if trial.load.rate is None else round(trial.load.rate)
     if axis == "input.size":
         height, width = trial.input.pixels
         return height if height == width else None

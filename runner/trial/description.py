@@ -288,14 +288,15 @@ class Trial(_Group):
             f"{self.input.size_label}px",
             f"b{self.input.batch_size}",
             f"w{self.timing.warmup}",
-            *(self._served if self.is_load else [self.timing.method]),
+            self.served if self.is_load else self.timing.method,
             *(["e2e"] if self.is_e2e else []),
         ]
         return " ".join(words + ([f"r{self.repeat}"] if self.repeat else []))
 
     @property
-    def _served(self) -> list[str]:
-        return [self.load.name] if self.load.rate is None else [f"{self.load.rate:.4g}/s"]
+    def served(self) -> str:
+        """The load by its rate, else by its name: `20/s`, `offline`, `none`."""
+        return self.load.name if self.load.rate is None else f"{self.load.rate:.4g}/s"
 
 
 def folder_of(key: str, device: str, repeat: int = 0) -> str:

@@ -9,7 +9,7 @@ from dataclasses import fields
 from runner.contract import Problem
 from runner.trial.description import Load, Pipeline, Trial
 from runner.trial.near import expected
-from runner.trial.titles import shown
+from runner.trial.titles import LOADS_OWN, OF_LOADS, shown
 
 PIPELINES = ("forward", "e2e")
 DECODERS = ("torchvision", "pil")
@@ -18,16 +18,6 @@ PLACES = ("cpu", "device")
 OF_IMAGES = ("classification", "quantized", "segmentation", "detection")  # tasks of pipeline=e2e
 LOADS = ("none", "single_stream", "offline", "server")
 ARRIVALS = ("poisson", "constant")
-ONLY_WITH = {  # key of load -> loads that have it
-    "rate": ("server",),
-    "target_ms": ("single_stream", "server"),
-    "percentile": ("single_stream", "server"),
-    "arrivals": ("server",),
-    "max_batch": ("offline", "server"),
-    "max_wait_ms": ("server",),
-    "instances": ("offline", "server"),
-    "queries": ("single_stream", "offline", "server"),
-}
 MAX_QUERIES, MAX_RATE = 10_000_000, 1e6
 MAX_TOGETHER, MAX_INSTANCES, MAX_WORKERS = 4096, 256, 1024
 
@@ -94,9 +84,9 @@ def _out_of_place(trial: Trial) -> Iterator[Problem]:
             key = f"pipeline.{part.name}"
             found = f"{key} is {shown(value)}, but pipeline is forward, which begins with tensors"
             yield Problem(key, found, "add pipeline=e2e")
-    for name, loads in ONLY_WITH.items():
-        value = getattr(load, name)
-        if load.name in LOADS and load.name not in loads and value != getattr(Load(), name):
+    for name in sorted(LOADS_OWN) if load.name in LOADS else ():
+        value, loads = getattr(load, name), [one for one, keys in OF_LOADS.items() if name in keys]
+        if load.name not in loads and value != getattr(Load(), name):
             key = f"load.{name}"
             remedy = f"add load={' or '.join(loads)}"
             yield Problem(key, f"{key} is {shown(value)}, but load is {load.name}", remedy)

@@ -9,8 +9,17 @@ from typing import Any
 from runner.contract import counted
 from runner.trial.description import Input, Load, Pipeline, Runtime, Timing, Trial
 
+OF_LOADS = {  # keys that mean something, by load
+    "single_stream": ("queries", "target_ms", "percentile"),
+    "offline": ("queries", "max_batch", "instances"),
+    "server": (
+        *("rate", "queries", "target_ms", "percentile", "arrivals"),
+        *("max_batch", "max_wait_ms", "instances"),
+    ),
+}
+LOADS_OWN = {name for names in OF_LOADS.values() for name in names}
 MAX_NAMED = 3  # models of a sweep; beyond that only their number is shown
-IN_TITLE = ("size", "batch_size", "warmup", "method", "rate")
+IN_TITLE = ("size", "batch_size", "warmup", "method", "rate", "load", "pipeline")
 SETTINGS = {  # reserved names: a model argument with one of them is shown with its group
     *(part.name for group in (Input, Timing, Runtime, Pipeline, Load) for part in fields(group)),
     *("pipeline", "load"),
@@ -66,9 +75,9 @@ def settings(trial: Trial) -> dict[str, str]:
     others |= {_argument(name): value for name, value in model.kwargs.items()}
     others |= vars(trial.input) | vars(trial.timing) | vars(trial.runtime)
     others |= {"engine": trial.engine.name, "providers": trial.engine.providers}
-    for name in ("pipeline", "load"):
-        own = vars(getattr(trial, name))
-        others |= {name if key == "name" else key: value for key, value in own.items()}
+    others |= {name: value for name, value in vars(trial.pipeline).items() if name != "name"}
+    of_load = OF_LOADS.get(trial.load.name, ())
+    others |= {name: value for name, value in vars(trial.load).items() if name in of_load}
     others |= {"inputs": model.inputs}
     others |= {"device": trial.device, "seed": trial.seed}
     return {name: shown(value) for name, value in others.items() if name not in IN_TITLE}
@@ -92,6 +101,8 @@ def varying(trials: Sequence[Trial]) -> tuple[str, ...]:
     real = [one for one in everything if one["device"] != "simulated"]
 
     def differs(name: str) -> bool:
+        if name in LOADS_OWN:  # other loads do not have it
+            return len({one[name] for one in everything if name in one}) > 1
         groups = of_models.values() if name in own else [real if name == "device" else everything]
         return any(len({one.get(name) for one in group}) > 1 for group in groups)
 
@@ -111,7 +122,8 @@ def short_titles(trials: Sequence[Trial], but: Sequence[str] = ()) -> list[str]:
         "input.batch_size": [f"b{trial.input.batch_size}" for trial in trials],
         "timing.warmup": [f"w{trial.timing.warmup}" for trial in trials],
         "timing.method": [trial.timing.method for trial in trials],
-        "load.rate": [f"{trial.load.rate:.4g}/s" if trial.load.rate else "-" for trial in trials],
+        "pipeline": [trial.pipeline.name for trial in trials],
+        "load.rate": [trial.served for trial in trials],
     }
     others = [settings(trial) for trial in trials]
     for name in varying(trials):
@@ -139,7 +151,9 @@ def summary_of(trials: Sequence[Trial], name: str | None = None) -> str:
         "batch size": len({trial.input.batch_size for trial in trials}),
         "warm-up count": len({trial.timing.warmup for trial in trials}),
         "method": len({trial.timing.method for trial in trials}),
-        "rate": len({trial.load.rate for trial in trials}),
+        "pipeline": len({trial.pipeline.name for trial in trials}),
+        "load": len({trial.load.name for trial in trials}),
+        "rate": len({trial.load.rate for trial in trials if trial.load.rate}),
     }
     others = [settings(trial) for trial in trials]
     values = {name: len({one[name] for one in others if name in one}) for name in varying(trials)}

@@ -43,8 +43,8 @@ def late_arrivals(case: Case) -> Iterator[Flag]:
 def overload(case: Case) -> Iterator[Flag]:
     """A queue that grows as long as queries come."""
     load, figures = case.trial.load, case.outcome.figures
-    offered, unanswered = figures.get("offered_qps"), figures.get("unanswered") or 0.0
-    if load.name != "server" or not offered:
+    offered, unanswered = load.rate, figures.get("unanswered") or 0.0
+    if offered is None:
         return
     able = _able(case)
     if not unanswered and (able is None or offered < able):

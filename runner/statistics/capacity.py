@@ -1,0 +1,150 @@
+"""The largest rate of queries whose tail latency keeps a limit, from trials at several rates.
+
+Single verdicts near the limit are noisy, and bisecting on them misleads. So the tail is fitted
+against the rate, as a function that never falls, and the rate is where that crosses the limit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+DRAWS = 1000  # of the parametric bootstrap
+SPREAD = 0.03  # standard deviation between processes of the log tail, at least
+BEYOND = 20.0  # times the limit, for a tail that grows as long as queries come
+SCAN = (0.2, 0.4, 0.6, 0.75, 0.9)  # of the throughput without a schedule
+AROUND = (1.0, 0.93, 1.07)  # of the rate found so far
+LOWER, LOWEST = (0.4, 0.7), 0.03  # of the lowest rate if that misses, and of the highest: no lower
+ENOUGH = 0.03  # of the rate: half of an interval that needs no further trials
+NEAR = 0.015  # of a rate that was tried
+REFINED = 9  # rates, after which no more follow
+DIGITS = 3  # of a rate
+
+
+@dataclass(frozen=True)
+class Point:
+    """The tail at a rate, with the standard deviation of its logarithm; None: overload.
+
+    `side`: 1 if the queries have shown that it is above the limit, -1 below, 0 neither.
+    """
+
+    rate: float
+    tail_ms: float | None
+    spread: float
+    side: int = 0
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The largest rate that keeps the limit, a second, with its 95 % interval.
+
+    `rate` is None if the lowest rate misses it; `is_least`: the highest rate keeps it, so that the
+    capacity lies above. `fitted_ms` is the tail that never falls, at each point.
+    """
+
+    rate: float | None
+    ci: tuple[float, float] | None
+    is_least: bool
+    fitted_ms: tuple[float, ...]
+
+
+def capacity(points: Sequence[Point], limit_ms: float) -> Capacity:
+    """Where the tail crosses the limit. Raises ValueError without points."""
+    if not points:
+        raise ValueError("no rates; expected at least one")
+    ordered = sorted(points, key=lambda one: one.rate)
+    rates = np.array([one.rate for one in ordered])
+    logs = np.array([math.log(one.tail_ms or BEYOND * limit_ms) for one in ordered])
+    spreads = np.array([max(one.spread, SPREAD) for one in ordered])
+    limit = math.log(limit_ms)
+    sides = np.array([one.side for one in ordered])
+
+    def decided(logs: np.ndarray) -> np.ndarray:
+        above = np.where(sides > 0, np.maximum(logs, limit + SPREAD), logs)
+        return np.where(sides < 0, np.minimum(above, limit - SPREAD), above)
+
+    fitted = _rising(decided(logs), spreads)
+    rate = _crossing(rates, fitted, limit)
+    random = np.random.default_rng(0)
+    drawn = []
+    for _ in range(DRAWS):
+        fit = _rising(decided(logs + spreads * random.standard_normal(len(logs))), spreads)
+        drawn.append(_crossing(rates, fit, limit, random.uniform()))
+    is_least = math.isinf(rate) and rate > 0
+    found = None if math.isinf(rate) and rate < 0 else float(min(rate, rates[-1]))
+    ends = np.clip(np.quantile(drawn, [0.025, 0.975], method="nearest"), 0.0, rates[-1])
+    ci = None if found is None or is_least else (float(ends[0]), float(ends[1]))
+    return Capacity(found, ci, is_least, tuple(float(np.exp(one)) for one in fitted))
+
+
+def _rising(logs: np.ndarray, spreads: np.ndarray) -> np.ndarray:
+    fitted: np.ndarray = optimize.isotonic_regression(logs, weights=spreads**-2).x
+    return fitted
+
+
+def _crossing(
+    rates: np.ndarray, fitted: np.ndarray, limit: float, share: float | None = None
+) -> float:
+    """The rate at which the fit reaches the limit; -inf below the first, inf above the last.
+
+    Between two rates in proportion, or at a given `share`: a function that never falls may cross
+    anywhere between them.
+    """
+    above = np.flatnonzero(fitted > limit)
+    if not len(above):
+        return math.inf
+    first = int(above[0])
+    if first == 0:
+        return -math.inf
+    low, high = fitted[first - 1], fitted[first]
+    share = (limit - low) / (high - low) if share is None else share
+    return float(rates[first - 1] + share * (rates[first] - rates[first - 1]))
+
+
+def spread_of(
+    latency_ms: Sequence[float], bounds: Sequence[float] | None, q: float, tau: float
+) -> float:
+    """The standard deviation of the logarithm of a tail, from its 95 % bounds on each side.
+
+    Without bounds a guess from the number of independent queries beyond the tail.
+    """
+    if bounds is not None and min(bounds) > 0:
+        sides = 2 * float(stats.norm.ppf(0.95))
+        return math.log(bounds[1] / bounds[0]) / sides
+    beyond = len(latency_ms) * (1 - q) / max(tau, 1.0)
+    return 0.5 / math.sqrt(max(beyond, 0.25))
+
+
+def scan_rates(throughput: float) -> list[float]:
+    """The first rates to try, by the queries a second that are answered without a schedule."""
+    return [rounded(share * throughput) for share in SCAN]
+
+
+def next_rates(points: Sequence[Point], limit_ms: float) -> list[float]:
+    """The next rates to try; none once the rate is known well enough, or can't be found."""
+    found = capacity(points, limit_ms)
+    tried = [one.rate for one in points]
+    if len(tried) >= REFINED + len(SCAN):
+        return []
+    if found.rate is None:
+        low = min(tried)
+        return [rounded(low * share) for share in LOWER] if low > LOWEST * max(tried) else []
+    if found.is_least:
+        top = max(tried)
+        beyond = [rounded(top * factor) for factor in (1.1, 1.25)]
+        return beyond if all(one.tail_ms is not None for one in points) else []
+    low, high = found.ci or (0.0, math.inf)
+    refined = len(tried) > len(SCAN)
+    if refined and (high - low) / 2 <= ENOUGH * found.rate:
+        return []
+    wanted = [rounded(found.rate * factor) for factor in AROUND]
+    return [rate for rate in wanted if all(abs(rate / one - 1) > NEAR for one in tried)]
+
+
+def rounded(rate: float) -> float:
+    """A rate with few digits, so that it can be given again."""
+    return float(f"{rate:.{DIGITS}g}")
