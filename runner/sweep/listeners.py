@@ -79,7 +79,8 @@ def _publisher(plan: Plan, start: Start, lines: Lines) -> Publisher | None:
         sweep_id=settings.sweep_id,
         name=settings.name,
         title=plan.title,
-        trials=len(start.manifest.trials),
+        # a search has several, even if it begins with one
+        trials=max(len(start.manifest.trials), 2 if plan.search else 1),
         resumed=start.resumed,
         print_line=lines.print,
     )

@@ -41,11 +41,15 @@ DEEP = 4  # windows of nights that are read from disk, because some may be flagg
 
 
 def name_of(settings: Settings) -> str:
-    """The name of a sweep's nights. Raises UsageError for a sweep without a name."""
+    """The name of a sweep's nights. Raises UsageError for a search, or without a name."""
     if settings.name is None:
         found = "this sweep has no sweep.name, from which its nights get their names"
         remedy = "add `name: NAME` below `sweep:` in its file, a different one for each file"
         raise UsageError(Problem("sweep.name", found, remedy))
+    if settings.search is not None:
+        found = f"sweep.search is {settings.search}, but a search runs other trials each night"
+        remedy = "time fixed ones, as in load=server load.rate=20 or input.batch_size=1,8"
+        raise UsageError(Problem("sweep.search", found, remedy))
     return settings.name
 
 

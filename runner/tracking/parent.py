@@ -43,8 +43,10 @@ def describe(
             metrics=[Metric(key, digits(value), now_ms, 0) for key, value in figures_of(records)],
             tags=[RunTag("mlflow.note.content", _note(sweep_dir))],
         )
-        known = client.get_run(parent_id).data.params
-        axes = {name: value for name, value in swept(trials).items() if name not in known}
+        run = client.get_run(parent_id).data
+        if len(records) > int(run.tags.get("trials", 0)):  # a search has found more
+            client.set_tag(parent_id, "trials", str(len(records)))
+        axes = {name: value for name, value in swept(trials).items() if name not in run.params}
         client.log_batch(parent_id, params=params_of(axes))
         for artifact in ARTIFACTS:
             if (path := sweep_dir / artifact).is_file():
