@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from runner.contract import Status
+from runner.records.capacities import batches_of
 from runner.records.manifest import Planned
 from runner.records.record import Record
 from runner.records.store import LOG, RECORD
@@ -61,8 +61,8 @@ class Listeners:
     def complete(self) -> bool:
         """Whether all planned trials have a verdict."""
         done = [record for record in self.records.values() if record.completed and record.verdict]
-        if self.search is not None and self.search.kind == "max_batch":  # that one does not fit
-            done += [one for one in self.records.values() if one.status == Status.OUT_OF_MEMORY]
+        if self.search is not None and self.search.kind == "max_batch":  # one of them must not fit
+            done += [one for some in batches_of(self.in_order) for one in some.too_large]
         return len(done) == len(self.manifest.trials)
 
 

@@ -117,6 +117,15 @@ def test_the_largest_batch_that_fits_is_found_and_what_did_not_is_no_failure(tmp
     assert found == {"batch/largest": 20, "batch/best": 20}
 
 
+def test_a_network_of_which_nothing_fits_is_a_failure(tmp_path):
+    services.write(tmp_path)
+    ran = run_in(
+        tmp_path, "sweep=max_batch", *services.MODEL, "model.kwargs.room=0", "tracking=off"
+    )
+    assert ran.code == 1
+    assert "even a batch of 1 does not fit" in ran.out
+
+
 def test_a_search_is_no_night(tmp_path):
     ran = run_in(tmp_path, *CAPACITY[:-1], door="runner.nightly")
     assert ran.code == 2

@@ -1,0 +1,114 @@
+"""Services and requests through the real program, with a network of which the time is known."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import numpy as np
+import pytest
+from fakes import services
+from fakes.program import run_in
+from PIL import Image
+
+SERVER = ("load=server", "load.queries=200", "timing.warmup=5", "tracking=off")
+STALL = ("model.kwargs.ms=2", "model.kwargs.at=55", "model.kwargs.stall_ms=800")
+
+
+@pytest.fixture
+def served(tmp_path):
+    services.write(tmp_path)
+    return lambda *words: run_in(tmp_path, *services.MODEL, *words)
+
+
+def test_a_network_that_stalls_makes_every_query_late_that_came_meanwhile(served):
+    ran = served(*SERVER, *STALL, "load.rate=50", "load.arrivals=constant")
+    assert ran.code == 0, ran.out + ran.err
+    (record,) = ran.records()
+    latency_ms = np.array(record.latency_ms)
+    # the 50th stalls for 800 ms; 40 queries come meanwhile, the last of which hardly waits
+    assert latency_ms[50] > 790
+    assert 36 <= sum(latency_ms > 40) <= 48
+    assert latency_ms[55] == pytest.approx(latency_ms[50] - 5 * (20 - 2), abs=30)
+    assert np.median(latency_ms) < 40
+
+
+def test_the_same_stall_is_one_slow_query_to_a_client_that_waits(served):
+    ran = served(
+        "load=single_stream", "load.queries=200", "timing.warmup=5", "tracking=off", *STALL
+    )
+    (record,) = ran.records()
+    assert sum(np.array(record.latency_ms) > 40) <= 2
+
+
+def test_rates_in_table_record_json_export_and_mlflow(served, tmp_path):
+    words = ("load=server", "load.rate=20,60", "load.queries=100", "timing.warmup=2")
+    ran = served(*words, "model.kwargs.ms=2", "load.target_ms=500", "load.percentile=90")
+    assert ran.code == 0, ran.out + ran.err
+    assert "rate /s" in ran.out
+    assert "20/s: target of p90 below 500 ms met" in ran.out
+    first, second = sorted(ran.records(), key=lambda one: one.trial.load.rate)
+    assert first.trial.load.rate == 20.0
+    assert first.effective["target"] == second.effective["target"] == "met"
+    assert 0.5 < first.figures["offered_qps"] / 20 < 2
+    with sqlite3.connect(tmp_path / "outputs/mlflow.db") as store:
+        params = dict(store.execute("SELECT key, value FROM params WHERE key LIKE 'load%'"))
+        (count,) = store.execute(
+            "SELECT count(*) FROM metrics WHERE key = 'load/answered'"
+        ).fetchone()
+    assert params["load"] == "server"
+    assert {"load.rate", "load.target_ms", "load.queries"} <= params.keys()
+    assert count >= 2
+    table = run_in(tmp_path, "latest", "--json", door="runner.export")
+    if table.code == 0 and table.out.startswith("["):
+        assert {row["target"] for row in json.loads(table.out)} == {"met"}
+
+
+def test_what_an_interrupt_leaves_of_a_load_is_kept(served):
+    ran = served(*SERVER, "load.rate=20", "timing.timeout_s=4", "model.kwargs.ms=1")
+    (record,) = ran.records()
+    assert record.status == "timed_out"
+    assert 20 < len(record.latency_ms) < 120  # those up to the last full second
+
+
+def test_a_whole_request_contains_the_network_and_is_the_sum_of_its_phases(served):
+    ran = served("pipeline=e2e", "timing.iterations=40", "model.kwargs.ms=20", "tracking=off")
+    assert ran.code == 0, ran.out + ran.err
+    (record,) = ran.records()
+    figures = record.figures
+    assert figures["forward_ms"] == pytest.approx(20, rel=0.1)
+    assert figures["phases_sum_ms"] == pytest.approx(record.summary["p50_ms"], rel=0.15)
+    assert {"decode", "preprocess", "forward", "postprocess", "sum"} <= set(ran.out.split())
+
+
+def test_overlap_hides_what_workers_do_behind_the_network(served):
+    words = ("pipeline=e2e", "input.size=320", "input.batch_size=4", "timing.iterations=20")
+    ran = served(
+        *words, "model.kwargs.ms=60", "pipeline.workers=1", "pipeline.overlap=false,true",
+        "tracking=off", "-m",
+    )  # fmt: skip
+    assert ran.code == 0, ran.out + ran.err
+    apart, overlapped = sorted(ran.records(), key=lambda one: one.trial.pipeline.overlap)
+    prepared_ms = apart.figures["decode_ms"] + apart.figures["preprocess_ms"]
+    hidden_ms = apart.summary["p50_ms"] - overlapped.summary["p50_ms"]
+    assert hidden_ms > 0.4 * prepared_ms
+    assert any(one["code"] == "PHASES" for one in overlapped.reasons)
+
+
+@pytest.mark.parametrize("decoder", ["pil", "torchvision"])
+def test_a_broken_image_of_the_user_fails_the_trial_and_is_named(served, tmp_path, decoder):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (30, 20)).save(photos / "a.jpg", "JPEG")
+    (photos / "b.jpg").write_bytes(b"no JPEG")
+    words = ("pipeline=e2e", "pipeline.images=photos", f"pipeline.decoder={decoder}")
+    ran = served(*words, "tracking=off")
+    assert ran.code == 1
+    assert "photos/b.jpg can't be decoded" in ran.out
+
+
+def test_a_folder_without_images_is_refused_before_anything_runs(served, tmp_path):
+    (tmp_path / "empty").mkdir()
+    ran = served("pipeline=e2e", "pipeline.images=empty", "tracking=off")
+    assert ran.code == 2
+    assert "pipeline.images=empty has no JPEG; expected files that end in" in ran.err
