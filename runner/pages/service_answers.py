@@ -64,7 +64,8 @@ def _targets(rows: Sequence[Result], names: Names, most: int) -> Iterator[str]:
     asked = [row for row in rows if row.first.trial.load.name == "server"]
     for row in [row for row in asked if row.first.effective.get("target")][:most]:
         load, target = row.first.trial.load, row.first.effective["target"]
-        yield f"{names(row)}: target of p{load.percentile:g} below {load.target_ms:g} ms {target}"
+        asked_for = f"target of p{load.percentile:g} below {load.target_ms:g} ms"
+        yield f"{names(row)} at {load.rate:g}/s: {asked_for} {target}"
 
 
 def _single_streams(records: Sequence[Record], services: Sequence[Service]) -> Iterator[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 
 import numpy as np
 import pytest
 from fakes import services
-from fakes.program import run_in
+from fakes.program import run_in, with_words
 from PIL import Image
 
 SERVER = ("load=server", "load.queries=200", "timing.warmup=5", "tracking=off")
@@ -18,9 +17,10 @@ STALL = ("model.kwargs.ms=2", "model.kwargs.at=55", "model.kwargs.stall_ms=800")
 @pytest.fixture
 def served(tmp_path):
     services.write(tmp_path)
-    return lambda *words: run_in(tmp_path, *services.MODEL, *words)
+    return lambda *words: run_in(tmp_path, *with_words(services.MODEL, *words))
 
 
+@pytest.mark.alone
 def test_a_network_that_stalls_makes_every_query_late_that_came_meanwhile(served):
     ran = served(*SERVER, *STALL, "load.rate=50", "load.arrivals=constant")
     assert ran.code == 0, ran.out + ran.err
@@ -33,6 +33,7 @@ def test_a_network_that_stalls_makes_every_query_late_that_came_meanwhile(served
     assert np.median(latency_ms) < 40
 
 
+@pytest.mark.alone
 def test_the_same_stall_is_one_slow_query_to_a_client_that_waits(served):
     ran = served(
         "load=single_stream", "load.queries=200", "timing.warmup=5", "tracking=off", *STALL
@@ -42,26 +43,24 @@ def test_the_same_stall_is_one_slow_query_to_a_client_that_waits(served):
 
 
 def test_rates_in_table_record_json_export_and_mlflow(served, tmp_path):
-    words = ("load=server", "load.rate=20,60", "load.queries=100", "timing.warmup=2")
-    ran = served(*words, "model.kwargs.ms=2", "load.target_ms=500", "load.percentile=90")
+    words = ("load=server", "load.rate=10,20", "load.queries=100", "timing.warmup=2")
+    ran = served(*words, "model.kwargs.ms=15", "load.target_ms=500", "load.percentile=90")
     assert ran.code == 0, ran.out + ran.err
     assert "rate /s" in ran.out
-    assert "20/s: target of p90 below 500 ms met" in ran.out
+    assert "service.Net at 10/s: target of p90 below 500 ms met" in ran.out
     first, second = sorted(ran.records(), key=lambda one: one.trial.load.rate)
-    assert first.trial.load.rate == 20.0
-    assert first.effective["target"] == second.effective["target"] == "met"
-    assert 0.5 < first.figures["offered_qps"] / 20 < 2
+    assert (first.trial.load.rate, second.trial.load.rate) == (10.0, 20.0)
+    assert first.effective["target"] == "met"
+    assert 0.5 < first.figures["offered_qps"] / 10 < 2
     with sqlite3.connect(tmp_path / "outputs/mlflow.db") as store:
         params = dict(store.execute("SELECT key, value FROM params WHERE key LIKE 'load%'"))
-        (count,) = store.execute(
-            "SELECT count(*) FROM metrics WHERE key = 'load/answered'"
-        ).fetchone()
+        keys = [key for (key,) in store.execute("SELECT key FROM metrics")]
     assert params["load"] == "server"
     assert {"load.rate", "load.target_ms", "load.queries"} <= params.keys()
-    assert count >= 2
-    table = run_in(tmp_path, "latest", "--json", door="runner.export")
-    if table.code == 0 and table.out.startswith("["):
-        assert {row["target"] for row in json.loads(table.out)} == {"met"}
+    assert keys.count("load/answered") >= 2
+    table = run_in(tmp_path, "latest", door="runner.export")
+    assert table.code == 0, table.err
+    assert table.out.splitlines()[1].count("met")
 
 
 def test_what_an_interrupt_leaves_of_a_load_is_kept(served):
@@ -71,6 +70,7 @@ def test_what_an_interrupt_leaves_of_a_load_is_kept(served):
     assert 20 < len(record.latency_ms) < 120  # those up to the last full second
 
 
+@pytest.mark.alone
 def test_a_whole_request_contains_the_network_and_is_the_sum_of_its_phases(served):
     ran = served("pipeline=e2e", "timing.iterations=40", "model.kwargs.ms=20", "tracking=off")
     assert ran.code == 0, ran.out + ran.err
@@ -81,6 +81,7 @@ def test_a_whole_request_contains_the_network_and_is_the_sum_of_its_phases(serve
     assert {"decode", "preprocess", "forward", "postprocess", "sum"} <= set(ran.out.split())
 
 
+@pytest.mark.alone
 def test_overlap_hides_what_workers_do_behind_the_network(served):
     words = ("pipeline=e2e", "input.size=320", "input.batch_size=4", "timing.iterations=20")
     ran = served(
