@@ -27,7 +27,7 @@ HTML, MARKDOWN, TABLE = "report.html", "report.md", "summary.csv"
 
 LEGEND = {  # of columns that need one
     "FPS": "FPS: closed-loop images a second (pipelined: throughput)",
-    "sum": "sum: of the phases, one by one; p50 is the measured whole",
+    "sum": "decode to post: phases of a request; sum: of these; p50 is the measured whole",
     "busy %": "busy %: of the instances' time",
     "together": "together: queries answered in one pass, on average",
     "+- %": "+- %: half of the median's 95 % interval within the process",

@@ -26,7 +26,7 @@ def service_answers(
     yield from _targets([row for row in rows if row.first.key not in searched], names, most)
     yield from _single_streams(records, services)
     for row in [row for row in rows if row.first.figures.get("phases_sum_ms")][:most]:
-        yield _request(row, names(row))
+        yield request(row, names(row))
     yield from _largest(records, most)
 
 
@@ -86,13 +86,13 @@ def _single_streams(records: Sequence[Record], services: Sequence[Service]) -> I
             )
 
 
-def _request(row: Result, whose: str) -> str:
+def request(row: Result, whose: str) -> str:
     """Where the time of a request goes."""
     figures = row.first.figures
     known = {name: figures.get(f"{name}_ms") or 0.0 for name in PHASES}
     total = sum(known.values()) or 1.0
-    shares = sorted(((ms / total, name) for name, ms in known.items() if ms), reverse=True)
-    parts = ", ".join(f"{name} {_share(share)}" for share, name in shares)
+    largest = sorted(((ms, name) for name, ms in known.items() if ms), reverse=True)
+    parts = ", ".join(f"{name} {number(ms)} ({_share(ms / total)})" for ms, name in largest)
     if row.first.trial.pipeline.overlap:
         every = number(row.typical)
         return f"{whose}: a batch every {every} ms, a request {number(total)} ms: {parts}"

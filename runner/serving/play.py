@@ -53,6 +53,13 @@ class Served:
         self.done_ns.append(-1)
         return len(self.batches) - 1
 
+    def until_open(self) -> Served:
+        """The part before the first batch that is not done yet."""
+        end = next((number for number, at in enumerate(self.done_ns) if at < 0), len(self.done_ns))
+        return Served(
+            self.batches[:end], self.waited[:end], self.began_ns[:end], self.done_ns[:end]
+        )
+
 
 Enough = Callable[[Served], bool]
 Next = Callable[[Instance], tuple[Batch, bool, int] | None]

@@ -63,11 +63,15 @@ def _pages(settings: Settings, records: Sequence[Record], missing: int, lines: L
 
 def _show(settings: Settings, records: Sequence[Record], missing: int, lines: Lines) -> None:
     from runner.pages.answers import answers
+    from runner.pages.service_answers import request
     from runner.terminal.closing import closing_lines  # imports scipy
 
     if len({record.cause for record in records}) > 1 or records[0].completed:
         lines.table(records)  # not for a single failure
-    text = answers(records, most=3) if len(records) > 1 else ()
+    rows = [row for row in results_of(records) if row.first.figures.get("phases_sum_ms")]
+    text = [request(row, row.first.trial.model.label) for row in rows]  # of a single trial
+    if len(records) > 1:
+        text = list(answers(records, most=3))
     closing = closing_lines(records, len(records) + missing, settings.sweep_dir)
     for line in (*text, *closing):
         lines.print(line)

@@ -13,6 +13,7 @@ from runner.terminal.layout import Column
 from runner.trial.phases import PHASES
 
 Figure = Callable[[Sequence[Result]], Column | None]
+SHORT = {"preprocess": "prep", "postprocess": "post"}  # heads of columns
 LABELS = {"std": "sd", "p999": "p99.9"}
 ROUNDING = 1e-9  # smaller shares are rounding errors
 MAX_DECIMALS = 4
@@ -79,7 +80,7 @@ def phase(name: str) -> Figure:
     def column(rows: Sequence[Result]) -> Column | None:
         values = [row.first.figures.get(f"{name}_ms") for row in rows]
         known = any(value is not None for value in values)
-        return _numbers(name, values, spare=3) if known else None
+        return _numbers(SHORT.get(name, name), values, spare=3) if known else None
 
     return column
 

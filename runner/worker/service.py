@@ -58,7 +58,7 @@ class Watch:
             return False
         self._looked_at = now
         since_ns = self._clock.now_ns() if self._clock else 0
-        found = answered(served, self._arrivals_ns)
+        found = answered(served.until_open(), self._arrivals_ns)
         self._keep.timed(found.latency_ms[self._kept :].tolist())
         self._kept = len(found.latency_ms)
         if self._clock is not None:
@@ -91,6 +91,7 @@ def serve(prepared: Prepared, phase: Callable[..., None], keep: Keep) -> Outcome
     watch = Watch(trial, arrivals_ns, keep, prepared.look, None if several else clock)
 
     def started() -> None:
+        keep.warmed_up(instances[0].warmup_ms)
         last_s = int(arrivals_ns[-1]) / 1e9 if load.name == "server" else None
         phase(Phase.TIMED, last_s)
         prepared.look()
@@ -100,9 +101,7 @@ def serve(prepared: Prepared, phase: Callable[..., None], keep: Keep) -> Outcome
     with no_garbage_collection():
         served = play(_following(trial, arrivals_ns, rules.end_ns), instances, rules)
     prepared.look()
-    warmup_ms = instances[0].warmup_ms
-    keep.warmed_up(warmup_ms)
-    return _outcome(trial, served, arrivals_ns, watch, warmup_ms, prepared.setup_s)
+    return _outcome(trial, served, arrivals_ns, watch, instances[0].warmup_ms, prepared.setup_s)
 
 
 def serve_simulated(trial: Trial, devices: Sequence[SimulatedDevice], keep: Keep) -> Outcome:

@@ -78,7 +78,7 @@ def test_a_whole_request_contains_the_network_and_is_the_sum_of_its_phases(serve
     figures = record.figures
     assert figures["forward_ms"] == pytest.approx(20, rel=0.1)
     assert figures["phases_sum_ms"] == pytest.approx(record.summary["p50_ms"], rel=0.15)
-    assert {"decode", "preprocess", "forward", "postprocess", "sum"} <= set(ran.out.split())
+    assert {"decode", "prep", "forward", "post", "sum"} <= set(ran.out.split())
 
 
 @pytest.mark.alone
