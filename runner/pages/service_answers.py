@@ -25,7 +25,7 @@ def service_answers(
     searched = {record.key for service in services for record in service.records}
     yield from _targets([row for row in rows if row.first.key not in searched], names, most)
     yield from _single_streams(records, services)
-    for row in [row for row in rows if row.first.figures.get("phases_sum_ms")][:most]:
+    for row in [row for row in rows if row.figure("phases_sum_ms")][:most]:
         yield request(row, names(row))
     yield from _largest(records, most)
 
@@ -54,16 +54,22 @@ def _capacity(service: Service, whose: str, unloaded: float | None) -> str:
         return f"{whose} does not keep {limit} at any rate that was tried, down to {min(rates):g}/s"
     if found.is_least:
         return f"{whose} keeps {limit} at every rate that was tried, up to {max(rates):g} queries/s"
+    if found.overload is not None:
+        return (
+            f"{whose} answers at least {found.rate:.3g} queries/s with {limit}; the queue of "
+            f"{found.overload:.3g}/s grows without end"
+        )
     sure = f" (95 % CI {found.ci[0]:.3g} to {found.ci[1]:.3g})" if found.ci else ""
     of = f", of {unloaded:.3g} without a schedule" if unloaded else ""
-    return f"{whose} answers up to {found.rate:.3g} queries/s{sure} with {limit}{of}"
+    few = "" if service.sure else ", only indicative: too few queries for such a tail"
+    return f"{whose} answers up to {found.rate:.3g} queries/s{sure} with {limit}{of}{few}"
 
 
 def _targets(rows: Sequence[Result], names: Names, most: int) -> Iterator[str]:
     """Whether trials at single rates keep their targets."""
     asked = [row for row in rows if row.first.trial.load.name == "server"]
-    for row in [row for row in asked if row.first.effective.get("target")][:most]:
-        load, target = row.first.trial.load, row.first.effective["target"]
+    for row in [row for row in asked if row.target][:most]:
+        load, target = row.first.trial.load, row.target
         asked_for = f"target of p{load.percentile:g} below {load.target_ms:g} ms"
         yield f"{names(row)} at {load.rate:g}/s: {asked_for} {target}"
 
@@ -88,8 +94,7 @@ def _single_streams(records: Sequence[Record], services: Sequence[Service]) -> I
 
 def request(row: Result, whose: str) -> str:
     """Where the time of a request goes."""
-    figures = row.first.figures
-    known = {name: figures.get(f"{name}_ms") or 0.0 for name in PHASES}
+    known = {name: row.figure(f"{name}_ms") or 0.0 for name in PHASES}
     total = sum(known.values()) or 1.0
     largest = sorted(((ms, name) for name, ms in known.items() if ms), reverse=True)
     parts = ", ".join(f"{name} {number(ms)} ({_share(ms / total)})" for ms, name in largest)

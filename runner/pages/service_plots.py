@@ -26,7 +26,7 @@ def phases(rows: Sequence[Result]) -> Plot:
         names = [shown[0].first.trial.title]
     traces: list[Any] = []
     for place, (name, pattern) in enumerate(zip(PHASES, PATTERNS, strict=True)):
-        values = [row.first.figures.get(f"{name}_ms") for row in shown]
+        values = [row.figure(f"{name}_ms") for row in shown]
         if any(value is not None for value in values):
             traces.append(
                 go.Bar(

@@ -47,6 +47,7 @@ def _trial(result: Result, sweep_dir: Path) -> dict[str, Any]:
     if len(result.records) == 1:
         ci_ms = (first.summary.get("ci_ms") or {}).get("p50")
     reasons = [reason for one in result.counted for reason in one.reasons]
+    reasons.sort(key=lambda one: abs(one.get("figure") or 0.0))  # of each code the largest is shown
     return {
         "title": first.trial_title,
         "key": first.key,
@@ -62,6 +63,6 @@ def _trial(result: Result, sweep_dir: Path) -> dict[str, Any]:
         "tflop_s": result.tflop_s,
         **found,
         "figures": first.figures,
-        "target": first.effective.get("target"),
+        "target": result.target,
         "records": [str(sweep_dir / one.folder / RECORD) for one in result.records],
     }

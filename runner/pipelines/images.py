@@ -62,7 +62,8 @@ def problem_of(folder: str) -> Problem | None:
 
 
 def _paths(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in found if path.is_file())
 
 
 def _made(size: tuple[int, int], seed: int) -> list[Jpeg]:

@@ -19,7 +19,7 @@ from runner.pipelines import images, stages
 from runner.trial.description import Trial
 from runner.trial.phases import PHASES
 
-MAX_PASSES = 30  # phase by phase
+MAX_PASSES = 30  # phase by phase, or as many as there are images
 BUDGET_S = 5.0  # after which no further one starts, beyond
 MIN_PASSES = 3
 
@@ -35,7 +35,11 @@ class Requests:
         pipeline, self._size = trial.pipeline, trial.input.batch_size
         self._jpegs = images.jpegs_of(trial)
         self._next = itertools.cycle(self._jpegs)
+        self.rounds = -(-len(self._jpegs) // self._size)  # requests that take every image
         self._decode, self._transform = stages.decoder_of(trial), stages.transform_of(trial)
+        if pipeline.images is not None:
+            for jpeg in self._jpegs:
+                self._decode(jpeg)  # a broken one ends the trial here, and costs no sample
         self._network, self._answer = workload.call, stages.answer_of(trial.model.task)
         self._device, self._pinned = device, pipeline.pinned
         self._on_device = pipeline.transforms_on == "device"
@@ -56,18 +60,21 @@ class Requests:
 
     def answer(self, requests: int = 1) -> object:
         """Carry out so many requests together, each of input.batch_size images."""
-        if self._overlap:
-            ready = [one.result() for one in self._ahead or self._begun(requests)]
-            self._ahead = self._begun(requests)
-        elif self._workers is not None:
-            ready = [one.result() for one in self._begun(requests)]
-        else:
-            ready = [self._prepare(jpeg) for jpeg in self._taken(requests)]
+        if not self._overlap:
+            return self.answer_to(self.taken(requests))
+        ready = [one.result() for one in self._ahead or self._begun(self.taken(requests))]
+        self._ahead = self._begun(self.taken(requests))
         return self._finish(ready)
 
-    def phase_by_phase(self, device: Device) -> dict[str, float]:
-        """Carry out one request, waiting for the device after each phase: milliseconds of each."""
-        value: Any = self._taken(1)
+    def answer_to(self, jpegs: Sequence[images.Jpeg]) -> object:
+        """Carry out the request that brings these images, as a whole."""
+        if self._workers is None:
+            return self._finish([self._prepare(jpeg) for jpeg in jpegs])
+        return self._finish([one.result() for one in self._begun(jpegs)])
+
+    def phase_by_phase(self, jpegs: Sequence[images.Jpeg], device: Device) -> dict[str, float]:
+        """Carry out that request, waiting for the device after each phase: milliseconds of each."""
+        value: Any = jpegs
         found: dict[str, float] = {}
         for name, step in self._phases():
             began_ns = device.now_ns()
@@ -89,13 +96,14 @@ class Requests:
             yield "d2h", _to_host
         yield "postprocess", self._answer
 
-    def _taken(self, requests: int) -> list[images.Jpeg]:
+    def taken(self, requests: int) -> list[images.Jpeg]:
+        """The next images."""
         with self._lock:  # of several instances of a service
             return list(itertools.islice(self._next, requests * self._size))
 
-    def _begun(self, requests: int) -> list[Future[Any]]:
+    def _begun(self, jpegs: Sequence[images.Jpeg]) -> list[Future[Any]]:
         assert self._workers is not None
-        return [self._workers.submit(self._prepare, jpeg) for jpeg in self._taken(requests)]
+        return [self._workers.submit(self._prepare, jpeg) for jpeg in jpegs]
 
     def _prepare(self, jpeg: images.Jpeg) -> Any:
         """What a worker does with one image."""
@@ -135,19 +143,20 @@ class Requests:
 
 
 def phases_of(requests: Requests, device: Device, budget_s: float) -> dict[str, list[float]]:
-    """Milliseconds of each phase in some passes, and `whole_ms` of whole ones in between.
+    """Milliseconds of each phase in some requests, and `whole_ms` of the same ones as a whole.
 
-    For at most `budget_s` once MIN_PASSES are done.
+    Of each image once, if possible; for at most `budget_s` once MIN_PASSES are done.
     """
     series: dict[str, list[float]] = {}
     until_ns = device.now_ns() + min(budget_s, BUDGET_S) * 1e9
-    for number in range(MAX_PASSES):
+    for number in range(max(MAX_PASSES, requests.rounds)):
         if number >= MIN_PASSES and device.now_ns() > until_ns:
             break
-        for name, ms in requests.phase_by_phase(device).items():
+        jpegs = requests.taken(1)
+        for name, ms in requests.phase_by_phase(jpegs, device).items():
             series.setdefault(f"{name}_ms", []).append(ms)
         began_ns = device.now_ns()
-        requests.answer()
+        requests.answer_to(jpegs)
         series.setdefault("whole_ms", []).append((device.now_ns() - began_ns) / 1e6)
     return series
 

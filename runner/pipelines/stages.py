@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torchvision
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torchvision.transforms import functional, v2
 
 from runner.contract import ModelError
@@ -18,6 +18,7 @@ from runner.pipelines.images import Jpeg
 from runner.trial.description import Trial
 
 RESIZED = 256 / 224  # of a classifier's crop, where its weights do not say
+UNREADABLE = (OSError, RuntimeError, ValueError, SyntaxError)  # what decoders raise
 TOP = 5  # classes of an answer
 LEAST_SCORE, MAX_OVERLAP, MAX_BOXES = 0.05, 0.5, 100  # of a detector's answer; COCO's usual ones
 
@@ -36,7 +37,9 @@ def decoder_of(trial: Trial) -> Callable[[Jpeg], Any]:
     def decoded(jpeg: Jpeg) -> Any:
         try:
             image = decode(jpeg.data)
-        except (OSError, RuntimeError, ValueError, SyntaxError) as error:
+        except UnidentifiedImageError:
+            raise ModelError(f"{jpeg.name} can't be decoded (it is no JPEG); remove it") from None
+        except (*UNREADABLE, Image.DecompressionBombError) as error:
             why = words_of(error).partition("\n")[0]
             raise ModelError(f"{jpeg.name} can't be decoded ({why}); remove it") from error
         return functional.pil_to_tensor(image) if as_tensor else image
@@ -56,14 +59,17 @@ def _by_torchvision(data: bytes) -> torch.Tensor:
 
 
 def _by_pil(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data)).convert("RGB")
+    return Image.open(io.BytesIO(data), formats=("JPEG",)).convert("RGB")
 
 
 def transform_of(trial: Trial) -> Transform:
     """From an image to a normalized tensor (3, height, width): the preset of the weights.
 
-    The preset is torchvision's for the model, resized in proportion to the input's size; ImageNet's
-    for models of other sources. With transforms=v2 the same steps by torchvision.transforms.v2.
+    The preset is torchvision's for the model, in proportion to the input's size; ImageNet's for
+    models of other sources. A classifier's resizes the short side and cuts the centre out, or for
+    inputs that are not square both sides; that of a segmentation resizes to the input's size, as
+    images of several shapes make no batch. With transforms=v2 the same steps by
+    torchvision.transforms.v2.
     """
     preset: Transform = _preset(trial)
     if trial.pipeline.transforms == "weights":
@@ -82,7 +88,8 @@ def _preset(trial: Trial) -> Any:
     if hasattr(preset, "crop_size"):
         factor = preset.resize_size[0] / preset.crop_size[0]
         preset.crop_size = list(size)
-        preset.resize_size = [round(side * factor) for side in size]
+        sides = dict.fromkeys(size)  # one for a square: that of the short side
+        preset.resize_size = [round(side * factor) for side in sides]
     elif hasattr(preset, "resize_size"):
         preset.resize_size = list(size)
     return preset

@@ -11,6 +11,7 @@ import numpy as np
 from runner.contract import Status
 from runner.records.record import Record
 from runner.statistics.capacity import Capacity, Point, capacity, spread_of
+from runner.statistics.quantiles import samples_needed
 
 MIN_RATES = 3  # at which a trial was timed, for a capacity
 
@@ -27,6 +28,16 @@ class Service:
     def limit_ms(self) -> float:
         """The limit of its tail latency."""
         return self.records[0].trial.load.target_ms or 0.0
+
+    @property
+    def sure(self) -> bool:
+        """Whether one of the trials next to the capacity has queries enough for its tail."""
+        rate = self.capacity.rate
+        if rate is None:
+            return True
+        near = sorted(self.records, key=lambda one: abs((one.trial.load.rate or 0.0) - rate))[:3]
+        q = near[0].trial.load.percentile / 100
+        return any(len(one.latency_ms) >= samples_needed(q) for one in near)
 
     @property
     def percentile(self) -> str:

@@ -49,6 +49,22 @@ class Result:
         """Whether passes overlapped, so that its time comes from throughput."""
         return any(one.summary.get("img_s") is not None for one in self.records)
 
+    def figure(self, name: str) -> float | None:
+        """The mean of one of its processes' figures; None if one of them lacks it."""
+        found = [one.figures.get(name) for one in self.counted]
+        known = [value for value in found if value is not None]
+        return sum(known) / len(known) if known and len(known) == len(found) else None
+
+    @property
+    def target(self) -> str | None:
+        """Whether its processes keep the target of their load: `met`, or `met 5 of 6`."""
+        found = [str(one.effective.get("target")) for one in self.counted]
+        if not found or "None" in found:
+            return None
+        counts = {word: found.count(word) for word in ("missed", "undecided", "met")}
+        word = next(word for word, count in counts.items() if count)  # the worst
+        return word if counts[word] == len(found) else f"{word} {counts[word]} of {len(found)}"
+
     @property
     def each_ms(self) -> list[float]:
         """The typical time of each of its processes that has one, in milliseconds."""

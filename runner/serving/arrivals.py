@@ -6,8 +6,6 @@ import numpy as np
 
 from runner.trial.description import Load
 
-LEAST = 10  # queries, whatever the budget
-
 
 def schedule_ns(
     load: Load, seed: tuple[int, ...] = (0,), budget_s: float | None = None
@@ -15,7 +13,7 @@ def schedule_ns(
     """Nanoseconds from the start at which each query arrives, in order; all 0 for offline.
 
     Poisson arrivals are seeded, for each rate anew. Those after `budget_s` are cut off, but not
-    the first LEAST.
+    the first.
     """
     if load.rate is None:
         return np.zeros(load.queries, dtype=np.int64)
@@ -26,5 +24,5 @@ def schedule_ns(
         gaps_s = random.exponential(1 / load.rate, load.queries)
         times_s = np.cumsum(gaps_s)
     if budget_s is not None:
-        times_s = times_s[: max(LEAST, int(np.searchsorted(times_s, budget_s)))]
+        times_s = times_s[: max(1, int(np.searchsorted(times_s, budget_s)))]
     return np.round(times_s * 1e9).astype(np.int64)

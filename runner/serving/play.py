@@ -103,6 +103,7 @@ def single_stream(queries: int, end_ns: int | None) -> Next:
 
     def following(instance: Instance) -> tuple[Batch, bool, int] | None:
         nonlocal sent
+        instance.wait_until(0)  # the start, for the first
         now_ns = instance.now_ns()
         if sent >= queries or (end_ns is not None and now_ns > end_ns):
             return None

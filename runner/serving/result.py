@@ -62,16 +62,21 @@ def answered(served: Served, arrivals_ns: Sequence[int] | np.ndarray) -> Answere
     )
 
 
-def figures_of(found: Answered, instances: int, unanswered: int) -> dict[str, float | None]:
-    """Rates a second, the share of time in which instances were busy, lateness, the longest queue.
+def figures_of(
+    found: Answered, instances: int, unanswered: int, q: float
+) -> dict[str, float | None]:
+    """The q-quantile of the latency, rates a second, how busy the instances were, lateness, queue.
 
-    `waiting_end` is the number of queries that had not begun when the last one arrived.
+    `busy` is a share of their time; `waiting_end` is the number of queries that had not begun when
+    the last one arrived.
     """
     count, last_ms = len(found.latency_ms), float(found.arrival_ms.max(initial=0.0))
     began_ms, late = found.arrival_ms + found.wait_ms, found.late_ms
     late_ms = [float(np.quantile(late, q)) if len(late) else None for q in (0.5, 0.99)]
     ended_ms = max(found.ended_ms, 1e-9)
+    latency_ms = found.latency_ms
     return {
+        "tail_ms": float(np.quantile(latency_ms, q)) if count and not unanswered else None,
         "offered_qps": 1000 * (count + unanswered) / last_ms if last_ms > 0 else None,
         "answered_qps": 1000 * count / ended_ms,
         "busy": float(found.service_ms.sum()) / (instances * ended_ms),

@@ -19,6 +19,7 @@ BEYOND = 20.0  # times the limit, for a tail that grows as long as queries come
 SCAN = (0.2, 0.4, 0.6, 0.75, 0.9)  # of the throughput without a schedule
 AROUND = (1.0, 0.93, 1.07)  # of the rate found so far
 LOWER, LOWEST = (0.4, 0.7), 0.03  # of the lowest rate if that misses, and of the highest: no lower
+BETWEEN = (0.33, 0.67)  # of a stable rate and one of overload
 ENOUGH = 0.03  # of the rate: half of an interval that needs no further trials
 NEAR = 0.015  # of a rate that was tried
 REFINED = 9  # rates, after which no more follow
@@ -43,13 +44,15 @@ class Capacity:
     """The largest rate that keeps the limit, a second, with its 95 % interval.
 
     `rate` is None if the lowest rate misses it; `is_least`: the highest rate keeps it, so that the
-    capacity lies above. `fitted_ms` is the tail that never falls, at each point.
+    capacity lies above. Where the next rate that was tried is `overload`, `rate` is the largest
+    below it, as nothing is known between. `fitted_ms` is the tail that never falls, at each point.
     """
 
     rate: float | None
     ci: tuple[float, float] | None
     is_least: bool
     fitted_ms: tuple[float, ...]
+    overload: float | None = None
 
 
 def capacity(points: Sequence[Point], limit_ms: float) -> Capacity:
@@ -76,9 +79,15 @@ def capacity(points: Sequence[Point], limit_ms: float) -> Capacity:
         drawn.append(_crossing(rates, fit, limit, random.uniform()))
     is_least = math.isinf(rate) and rate > 0
     found = None if math.isinf(rate) and rate < 0 else float(min(rate, rates[-1]))
+    overload = None
+    if found is not None and not is_least:
+        after = int(np.searchsorted(rates, found, side="right"))
+        if ordered[after].tail_ms is None:
+            overload, found = float(rates[after]), float(rates[after - 1])
     ends = np.clip(np.quantile(drawn, [0.025, 0.975], method="nearest"), 0.0, rates[-1])
     ci = None if found is None or is_least else (float(ends[0]), float(ends[1]))
-    return Capacity(found, ci, is_least, tuple(float(np.exp(one)) for one in fitted))
+    fitted_ms = tuple(float(np.exp(one)) for one in fitted)
+    return Capacity(found, ci, is_least, fitted_ms, overload)
 
 
 def _rising(logs: np.ndarray, spreads: np.ndarray) -> np.ndarray:
@@ -142,6 +151,8 @@ def next_rates(points: Sequence[Point], limit_ms: float) -> list[float]:
     if refined and (high - low) / 2 <= ENOUGH * found.rate:
         return []
     wanted = [rounded(found.rate * factor) for factor in AROUND]
+    if found.overload is not None:  # between the last stable rate and the first that is none
+        wanted = [rounded(found.rate + share * (found.overload - found.rate)) for share in BETWEEN]
     return [rate for rate in wanted if all(abs(rate / one - 1) > NEAR for one in tried)]
 
 

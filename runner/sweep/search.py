@@ -5,6 +5,7 @@ What comes next follows from the records alone, so that a search resumes where i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ from runner.records.record import Record
 from runner.trial.description import Load, Trial
 from runner.trial.titles import short_titles
 
+CONFIDENCE = 0.99  # of a target's decision; runner/statistics/tail_target.py
 PLACEHOLDER = 1.0  # the rate of a trial whose rates the search finds
 MEMORY_SHARE = 0.8  # of what is free on a host, where a process that takes all ends others
 MAX_PASS_S = 20.0
@@ -36,6 +38,10 @@ def _problems(trial: Trial, settings: Settings) -> Iterator[Problem]:
     if settings.repeats > 1 or trial.repeat:
         found = f"sweep.repeats is given, but {name} times each trial in one process"
         yield Problem("sweep.repeats", found, "omit it")
+    if settings.search == "max_batch" and trial.input.batch_size > settings.max_batch:
+        found = f"input.batch_size is {trial.input.batch_size}, above sweep.max_batch"
+        remedy = f"begin with a smaller one, or raise sweep.max_batch={settings.max_batch}"
+        yield Problem("input.batch_size", found, remedy)
     if settings.search == "max_batch" and trial.is_load:
         found = f"load={load.name}, but {name} times batches one by one"
         yield Problem("load", found, "omit one of them")
@@ -45,6 +51,10 @@ def _problems(trial: Trial, settings: Settings) -> Iterator[Problem]:
         elif load.target_ms is None:
             remedy = "give the limit of the latency, as in load.target_ms=50"
             yield Problem("load.target_ms", f"{name} needs load.target_ms", remedy)
+        least = math.ceil(math.log(1 - CONFIDENCE) / math.log(load.percentile / 100))
+        if load.queries < least:
+            found = f"load.queries is {load.queries}, too few for a p{load.percentile:g}"
+            yield Problem("load.queries", found, f"expected at least {least}")
         if load.rate is not None:
             found = f"load.rate is {load.rate:g}, but {name} finds the rate"
             yield Problem("load.rate", found, "omit one of them")

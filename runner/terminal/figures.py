@@ -78,7 +78,7 @@ def phase(name: str) -> Figure:
     """A phase of a request, if any was timed."""
 
     def column(rows: Sequence[Result]) -> Column | None:
-        values = [row.first.figures.get(f"{name}_ms") for row in rows]
+        values = [row.figure(f"{name}_ms") for row in rows]
         known = any(value is not None for value in values)
         return _numbers(SHORT.get(name, name), values, spare=3) if known else None
 
@@ -87,32 +87,32 @@ def phase(name: str) -> Figure:
 
 def phases_sum(rows: Sequence[Result]) -> Column | None:
     """The sum of a request's phases, beside the measured whole."""
-    values = [row.first.figures.get("phases_sum_ms") for row in rows]
+    values = [row.figure("phases_sum_ms") for row in rows]
     return _numbers("sum", values, spare=3) if any(values) else None
 
 
 def answered(rows: Sequence[Result]) -> Column | None:
     """Queries that were answered a second."""
-    values = [row.first.figures.get("answered_qps") for row in rows]
+    values = [row.figure("answered_qps") for row in rows]
     return _numbers("answered /s", values, spare=2) if any(values) else None
 
 
 def busy(rows: Sequence[Result]) -> Column | None:
     """The share of time in which the instances of a service were busy."""
-    shares = [row.first.figures.get("busy") for row in rows]
+    shares = [row.figure("busy") for row in rows]
     return _percents("busy %", shares, spare=2) if any(shares) else None
 
 
 def together(rows: Sequence[Result]) -> Column | None:
     """How many queries were answered together on average, if several could be."""
     several = any(row.first.trial.load.max_batch > 1 for row in rows)
-    values = [row.first.figures.get("batch_mean") for row in rows]
+    values = [row.figure("batch_mean") for row in rows]
     return _numbers("together", values, spare=1) if several and any(values) else None
 
 
 def target(rows: Sequence[Result]) -> Column | None:
     """Whether the percentile kept its limit, where there is one."""
-    found = [row.first.effective.get("target") for row in rows]
+    found = [row.target for row in rows]
     cells = tuple(str(one or "-") for one in found)
     return Column("target", cells, text=True) if any(found) else None
 

@@ -88,7 +88,10 @@ def _out_of_place(trial: Trial) -> Iterator[Problem]:
         value, loads = getattr(load, name), [one for one, keys in OF_LOADS.items() if name in keys]
         if load.name not in loads and value != getattr(Load(), name):
             key = f"load.{name}"
-            remedy = f"add load={' or '.join(loads)}"
+            remedy = (
+                f"add load={' or '.join(loads)}, or omit it; to compare loads, give each its own "
+                "command with the same sweep.id and sweep.extend=true"
+            )
             yield Problem(key, f"{key} is {shown(value)}, but load is {load.name}", remedy)
 
 

@@ -209,6 +209,10 @@ def more_of(case: Case, needed: int | str) -> str:
     return f"{'load.queries' if case.trial.is_load else 'timing.iterations'}={needed}"
 
 
+def _few(number: int) -> str:
+    return f"{counted(number, 'sample')} {'is' if number == 1 else 'are'} too few"
+
+
 def few_samples(case: Case) -> Iterator[Flag]:
     """Too few samples for the other checks."""
     n = len(case.timed_ms)
@@ -220,7 +224,7 @@ def few_samples(case: Case) -> Iterator[Flag]:
             Level.SUSPECT,
             n,
             "samples",
-            f"{counted(n, 'sample')} are too few to detect a drift or two modes",
+            f"{_few(n)} to detect a drift or two modes",
             more_of(case, f"{MIN_FOR_SHAPE} or more"),
         )
 
@@ -237,10 +241,10 @@ def noisy(case: Case) -> Iterator[Flag]:
             Level.SUSPECT,
             None,
             "",
-            f"{n} samples are too few for an interval of the median"
+            f"{_few(n)} for an interval of the median"
             if n < MIN_FOR_MEDIAN
             else "the samples are too correlated for an interval of the median",
-            "raise timing.iterations, or use a quieter machine",
+            f"{more_of(case, f'{MIN_FOR_SHAPE} or more')}, or use a quieter machine",
         )
     elif width > limit:
         needed = max(math.ceil(n * (width / limit) ** 2), MIN_FOR_SHAPE)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from runner.contract import Level
-from runner.statistics.quantiles import samples_needed
+from runner.statistics.quantiles import clustering, interval, samples_needed
 from runner.verdict.flag import Case, Flag, in_proportion
+from runner.verdict.samples import more_of
 
 FULL_SHARE = 0.5  # of the queries in full batches, from which on these are what the service can do
 PHASES_APART = 0.05  # of the whole, by which the sum of the phases may differ
@@ -78,27 +79,33 @@ def _able(case: Case) -> float | None:
 
 def few_queries(case: Case) -> Iterator[Flag]:
     """A tail whose queries are too few, or come in too few clusters."""
-    load, summary = case.trial.load, case.summary
+    load = case.trial.load
     if load.name not in ("server", "single_stream"):
         return
-    name = f"p{load.percentile:g}".replace(".", "")
-    if summary.ci_ms.get(name) or (name not in summary.ci_ms and f"{name}_ms" not in vars(summary)):
+    q, latency_ms = load.percentile / 100, np.asarray(case.outcome.latency_ms)
+    tau = clustering(latency_ms, latency_ms > np.quantile(latency_ms, q))
+    enough = len(latency_ms) >= samples_needed(q) and interval(latency_ms, q, tau) is not None
+    if enough:
         return
     target, n = case.outcome.effective.get("target"), len(case.outcome.latency_ms)
     decided = target in ("met", "missed")
-    tau = summary.tau if load.name == "server" else 1.0
-    needed = math.ceil(1.2 * samples_needed(load.percentile / 100) * tau)
+    needed = max(math.ceil(1.2 * samples_needed(q) * tau), n + 1)
     clusters = f", whose long waits come in clusters of {tau:.0f}," if tau >= 2 else ""
     yield Flag(
         "FEW_QUERIES",
         Level.NOTE if decided else Level.SUSPECT,
         n,
         "queries",
-        f"{n} queries{clusters} are too few for an interval of the p{load.percentile:g}"
+        f"{_queries(n)}{clusters} {'is' if n == 1 else 'are'} too few for an interval of the "
+        f"p{load.percentile:g}"
         + (f", but enough to see that the target is {target}" if decided else ""),
-        f"load.queries={max(needed, n + 1)} or so",
+        more_of(case, f"{needed} or so"),
         needed,
     )
+
+
+def _queries(number: int) -> str:
+    return "1 query" if number == 1 else f"{number} queries"
 
 
 def undecided(case: Case) -> Iterator[Flag]:
@@ -127,8 +134,10 @@ def phases(case: Case) -> Iterator[Flag]:
     share = total_ms / whole_ms - 1
     pipeline = case.trial.pipeline
     if pipeline.overlap:
+        every_ms = case.summary.p50_ms or whole_ms
+        share = total_ms / every_ms - 1
         found = (
-            f"a batch ends every {whole_ms:.4g} ms while workers prepare the next; a single "
+            f"a batch ends every {every_ms:.4g} ms while workers prepare the next; a single "
             f"request takes {total_ms:.4g} ms, phase by phase"
         )
         remedy = "use pipeline.overlap=false for the latency of a request"

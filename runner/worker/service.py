@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runner.worker.prepared import Prepared
 
 DRAIN, DRAIN_S = 1.25, 5.0  # times the schedule, and seconds, within which the queue must be empty
+EVERY_SIZE = 16  # of a batch; of larger ones only some are warmed up
 LOOK_S = 1.0  # between two readings of the counters
 
 
@@ -149,7 +150,7 @@ def _outcome(
     if load.name == "server" and not watch.decided:
         unanswered = len(arrivals_ns) - len(found.latency_ms)
     effective: dict[str, Any] = {"inner": 1, "converged": None}
-    more = figures_of(found, load.instances, unanswered)
+    more = figures_of(found, load.instances, unanswered, load.percentile / 100)
     if load.target_ms is not None:
         judged = watch.judged(found, unanswered)
         effective["target"] = str(judged.verdict)
@@ -198,19 +199,26 @@ class _TorchInstance:
         return torch.cuda.stream(stream)
 
     def warm_up(self) -> None:
-        """timing.warmup queries, then a batch of each other size."""
+        """timing.warmup queries, then a batch of each size up to EVERY_SIZE, then of some."""
         for _ in range(self._prepared.trial.timing.warmup):
             began_ns = self.now_ns()
             self.answer(1)
             self.warmup_ms.append((self.now_ns() - began_ns) / 1e6)
         if self._prepared.trial.timing.warmup:
-            for queries in range(2, self._prepared.trial.load.max_batch + 1):
+            load = self._prepared.trial.load
+            for queries in sizes_up_to(min(load.max_batch, load.queries)):
                 self.answer(queries)
 
     def answer(self, queries: int) -> None:
         """See Instance."""
         self._prepared.answer(queries)
         self._finish()
+
+
+def sizes_up_to(most: int) -> list[int]:
+    """The sizes of batches to warm up: all few ones, and above them each twice the one before."""
+    doubled = [EVERY_SIZE << place for place in range(1, 20) if EVERY_SIZE << place < most]
+    return [*range(2, min(most, EVERY_SIZE) + 1), *doubled, *([most] if most > EVERY_SIZE else [])]
 
 
 class _SimulatedInstance:

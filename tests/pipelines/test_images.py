@@ -61,6 +61,25 @@ def test_a_broken_file_is_named(decoder, data):
         decode(images.Jpeg("photos/a.jpg", data))
 
 
+def test_what_is_named_jpg_but_is_something_else_is_refused(tmp_path):
+    encoded = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(encoded, "PNG")
+    decode = stages.decoder_of(make_trial(pipeline=E2E))
+    with pytest.raises(ModelError, match=r"a.jpg can't be decoded \(it is no JPEG\); remove it"):
+        decode(images.Jpeg("a.jpg", encoded.getvalue()))
+    (tmp_path / "folder.jpg").mkdir()
+    assert "has no JPEG" in str(problem_of(str(tmp_path)))
+
+
+def test_an_image_that_is_too_large_for_pil_is_named(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    encoded = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(encoded, "JPEG")
+    decode = stages.decoder_of(make_trial(pipeline=E2E))
+    with pytest.raises(ModelError, match=r"big\.jpg can.t be decoded"):
+        decode(images.Jpeg("big.jpg", encoded.getvalue()))
+
+
 def test_a_grey_image_becomes_one_of_three_channels():
     encoded = io.BytesIO()
     Image.new("L", (20, 10), 99).save(encoded, "JPEG")

@@ -7,6 +7,7 @@ from statistics import median
 import pytest
 import torch
 from fakes.trials import make_trial
+from PIL import Image
 
 from runner.contract import ModelError
 from runner.measure.torch_device import TorchDevice
@@ -59,6 +60,39 @@ def test_the_phases_on_a_cpu_follow_each_other_and_add_up_to_the_whole():
     )
     least_ms = [min(values) for values in series.values()]  # of noise, on a busy machine
     assert 0.5 < sum(least_ms[:-1]) / least_ms[-1] < 2
+
+
+def test_phases_and_wholes_are_those_of_the_same_images_all_of_them(monkeypatch, tmp_path):
+    for number in range(4):
+        Image.new("RGB", (70, 64), 50 * number).save(tmp_path / f"{number}.jpg", "JPEG")
+    requests = requests_of(make_trial(pipeline=E2E | {"images": str(tmp_path)}))
+    seen: dict[str, list[str]] = {"phases": [], "whole": []}
+    by_phases, whole = requests.phase_by_phase, requests.answer_to
+
+    def noted(which, run):
+        def carried_out(jpegs, *device):
+            seen[which] += [one.name[-5:] for one in jpegs]
+            return run(jpegs, *device)
+
+        return carried_out
+
+    monkeypatch.setattr(requests, "phase_by_phase", noted("phases", by_phases))
+    monkeypatch.setattr(requests, "answer_to", noted("whole", whole))
+    with torch.inference_mode():
+        phases_of(requests, TorchDevice(CPU), budget_s=5)
+    assert seen["phases"] == seen["whole"]
+    assert set(seen["phases"]) == {"0.jpg", "1.jpg", "2.jpg", "3.jpg"}
+
+
+def test_a_classifiers_image_is_not_squashed():
+    image = torch.zeros(3, 100, 200, dtype=torch.uint8)
+    image[:, :, 100:] = 255
+    square = make_trial(pipeline=E2E, input={"size": (50, 50)})
+    found = stages.transform_of(square)(image)
+    # the short side becomes 57 (50 * 256 / 224), the long one 114, of which the middle 50 remain
+    assert found.shape == (3, 50, 50)
+    assert found[0, 25, 20] < 0 < found[0, 25, 30]
+    assert stages.transform_of(square).resize_size == [57]
 
 
 def test_an_answer_of_a_classifier_has_five_classes_for_each_image():

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from runner.serving.clock import HostClock
-from runner.serving.play import Rules, from_queue, play, simulate, single_stream
-from runner.serving.queue import Queue
+from runner.serving.play import Rules, Served, from_queue, play, simulate, single_stream
+from runner.serving.queue import Batch, Queue
 from runner.serving.result import answered, figures_of
 
 MS = 1_000_000
@@ -85,6 +85,28 @@ def test_a_generator_that_waits_for_answers_sees_one_slow_query_only():
     assert sum(found.latency_ms > 100) == 1
 
 
+def test_a_single_stream_begins_at_the_start_and_loses_no_query():
+    class Leads(Scripted):
+        def start(self) -> None:
+            self.now = -20 * MS  # as a clock does that starts a moment later
+
+    found = answered(simulate(single_stream(5, None), [Leads([2.0])], Rules()), [])
+    assert found.latency_ms == pytest.approx([2.0] * 5)
+    assert found.arrival_ms[0] == 0.0
+    figures = figures_of(found, instances=1, unanswered=0, q=0.5)
+    assert figures["answered_qps"] == pytest.approx(500)
+    assert figures["busy"] == pytest.approx(1)
+    assert figures["tail_ms"] == pytest.approx(2.0)
+
+
+def test_what_is_kept_before_the_end_has_no_gap():
+    served = Served()
+    for number, done_ns in enumerate((MS, -1, 3 * MS)):
+        served.begin(Batch(number, 1, 0), waited=False, began_ns=0)
+        served.done_ns[number] = done_ns
+    assert answered(served.until_open(), []).latency_ms == pytest.approx([1.0])
+
+
 def test_queries_are_in_order_of_arrival_whoever_answered_them_when():
     arrivals_ns = [0, MS, 2 * MS]
     slow, fast = Scripted([10.0]), Scripted([1.0])
@@ -98,7 +120,7 @@ def test_nothing_is_taken_after_the_end_and_the_rest_is_unanswered():
     served = simulate(from_queue(Queue(arrivals_ns), 50 * MS), [Scripted([10.0])], Rules())
     found = answered(served, arrivals_ns)
     assert len(found.latency_ms) == 6  # at 0, 10, ... 50 ms
-    figures = figures_of(found, instances=1, unanswered=94)
+    figures = figures_of(found, instances=1, unanswered=94, q=0.99)
     assert figures["offered_qps"] == pytest.approx(1000 * 100 / 5)
     assert figures["answered_qps"] == pytest.approx(100)
     assert figures["busy"] == pytest.approx(1)

@@ -42,9 +42,11 @@ def test_a_limit_below_the_lowest_tail_has_no_rate_and_one_above_all_only_a_leas
     assert (found.rate, found.is_least, found.ci) == (30.0, True, None)
 
 
-def test_overload_lies_above_any_limit():
-    found = capacity(points(10.0, 20.0, None), limit_ms=25.0)
-    assert 20 < found.rate < 30
+def test_overload_lies_above_any_limit_and_is_searched_for():
+    found = capacity(points(10.0, 20.0, None), limit_ms=1e6)
+    assert (found.rate, found.overload) == (20.0, 30.0)  # nothing is known between
+    assert 20 <= found.ci[1] <= 30
+    assert next_rates(points(10.0, 20.0, None), 1e6) == [23.3, 26.7]
 
 
 def test_what_the_queries_have_decided_is_certain():

@@ -91,6 +91,7 @@ def test_a_dry_run_lists_the_first_trials_and_says_that_more_follow(tmp_path):
         (("load.target_ms=null",), "sweep.search=capacity needs load.target_ms; give the limit"),
         (("load.rate=20",), "load.rate is 20, but sweep.search=capacity finds the rate"),
         (("load=offline", "load.target_ms=null"), "sweep.search=capacity needs load=server"),
+        (("load.queries=50",), "load.queries is 50, too few for a p99; expected at least 459"),
         (("sweep.repeats=3",), "sweep.repeats is given, but sweep.search=capacity times each"),
         (("sweep.search=fastest",), "sweep.search is fastest"),
     ],
