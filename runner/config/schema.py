@@ -23,9 +23,9 @@ TRACKING_KINDS = ("sqlite", "server", "off")
 DEVICE_LOCKS = ("wait", "refuse", "off")
 FORMATS = ("table", "json")
 COLUMNS = (  # of the table at the end; runner/terminal/figures.py makes each
-    *("p50", "ci", "mean", "sd", "min", "p25", "p75", "p90", "p95", "p99", "max", "fps"),
+    *("p50", "ci", "mean", "sd", "min", "p25", "p75", "p90", "p95", "p99", "max", "p99.9", "fps"),
+    *(*PHASES, "phases_sum", "answered", "busy", "together", "target"),
     *("tflops", "speedup", "error", "build_s", "compile_s", "convert_s", "peak_mib"),
-    *("p99.9", *PHASES, "phases_sum", "answered", "busy", "together", "target"),
     *("processes", "spread", "verdict"),
 )
 BUSY_ACTIONS = ("wait", "warn", "refuse")
