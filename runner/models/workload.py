@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -50,11 +51,8 @@ class Workload:
         """
         if most == 1:
             return [self.inputs]
-        return [self._repeated(queries, size) for queries in range(1, most + 1)]
-
-    def _repeated(self, queries: int, size: int) -> tuple[Any, ...]:
         if isinstance(self.inputs[0], list):  # a detector's images
-            return ([*self.inputs[0]] * queries, *self.inputs[1:])
+            return [([*self.inputs[0]] * queries,) for queries in range(1, most + 1)]
 
         def repeated(tensor: torch.Tensor) -> torch.Tensor:
             if tensor.dim() == 0 or len(tensor) != size:
@@ -62,10 +60,11 @@ class Workload:
                     f"load.max_batch needs inputs that begin with the batch of {size}, but one has "
                     f"the shape {list(tensor.shape)}; use load.max_batch=1"
                 )
-            return torch.cat([tensor] * queries)
+            return torch.cat([tensor] * most)
 
-        made: tuple[Any, ...] = converted(self.inputs, repeated)
-        return made
+        largest = converted(self.inputs, repeated)  # of which the others are views
+        ends = range(size, most * size + 1, size)
+        return [converted(largest, itemgetter(slice(end))) for end in ends]
 
     def rotated(self, cache_bytes: int) -> Rotating:
         """The same network on copies of its inputs, in turn, that exceed `cache_bytes` in all.

@@ -43,7 +43,7 @@ class Requests:
         self._network, self._answer = workload.call, stages.answer_of(trial.model.task)
         self._device, self._pinned = device, pipeline.pinned
         self._on_device = pipeline.transforms_on == "device"
-        self._fit = _fit_to(workload, device)
+        self._fit = _fit_to(workload)
         self._as_list = trial.model.task == "detection"
         self._workers = _workers(pipeline.workers) if pipeline.workers else None
         self._overlap = pipeline.overlap
@@ -208,7 +208,7 @@ def _to_host(output: Any) -> Any:
     return converted(output, lambda tensor: tensor.cpu())
 
 
-def _fit_to(workload: Workload, device: torch.device) -> Callable[[Any], Any]:
+def _fit_to(workload: Workload) -> Callable[[Any], Any]:
     """Converts a batch into the type and memory order of the inputs that were made for the trial.
 
     Raises ModelError for a network with other inputs than one batch of images.

@@ -24,6 +24,8 @@ from runner.trial.titles import keys_of, short_titles
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+USUAL = ("lat_ms/p50", "thr/fps")  # metrics with a chart of their own
+CHARTED = {"load.rate": ("lat_ms/p99", "lat_ms/p50", "load/answered")}
 MAX_LINES = 100  # lines of a sweep; the UI's charts can't show more
 
 
@@ -112,7 +114,7 @@ def publish(store: Store, parent_id: str, sweep_id: str, records: Sequence[Recor
     axes = list(dict.fromkeys(curve.axis for curve in found))
     for axis in axes:
         with suppress(TrackingUnavailable):
-            save_curves_view(store, sweep_id, axis)
+            save_curves_view(store, sweep_id, axis, CHARTED.get(axis, USUAL))
     return axes
 
 

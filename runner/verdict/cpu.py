@@ -80,7 +80,14 @@ def virtual(cpu: dict[str, Any]) -> Iterator[Flag]:
 def oversubscribed(case: Case) -> Iterator[Flag]:
     """More threads than CPUs."""
     threads, usable = case.outcome.effective.get("threads"), case.cpu.get("usable_cpus")
-    if threads and usable and threads > usable:
+    instances = case.trial.load.instances if case.trial.device_kind == "cpu" else 1
+    if not threads or not usable:
+        return
+    remedy = f"use runtime.threads={max(1, usable // instances)}"
+    if instances > usable:
+        remedy = f"use load.instances={usable}"
+    threads *= instances
+    if threads > usable:
         yield Flag(
             "OVERSUBSCRIBED",
             Level.SUSPECT,
@@ -88,5 +95,5 @@ def oversubscribed(case: Case) -> Iterator[Flag]:
             "threads",
             f"{threads} threads on {counted(usable, 'usable CPU')}: they wait for "
             "each other at every step",
-            f"use runtime.threads={usable}",
+            remedy,
         )

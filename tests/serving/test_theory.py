@@ -146,6 +146,15 @@ def test_a_target_far_away_needs_few_queries():
     assert len(missed.latency_ms) < len(far.latency_ms) <= 5000
 
 
+def test_a_service_that_was_not_warm_yet_is_found_by_its_passes_and_not_by_its_queue():
+    cold = served({"rate": 50.0, "queries": 1000}, slow_passes=60, slow_factor=1.5)
+    (flag,) = [one for one in cold.reasons if one["code"] == "WARMUP_SHORT"]
+    assert 55 <= flag["need"] <= 65
+    warm = served({"rate": 90.0, "queries": 1000})  # whose waits come and go
+    codes = {one["code"] for one in warm.reasons}
+    assert not codes & {"WARMUP_SHORT", "DRIFT", "BIMODAL", "NOISY"}
+
+
 def test_all_at_once_gives_the_throughput_of_full_batches():
     record = served({"name": "offline", "queries": 400, "max_batch": 8}, batch_ms=2.0)
     assert record.summary["img_s"] == pytest.approx(1000 * 8 / (SERVICE_MS + 7 * 2.0))

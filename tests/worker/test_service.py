@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from fakes.trials import make_trial, record_of
 
+from runner.contract import ModelError
+from runner.models.workload import Workload
 from runner.records.results import Result
 from runner.worker import execution
 from runner.worker.execution import PhaseCallbacks
@@ -67,3 +70,20 @@ def test_a_run_that_was_cut_short_is_told_so():
     cut = record_of(trial, execution.run_trial(trial, PhaseCallbacks()))
     (flag,) = [one for one in cut.reasons if one["code"] == "FEW_QUERIES"]
     assert flag["remedy"] == "raise timing.max_seconds=0.5, which cut the run short"
+
+
+def test_batches_of_queries_are_views_of_the_largest():
+    inputs = torch.randn(2, 3, 8, 8).to(memory_format=torch.channels_last)
+    found = Workload(torch.nn.Identity(), (inputs,), {}).batched(64, 2)
+    assert [len(one[0]) for one in found] == [2 * number for number in range(1, 65)]
+    assert len({one[0].untyped_storage().data_ptr() for one in found}) == 1
+    assert torch.equal(found[2][0][4:], inputs)
+    assert found[2][0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_detectors_batch_is_a_list_of_images_and_other_inputs_are_refused():
+    images = [torch.zeros(3, 8, 8)] * 2
+    found = Workload(torch.nn.Identity(), (images,), {}).batched(3, 2)
+    assert [len(one[0]) for one in found] == [2, 4, 6]
+    with pytest.raises(ModelError, match="needs inputs that begin with the batch of 2"):
+        Workload(torch.nn.Identity(), (torch.zeros(5, 2),), {}).batched(3, 2)
