@@ -50,7 +50,7 @@ up() {
         --socket="$dir/mysql/socket" --bind-address=127.0.0.1 --port=33060 \
         --innodb-buffer-pool-size=64M
     local sql=(mariadb --no-defaults --socket="$dir/mysql/socket")
-    until_true 60 MariaDB "${sql[@]}" -e "SELECT 1"
+    until_true 180 MariaDB "${sql[@]}" -e "SELECT 1"
     "${sql[@]}" -e "CREATE DATABASE IF NOT EXISTS slurm_acct_db;
         CREATE USER IF NOT EXISTS slurm@'127.0.0.1' IDENTIFIED BY 'slurm';
         CREATE USER IF NOT EXISTS slurm@localhost IDENTIFIED BY 'slurm';
@@ -60,11 +60,11 @@ up() {
     echo "export SLURM_CONF=$SLURM_CONF" > "$dir/environment"
     until_true 20 munge munge -n --socket="$dir/munge/socket"
     process slurmdbd slurmdbd -D
-    until_true 60 slurmdbd sacctmgr -n list cluster
+    until_true 180 slurmdbd sacctmgr -n list cluster
     sacctmgr -i add cluster runner > /dev/null 2>&1 || true  # it may be there already
     process slurmctld slurmctld -D -i
     process slurmd slurmd -D -N "$host"
-    until_true 60 "the node" sh -c "sinfo -h -o %t | grep -qx idle"
+    until_true 180 "the node" sh -c "sinfo -h -o %t | grep -qx idle"
     sinfo
 }
 
