@@ -13,6 +13,7 @@ from runner.verdict.flag import Case, Flag, in_proportion
 from runner.verdict.samples import more_of
 
 FULL_SHARE = 0.5  # of the queries in full batches, from which on these are what the service can do
+DISTURBED = 0.25  # of a whole request, by which those between the phases may differ
 PHASES_APART = 0.05  # of the whole, by which the sum of the phases may differ
 
 
@@ -131,10 +132,18 @@ def phases(case: Case) -> Iterator[Flag]:
     total_ms, whole_ms = figures.get("phases_sum_ms"), figures.get("whole_ms")
     if not total_ms or not whole_ms:
         return
-    share = total_ms / whole_ms - 1
-    pipeline = case.trial.pipeline
-    if pipeline.overlap:
-        every_ms = case.summary.p50_ms or whole_ms
+    share, level = total_ms / whole_ms - 1, Level.NOTE
+    pipeline, timed_ms = case.trial.pipeline, case.summary.p50_ms
+    alone = not (pipeline.overlap or case.trial.is_load)
+    if alone and timed_ms and abs(whole_ms / timed_ms - 1) > DISTURBED:
+        share, level = whole_ms / timed_ms - 1, Level.SUSPECT
+        found = (
+            f"whole requests took {whole_ms:.4g} ms while the phases were timed, and {timed_ms:.4g} "
+            "ms before: something disturbed the phases"
+        )
+        remedy = "stop other programs on this machine (see top), and run it again"
+    elif pipeline.overlap:
+        every_ms = timed_ms or whole_ms
         share = total_ms / every_ms - 1
         found = (
             f"a batch ends every {every_ms:.4g} ms while workers prepare the next; a single "
@@ -146,7 +155,7 @@ def phases(case: Case) -> Iterator[Flag]:
         remedy = "the whole is what a request takes; waiting after each phase has its own cost"
     else:
         return
-    yield Flag("PHASES", Level.NOTE, share, "+% of the whole", found, remedy)
+    yield Flag("PHASES", level, share, "+% of the whole", found, remedy)
 
 
 RULES = (late_arrivals, overload, few_queries, undecided, phases)

@@ -89,10 +89,10 @@ def test_the_threads_of_all_instances_count():
     assert flag["remedy"] == "use load.instances=2"
 
 
-def phases(**pipeline: object) -> Record:
+def phases(whole_ms: float = 10.2, **pipeline: object) -> Record:
     outcome = Outcome(
         "completed", warmup_ms=(10.0,) * 20, latency_ms=(10.0,) * 100,
-        figures={"phases_sum_ms": 14.0, "whole_ms": 10.2},
+        figures={"phases_sum_ms": 14.0, "whole_ms": whole_ms},
         contention={"cpu": {"run_queue_wait_share": 0.0, "usable_cpus": 2}},
     )  # fmt: skip
     return record_of(make_trial(pipeline={"name": "e2e"} | pipeline), outcome)
@@ -102,6 +102,12 @@ def test_a_sum_of_phases_beside_another_whole_is_a_note():
     found = phases()
     assert levels(found) == {"PHASES": "note"}
     assert "one by one take 14 ms, the whole request 10.2 ms" in found.reasons[0]["found"]
+
+
+def test_phases_that_something_disturbed_are_suspect():
+    found = phases(whole_ms=30.0)
+    assert levels(found) == {"PHASES": "suspect"}
+    assert "took 30 ms while the phases were timed, and 10 ms before" in found.reasons[0]["found"]
 
 
 def test_overlapping_batches_are_no_latency_of_a_request():
