@@ -138,8 +138,8 @@ def phases(case: Case) -> Iterator[Flag]:
     if alone and timed_ms and abs(whole_ms / timed_ms - 1) > DISTURBED:
         share, level = whole_ms / timed_ms - 1, Level.SUSPECT
         found = (
-            f"whole requests took {whole_ms:.4g} ms while the phases were timed, and {timed_ms:.4g} "
-            "ms before: something disturbed the phases"
+            f"whole requests took {whole_ms:.4g} ms while the phases were timed, and "
+            f"{timed_ms:.4g} ms before: something disturbed the phases"
         )
         remedy = "stop other programs on this machine (see top), and run it again"
     elif pipeline.overlap:
