@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import psutil
 
 from runner.config.settings import Settings
-from runner.contract import Problem, Status
+from runner.contract import Problem, Status, Verdict
 from runner.records.record import Record
 from runner.trial.description import Load, Trial
 from runner.trial.titles import short_titles
@@ -100,6 +100,12 @@ class Search:
         throughput = offline.figures.get("answered_qps")
         if not (single.completed and offline.completed and throughput):
             self.ended[template.key] = "the trials without a queue did not complete"
+            return []
+        if Verdict.INVALID in (single.verdict, offline.verdict):
+            self.ended[template.key] = (
+                "the trials without a queue are invalid, and the rates to try follow from them; "
+                "run it again when the machine is quiet (when_busy=wait)"
+            )
             return []
         if single.effective.get("target") == "missed":
             return []  # the answer says so

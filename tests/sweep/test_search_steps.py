@@ -1,0 +1,67 @@
+"""What a search does next, from records that were made up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.trials import make_trial, record_of
+
+from runner.contract import Verdict
+from runner.records.capacities import point_of
+from runner.sweep.search import Search
+from runner.worker import execution
+from runner.worker.execution import PhaseCallbacks
+
+TEMPLATE = make_trial(
+    model={"name": "simulated", "task": "simulated", "kwargs": {"enqueue_ms": 0, "kernel_ms": 10}},
+    device="simulated",
+    load={"name": "server", "rate": 1.0, "queries": 600, "target_ms": 60.0},
+)
+
+
+def run(trial):
+    return record_of(trial, execution.run_trial(trial, PhaseCallbacks()))
+
+
+@pytest.fixture(scope="module")
+def first():
+    """The records without a queue."""
+    return [run(trial) for trial in Search("capacity", (TEMPLATE,), 1).following([])]
+
+
+def test_a_search_begins_without_a_queue_and_goes_on_with_a_scan(first):
+    assert [record.trial.load.name for record in first] == ["single_stream", "offline"]
+    search = Search("capacity", (TEMPLATE,), 1)
+    scan = search.following(first)
+    assert [trial.load.rate for trial in scan] == [20.0, 40.0, 60.0, 75.0, 90.0]
+    assert search.following([*first, run(scan[0])]) == scan[1:]  # the rest of the round
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_search_does_not_build_on_invalid_numbers(first, which):
+    search = Search("capacity", (TEMPLATE,), 1)
+    disturbed = [
+        replace(record, verdict=Verdict.INVALID) if number == which else record
+        for number, record in enumerate(first)
+    ]
+    assert search.following(disturbed) == []
+    assert "are invalid" in search.ended[TEMPLATE.key]
+
+
+def test_a_rate_that_was_disturbed_hardly_counts(first):
+    (trial, *_) = Search("capacity", (TEMPLATE,), 1).following(first)
+    record = run(trial)
+    assert point_of(record).side == -1
+    disturbed = point_of(replace(record, verdict=Verdict.INVALID))
+    assert (disturbed.side, disturbed.spread) == (0, 1.0)
+
+
+def test_a_search_ends_whatever_is_invalid(first):
+    search, records = Search("capacity", (TEMPLATE,), 1), list(first)
+    for _ in range(20):
+        if not (following := search.following(records)):
+            break
+        records += [replace(run(trial), verdict=Verdict.INVALID) for trial in following]
+    assert not following
+    assert len(records) <= 18
