@@ -101,13 +101,13 @@ class Search:
         if not (single.completed and offline.completed and throughput):
             self.ended[template.key] = "the trials without a queue did not complete"
             return []
-        if Verdict.INVALID in (single.verdict, offline.verdict):
+        if offline.verdict == Verdict.INVALID:
             self.ended[template.key] = (
-                "the trials without a queue are invalid, and the rates to try follow from them; "
-                "run it again when the machine is quiet (when_busy=wait)"
+                "the trial with all queries at once is invalid, and the rates to try follow from "
+                "it; run it again when the machine is quiet (when_busy=wait)"
             )
             return []
-        if single.effective.get("target") == "missed":
+        if single.effective.get("target") == "missed" and single.verdict != Verdict.INVALID:
             return []  # the answer says so
         points, rates = [], scan_rates(throughput)
         while rates:

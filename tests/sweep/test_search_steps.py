@@ -38,15 +38,19 @@ def test_a_search_begins_without_a_queue_and_goes_on_with_a_scan(first):
     assert search.following([*first, run(scan[0])]) == scan[1:]  # the rest of the round
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_a_search_does_not_build_on_invalid_numbers(first, which):
+def test_a_search_does_not_build_on_an_invalid_throughput(first):
     search = Search("capacity", (TEMPLATE,), 1)
-    disturbed = [
-        replace(record, verdict=Verdict.INVALID) if number == which else record
-        for number, record in enumerate(first)
-    ]
-    assert search.following(disturbed) == []
-    assert "are invalid" in search.ended[TEMPLATE.key]
+    single, offline = first
+    assert search.following([single, replace(offline, verdict=Verdict.INVALID)]) == []
+    assert "is invalid" in search.ended[TEMPLATE.key]
+
+
+def test_a_disturbed_single_stream_does_not_end_a_search(first):
+    search = Search("capacity", (TEMPLATE,), 1)
+    single, offline = first
+    missed = replace(single, effective=single.effective | {"target": "missed"})
+    assert search.following([missed, offline]) == []
+    assert len(search.following([replace(missed, verdict=Verdict.INVALID), offline])) == 5
 
 
 def test_a_rate_that_was_disturbed_hardly_counts(first):
