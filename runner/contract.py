@@ -94,6 +94,14 @@ class DuetVerdict(StrEnum):
     FAILED = "failed"
 
 
+class TargetVerdict(StrEnum):
+    """Whether a percentile of the latency under load keeps its limit, the worst first."""
+
+    MISSED = "missed"
+    UNDECIDED = "undecided"
+    MET = "met"
+
+
 class Phase(StrEnum):
     """What a trial is doing."""
 

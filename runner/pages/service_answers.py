@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from runner.records.capacities import Service, batches_of, services_of
+from runner.records.capacities import Service, batches_of, is_missed, services_of
 from runner.records.record import Record
 from runner.records.results import Result
 from runner.terminal.figures import number
@@ -78,16 +78,13 @@ def _single_streams(records: Sequence[Record], services: Sequence[Service]) -> I
     """Services that are too slow even without a queue."""
     known = {service.records[0].trial.key_without("load") for service in services}
     for record in records:
-        load, tail_ms = record.trial.load, record.summary.get("p99_ms")
-        missed = record.effective.get("target") == "missed"
-        if (
-            load.name == "single_stream"
-            and missed
-            and record.trial.key_without("load") not in known
-        ):
-            tail_ms = tail_ms or max(record.latency_ms)
+        trial, load = record.trial, record.trial.load
+        if load.name != "single_stream" or trial.key_without("load") in known:
+            continue
+        if is_missed(record):
+            tail_ms = record.summary.get("p99_ms") or max(record.latency_ms)
             yield (
-                f"{record.trial.model.label} keeps p{load.percentile:g} below {load.target_ms:g} "
+                f"{trial.model.label} keeps p{load.percentile:g} below {load.target_ms:g} "
                 f"ms at no rate: without any queue a query takes up to {number(tail_ms)} ms"
             )
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runner.contract import Status, Verdict
+from runner.contract import Status, TargetVerdict, Verdict
 from runner.records.record import Record
 from runner.statistics.capacity import Capacity, Point, capacity, spread_of
 from runner.statistics.quantiles import samples_needed
 
+SIDES: dict[str, int] = {TargetVerdict.MET: -1, TargetVerdict.MISSED: 1}  # of the limit
 WORTHLESS = 1.0  # standard deviation of the logarithm of a tail that something disturbed
 MIN_RATES = 3  # at which a trial was timed, for a capacity
 
@@ -71,10 +72,16 @@ def point_of(record: Record) -> Point:
     bounds = (summary.get("ci_ms") or {}).get(f"p{load.percentile:g}".replace(".", ""))
     spread = spread_of(record.latency_ms, bounds, q, summary.get("tau", 1.0))
     tail_ms = None if over else float(np.quantile(record.latency_ms, q))
-    side = {"met": -1, "missed": 1}.get(str(record.effective.get("target")), 0)
+    side = SIDES.get(str(record.effective.get("target")), 0)
     if record.verdict == Verdict.INVALID and not over:  # disturbed: it hardly counts
         spread, side = WORTHLESS, 0
     return Point(load.rate or 0.0, tail_ms, spread, side)
+
+
+def is_missed(record: Record) -> bool:
+    """Whether a trial has shown that its target is missed, undisturbed."""
+    missed = record.effective.get("target") == TargetVerdict.MISSED
+    return missed and record.verdict != Verdict.INVALID
 
 
 @dataclass(frozen=True)

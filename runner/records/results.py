@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from runner.contract import Verdict
+from runner.contract import TargetVerdict, Verdict
 from runner.records.record import Record
 from runner.statistics.processes import Processes, Ratio, combine, speed_up
 
@@ -57,13 +57,13 @@ class Result:
 
     @property
     def target(self) -> str | None:
-        """Whether its processes keep the target of their load: `met`, or `met 5 of 6`."""
+        """Whether its processes keep the target of their load: `met`, or `missed 1 of 6`."""
         found = [str(one.effective.get("target")) for one in self.counted]
-        if not found or "None" in found:
+        if not found or not set(found) <= set(TargetVerdict):
             return None
-        counts = {word: found.count(word) for word in ("missed", "undecided", "met")}
-        word = next(word for word, count in counts.items() if count)  # the worst
-        return word if counts[word] == len(found) else f"{word} {counts[word]} of {len(found)}"
+        worst = next(word for word in TargetVerdict if word in found)
+        count = found.count(worst)
+        return str(worst) if count == len(found) else f"{worst} {count} of {len(found)}"
 
     @property
     def each_ms(self) -> list[float]:

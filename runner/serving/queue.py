@@ -47,7 +47,3 @@ class Queue:
         arrived = bisect_right(self._arrivals_ns, now_ns, first, full + 1) - first
         self.taken += arrived
         return Batch(first, arrived, int(due_ns))
-
-    def waiting(self, now_ns: int) -> int:
-        """The number of queries that have arrived and were not taken."""
-        return bisect_right(self._arrivals_ns, now_ns, self.taken) - self.taken

@@ -16,30 +16,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from scipy import special
 
+from runner.contract import TargetVerdict
 from runner.statistics.quantiles import clustering
 
 CONFIDENCE = 0.99
 FIRST_LOOK = 30  # queries; fewer are never enough
 
 
-class Target(StrEnum):
-    """Whether a percentile of the latency keeps its limit."""
-
-    MET = "met"
-    MISSED = "missed"
-    UNDECIDED = "undecided"
-
-
 @dataclass(frozen=True)
 class TargetResult:
     """What the queries say: `over` of `queries` were over the limit; `tau` clusters them."""
 
-    verdict: Target
+    verdict: TargetVerdict
     queries: int
     over: int
     tau: float
@@ -98,11 +90,11 @@ def judge_target(
     can_pass = [look for look in looks if look >= queries_needed(q, 0, 1 - alpha / len(looks))]
     tau = clustering(latency_ms, over)
     under, worse = (number - count) / tau, count / tau
-    verdict = Target.UNDECIDED
+    verdict = TargetVerdict.UNDECIDED
     if number >= min(can_pass, default=math.inf) and _passes(
         under, worse, q, alpha / len(can_pass)
     ):
-        verdict = Target.MET
+        verdict = TargetVerdict.MET
     elif unanswered or _fails(under, worse, q, alpha / len(looks)):
-        verdict = Target.MISSED
+        verdict = TargetVerdict.MISSED
     return TargetResult(verdict, number, count, tau)

@@ -68,10 +68,11 @@ def _show(settings: Settings, records: Sequence[Record], missing: int, lines: Li
 
     if len({record.cause for record in records}) > 1 or records[0].completed:
         lines.table(records)  # not for a single failure
-    rows = [row for row in results_of(records) if row.first.figures.get("phases_sum_ms")]
-    text = [request(row, row.first.trial.model.label) for row in rows]  # of a single trial
     if len(records) > 1:
         text = list(answers(records, most=3))
+    else:
+        timed = [row for row in results_of(records) if row.figure("phases_sum_ms")]
+        text = [request(row, row.first.trial.model.label) for row in timed]
     closing = closing_lines(records, len(records) + missing, settings.sweep_dir)
     for line in (*text, *closing):
         lines.print(line)

@@ -5,7 +5,6 @@ What comes next follows from the records alone, so that a search resumes where i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,7 +16,6 @@ from runner.records.record import Record
 from runner.trial.description import Load, Trial
 from runner.trial.titles import short_titles
 
-CONFIDENCE = 0.99  # of a target's decision; runner/statistics/tail_target.py
 PLACEHOLDER = 1.0  # the rate of a trial whose rates the search finds
 MEMORY_SHARE = 0.8  # of what is free on a host, where a process that takes all ends others
 MAX_PASS_S = 20.0
@@ -51,13 +49,18 @@ def _problems(trial: Trial, settings: Settings) -> Iterator[Problem]:
         elif load.target_ms is None:
             remedy = "give the limit of the latency, as in load.target_ms=50"
             yield Problem("load.target_ms", f"{name} needs load.target_ms", remedy)
-        least = math.ceil(math.log(1 - CONFIDENCE) / math.log(load.percentile / 100))
-        if load.queries < least:
+        if 50 <= load.percentile < 100 and load.queries < (least := _needed(load.percentile)):
             found = f"load.queries is {load.queries}, too few for a p{load.percentile:g}"
             yield Problem("load.queries", found, f"expected at least {least}")
         if load.rate is not None:
             found = f"load.rate is {load.rate:g}, but {name} finds the rate"
             yield Problem("load.rate", found, "omit one of them")
+
+
+def _needed(percentile: float) -> int:
+    from runner.statistics.tail_target import queries_needed  # imports scipy
+
+    return queries_needed(percentile / 100)
 
 
 @dataclass
@@ -82,7 +85,7 @@ class Search:
         return [trial for one in self.templates for trial in step(one, by_folder)]
 
     def _rates(self, template: Trial, records: Mapping[str, Record]) -> list[Trial]:
-        from runner.records.capacities import point_of
+        from runner.records.capacities import is_missed, point_of
         from runner.statistics.capacity import next_rates, scan_rates
 
         load = template.load
@@ -107,7 +110,7 @@ class Search:
                 "it; run it again when the machine is quiet (when_busy=wait)"
             )
             return []
-        if single.effective.get("target") == "missed" and single.verdict != Verdict.INVALID:
+        if is_missed(single):
             return []  # the answer says so
         points, rates = [], scan_rates(throughput)
         while rates:

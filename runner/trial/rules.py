@@ -10,7 +10,15 @@ from runner.contract import Problem
 from runner.trial.description import Runtime, Trial
 from runner.trial.methods import METHODS
 from runner.trial.near import expected
-from runner.trial.service_rules import service_problems
+from runner.trial.service_rules import (
+    ARRIVALS,
+    DECODERS,
+    LOADS,
+    PIPELINES,
+    PLACES,
+    TRANSFORMS,
+    service_problems,
+)
 from runner.trial.titles import shown
 
 TASKS = (
@@ -122,6 +130,12 @@ def _unknown_words(trial: Trial) -> Iterator[Problem]:
         ("model.task", trial.model.task, TASKS),
         ("model.source", trial.model.source_name, SOURCES),
         ("engine.name", trial.engine.name, ENGINES),
+        ("pipeline.name", trial.pipeline.name, PIPELINES),
+        ("pipeline.decoder", trial.pipeline.decoder, DECODERS),
+        ("pipeline.transforms", trial.pipeline.transforms, TRANSFORMS),
+        ("pipeline.transforms_on", trial.pipeline.transforms_on, PLACES),
+        ("load.name", trial.load.name, LOADS),
+        ("load.arrivals", trial.load.arrivals, ARRIVALS),
     ):
         if word not in allowed:
             yield Problem(key, f"{key} is {word}", expected(word, allowed))

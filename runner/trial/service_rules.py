@@ -8,7 +8,6 @@ from dataclasses import fields
 
 from runner.contract import Problem
 from runner.trial.description import Load, Pipeline, Trial
-from runner.trial.near import expected
 from runner.trial.titles import LOADS_OWN, OF_LOADS, shown
 
 PIPELINES = ("forward", "e2e")
@@ -23,8 +22,7 @@ MAX_TOGETHER, MAX_INSTANCES, MAX_WORKERS = 4096, 256, 1024
 
 
 def service_problems(trial: Trial, device_known: bool) -> Iterator[Problem]:
-    """All problems of a trial's pipeline and load."""
-    yield from _words(trial)
+    """All problems of a trial's pipeline and load, but for unknown words."""
     yield from _numbers(trial)
     yield from _out_of_place(trial)
     if trial.is_e2e:
@@ -35,19 +33,6 @@ def service_problems(trial: Trial, device_known: bool) -> Iterator[Problem]:
         yield from _of_load(trial)
     if trial.is_e2e or trial.is_load:
         yield from _timed_otherwise(trial)
-
-
-def _words(trial: Trial) -> Iterator[Problem]:
-    for key, word, allowed in (
-        ("pipeline.name", trial.pipeline.name, PIPELINES),
-        ("pipeline.decoder", trial.pipeline.decoder, DECODERS),
-        ("pipeline.transforms", trial.pipeline.transforms, TRANSFORMS),
-        ("pipeline.transforms_on", trial.pipeline.transforms_on, PLACES),
-        ("load.name", trial.load.name, LOADS),
-        ("load.arrivals", trial.load.arrivals, ARRIVALS),
-    ):
-        if word not in allowed:
-            yield Problem(key, f"{key} is {word}", expected(word, allowed))
 
 
 def _numbers(trial: Trial) -> Iterator[Problem]:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from runner.contract import Level, counted
+from runner.contract import Level, TargetVerdict, counted
 from runner.statistics.quantiles import half_width
 from runner.statistics.shape import MIN_FOR_SHAPE
 from runner.verdict.flag import Case, Flag, in_proportion
 
+DECIDED = (TargetVerdict.MET, TargetVerdict.MISSED)  # enough queries for their question
 NOISE_LIMIT = 0.02  # relative half-width of the median's interval, unless timing.target is set
 MAX_MORE = 20  # times the iterations: more is not advised
 HIDDEN_SHARE, HIDDEN_MS = 0.05, 0.05  # of a pass, and at least; less is the barrier itself
@@ -216,7 +217,7 @@ def _few(number: int) -> str:
 def few_samples(case: Case) -> Iterator[Flag]:
     """Too few samples for the other checks."""
     n = len(case.timed_ms)
-    if case.outcome.effective.get("target") in ("met", "missed"):
+    if case.outcome.effective.get("target") in DECIDED:
         return  # they were enough for the question
     if n < MIN_FOR_SHAPE:
         yield Flag(

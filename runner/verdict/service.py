@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from runner.contract import Level
+from runner.contract import Level, TargetVerdict
 from runner.statistics.quantiles import clustering, interval, samples_needed
 from runner.verdict.flag import Case, Flag, in_proportion
-from runner.verdict.samples import more_of
+from runner.verdict.samples import DECIDED, more_of
 
 FULL_SHARE = 0.5  # of the queries in full batches, from which on these are what the service can do
 DISTURBED = 0.25  # of a whole request, by which those between the phases may differ
@@ -89,7 +89,7 @@ def few_queries(case: Case) -> Iterator[Flag]:
     if enough:
         return
     target, n = case.outcome.effective.get("target"), len(case.outcome.latency_ms)
-    decided = target in ("met", "missed")
+    decided = target in DECIDED
     needed = max(math.ceil(1.2 * samples_needed(q) * tau), n + 1)
     clusters = f", whose long waits come in clusters of {tau:.0f}," if tau >= 2 else ""
     yield Flag(
@@ -112,7 +112,7 @@ def _queries(number: int) -> str:
 def undecided(case: Case) -> Iterator[Flag]:
     """A target that the queries neither meet nor miss."""
     load, effective = case.trial.load, case.outcome.effective
-    if load.target_ms is None or effective.get("target") != "undecided":
+    if load.target_ms is None or effective.get("target") != TargetVerdict.UNDECIDED:
         return
     over, n = case.outcome.figures.get("target_over") or 0.0, len(case.outcome.latency_ms)
     yield Flag(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -65,12 +65,17 @@ def inspect(trials: Sequence[Trial], _listener: PhaseCallbacks) -> Inspection:
     xpu = torch.xpu.device_count() if torch.xpu.is_available() else 0
     mps = int(torch.backends.mps.is_available())
     uuids = tuple(torch_uuid(torch.cuda.get_device_properties(index)) for index in range(cuda))
-    from runner.pipelines.request import problems as of_pipelines
-
-    requests = [problem for trial in trials if trial.is_e2e for problem in of_pipelines(trial)]
-    found = (*problems(trials), *requests)
+    found = (*problems(trials), *_of_requests([trial for trial in trials if trial.is_e2e]))
     sizes = {} if found else own_sizes(trials)
     return Inspection(Devices(cuda, xpu, mps, uuids), found, sizes)
+
+
+def _of_requests(trials: Sequence[Trial]) -> Iterator[Problem]:
+    if trials:  # PIL and the transforms take their time to import
+        from runner.pipelines.request import problems
+
+        for trial in trials:
+            yield from problems(trial)
 
 
 def costs(trials: Sequence[Trial], _listener: PhaseCallbacks) -> dict[str, dict[str, float]]:

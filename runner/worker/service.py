@@ -7,12 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from runner.contract import Phase, Status
+from runner.contract import Phase, Status, TargetVerdict
 from runner.measure.loop import Keep, no_garbage_collection
 from runner.records.record import Outcome
 from runner.serving.arrivals import schedule_ns
 from runner.serving.clock import HostClock, sleep_precisely
-from runner.serving.play import Next, Rules, Served, from_queue, play, simulate, single_stream
+from runner.serving.play import (
+    Instance,
+    Next,
+    Rules,
+    Served,
+    from_queue,
+    play,
+    simulate,
+    single_stream,
+)
 from runner.serving.queue import Queue
 from runner.serving.result import Answered, answered, figures_of
 from runner.trial.description import Trial
@@ -67,7 +76,7 @@ class Watch:
         if is_look:
             while self._left and self._queries >= self._left[0]:
                 self._left.pop(0)
-            self.decided = self.judged(found).verdict != "undecided"
+            self.decided = self.judged(found).verdict != TargetVerdict.UNDECIDED
         if self._clock is not None:
             self._clock.skip(since_ns)
         return self.decided
@@ -170,7 +179,7 @@ class _TorchInstance:
     """A thread with the trial's network; on a GPU with a stream of its own."""
 
     def __init__(self, prepared: Prepared, clock: HostClock) -> None:
-        self._prepared, self._clock = prepared, clock
+        self._prepared = prepared
         self._several = prepared.trial.load.instances > 1
         self._finish = prepared.device.synchronize
         self.warmup_ms: list[float] = []
@@ -200,10 +209,7 @@ class _TorchInstance:
 
     def warm_up(self) -> None:
         """timing.warmup queries, then a batch of each size up to EVERY_SIZE, then of some."""
-        for _ in range(self._prepared.trial.timing.warmup):
-            began_ns = self.now_ns()
-            self.answer(1)
-            self.warmup_ms.append((self.now_ns() - began_ns) / 1e6)
+        self.warmup_ms = _one_by_one(self, self._prepared.trial.timing.warmup)
         if self._prepared.trial.timing.warmup:
             load = self._prepared.trial.load
             for queries in sizes_up_to(min(load.max_batch, load.queries)):
@@ -213,6 +219,16 @@ class _TorchInstance:
         """See Instance."""
         self._prepared.answer(queries)
         self._finish()
+
+
+def _one_by_one(instance: Instance, queries: int) -> list[float]:
+    """The milliseconds of each of so many queries."""
+    taken_ms = []
+    for _ in range(queries):
+        began_ns = instance.now_ns()
+        instance.answer(1)
+        taken_ms.append((instance.now_ns() - began_ns) / 1e6)
+    return taken_ms
 
 
 def sizes_up_to(most: int) -> list[int]:
@@ -234,10 +250,7 @@ class _SimulatedInstance:
 
     def warm_up(self) -> None:
         """See Instance."""
-        for _ in range(self._warmups):
-            began_ns = self.now_ns()
-            self.answer(1)
-            self.warmup_ms.append((self.now_ns() - began_ns) / 1e6)
+        self.warmup_ms = _one_by_one(self, self._warmups)
 
     def start(self) -> None:
         """See Instance."""

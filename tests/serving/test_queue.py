@@ -14,7 +14,6 @@ def test_without_batching_the_first_query_goes_alone():
     queue = Queue([10, 20, 30])
     assert queue.next(0) == 10  # wait until then
     assert queue.next(25) == Batch(0, 1, due_ns=10)
-    assert queue.waiting(25) == 1
     assert queue.next(25) == Batch(1, 1, due_ns=20)
     assert queue.next(25) == 30
     assert queue.next(30) == Batch(2, 1, due_ns=30)

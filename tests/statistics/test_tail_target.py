@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runner.statistics.tail_target import Target, judge_target, looks_at, queries_needed
+from runner.contract import TargetVerdict
+from runner.statistics.tail_target import judge_target, looks_at, queries_needed
 
 
 @pytest.mark.parametrize(("over", "queries"), [(0, 459), (1, 662), (10, 2010)])
@@ -21,10 +22,10 @@ def test_a_p50_needs_few_and_a_p999_many():
 def test_independent_queries_meet_or_miss_or_neither():
     random = np.random.default_rng(1)
     latency_ms = random.exponential(1.0, 4000)  # p99 is 4.6
-    assert judge_target(latency_ms, 7.0, 0.99).verdict == Target.MET
-    assert judge_target(latency_ms, 3.0, 0.99).verdict == Target.MISSED
-    assert judge_target(latency_ms, 4.6, 0.99).verdict == Target.UNDECIDED
-    assert judge_target(latency_ms[:300], 100.0, 0.99).verdict == Target.UNDECIDED  # too few
+    assert judge_target(latency_ms, 7.0, 0.99).verdict == TargetVerdict.MET
+    assert judge_target(latency_ms, 3.0, 0.99).verdict == TargetVerdict.MISSED
+    assert judge_target(latency_ms, 4.6, 0.99).verdict == TargetVerdict.UNDECIDED
+    assert judge_target(latency_ms[:300], 100.0, 0.99).verdict == TargetVerdict.UNDECIDED  # too few
 
 
 def test_clusters_count_as_fewer_queries():
@@ -39,8 +40,8 @@ def test_clusters_count_as_fewer_queries():
 
 
 def test_unanswered_queries_are_over_the_limit():
-    assert judge_target([1.0] * 600, 5.0, 0.99).verdict == Target.MET
-    assert judge_target([1.0] * 600, 5.0, 0.99, unanswered=200).verdict == Target.MISSED
+    assert judge_target([1.0] * 600, 5.0, 0.99).verdict == TargetVerdict.MET
+    assert judge_target([1.0] * 600, 5.0, 0.99, unanswered=200).verdict == TargetVerdict.MISSED
 
 
 def test_looks_double_and_end_with_all_queries():
@@ -55,7 +56,10 @@ def test_looking_often_makes_no_false_decisions():
     for _ in range(300):
         latency_ms = random.uniform(0, 1, 2000)
         for look in looks:
-            if judge_target(latency_ms[:look], 0.99, 0.99, looks).verdict != Target.UNDECIDED:
+            if (
+                judge_target(latency_ms[:look], 0.99, 0.99, looks).verdict
+                != TargetVerdict.UNDECIDED
+            ):
                 wrong += 1
                 break
     assert wrong <= 12  # 1 % on each side, and their simulation's noise

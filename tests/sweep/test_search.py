@@ -92,6 +92,8 @@ def test_a_dry_run_lists_the_first_trials_and_says_that_more_follow(tmp_path):
         (("load.rate=20",), "load.rate is 20, but sweep.search=capacity finds the rate"),
         (("load=offline", "load.target_ms=null"), "sweep.search=capacity needs load=server"),
         (("load.queries=50",), "load.queries is 50, too few for a p99; expected at least 459"),
+        (("load.percentile=100",), "load.percentile is 100.0; expected at least 50 and less"),
+        (("load.percentile=0",), "load.percentile is 0.0; expected at least 50 and less"),
         (("sweep.repeats=3",), "sweep.repeats is given, but sweep.search=capacity times each"),
         (("sweep.search=fastest",), "sweep.search is fastest"),
     ],

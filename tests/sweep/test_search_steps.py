@@ -8,6 +8,7 @@ import pytest
 from fakes.trials import make_trial, record_of
 
 from runner.contract import Verdict
+from runner.pages.answers import answers
 from runner.records.capacities import point_of
 from runner.sweep.search import Search
 from runner.worker import execution
@@ -50,7 +51,10 @@ def test_a_disturbed_single_stream_does_not_end_a_search(first):
     single, offline = first
     missed = replace(single, effective=single.effective | {"target": "missed"})
     assert search.following([missed, offline]) == []
-    assert len(search.following([replace(missed, verdict=Verdict.INVALID), offline])) == 5
+    disturbed = replace(missed, verdict=Verdict.INVALID)
+    assert len(search.following([disturbed, offline])) == 5
+    said = [" ".join(answers(records)) for records in ([missed, offline], [disturbed, offline])]
+    assert ["at no rate" in one for one in said] == [True, False]
 
 
 def test_a_rate_that_was_disturbed_hardly_counts(first):
