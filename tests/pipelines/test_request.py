@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from statistics import median
 
 import pytest
@@ -43,6 +44,35 @@ def test_workers_and_overlap_change_no_answer_and_not_their_order():
     assert answers(4, workers=2) == plain
     assert answers(4, workers=2, overlap=True) == plain
     assert plain[0] != plain[1]
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_overlap_prepares_the_next_request_while_the_network_runs(overlap):
+    requests = requests_of(
+        make_trial(pipeline=E2E | {"workers": 1, "overlap": overlap}, input={"batch_size": 2})
+    )
+    network, prepare = requests._network, requests._prepare
+    prepared: list[str] = []
+    during: list[int] = []  # images prepared when the network's turn ended
+
+    def noted(jpeg):
+        ready = prepare(jpeg)
+        prepared.append(jpeg.name)
+        return ready
+
+    def patient(batch):
+        until_s = time.monotonic() + (20 if overlap else 0.2)
+        while len(prepared) < 2 * (len(during) + 2) and time.monotonic() < until_s:
+            time.sleep(0.001)
+        during.append(len(prepared))
+        return network(batch)
+
+    requests._prepare, requests._network = noted, patient
+    with torch.inference_mode():
+        for _ in range(3):
+            requests.answer()
+    requests.close()
+    assert during == ([4, 6, 8] if overlap else [2, 4, 6])
 
 
 def test_the_phases_on_a_cpu_follow_each_other_and_add_up_to_the_whole():

