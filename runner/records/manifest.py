@@ -62,7 +62,8 @@ class Manifest:
 
     `name` is that of its file in conf/sweep/, `order_seed` decided the order within each round
     (null without rounds), `tracking` says where the MLflow runs were to go, without secrets.
-    `extended_by` are the commands that have added trials to those of `command`.
+    `extended_by` are the commands that have added trials to those of `command`. `searching`: a
+    search has not ended, so that further trials follow from the records of these.
     """
 
     sweep_id: FileName
@@ -75,6 +76,7 @@ class Manifest:
     planned_at: Moment
     trials: tuple[Planned, ...]
     extended_by: tuple[tuple[str, ...], ...] = ()
+    searching: bool = False
     version: Literal[1] = VERSION
 
     @property

@@ -140,3 +140,5 @@ def _unfinished(sweep_dir: Path, manifest: Manifest | None, there: set[str]) -> 
             f"{missing} of {len(manifest.trials)} planned trials have no record; "
             f"python -m runner sweep.resume={manifest.sweep_id} runs them"
         )
+    elif manifest and manifest.searching:
+        yield f"its search has not ended; python -m runner sweep.resume={manifest.sweep_id} goes on"

@@ -31,6 +31,9 @@ def end(settings: Settings, heard: Listeners, code: ExitCode, lines: Lines, out:
         if heard.search is not None:
             for key, why in heard.search.ended.items():
                 lines.print(f"search    {heard.search.title_of(key)}: {why}")
+        if heard.manifest.searching and heard.complete:
+            again = f"python -m runner sweep.resume={settings.sweep_id}"
+            lines.print(f"search    has not ended; {again} goes on")
         if pages:
             lines.print(f"report    {pages[0]}")
         if publisher is not None:

@@ -112,12 +112,14 @@ def started(plan: Plan, command: Sequence[str], lines: Lines) -> Start:
 
 
 def grown(manifest: Manifest, planned: Sequence[Planned], sweep_dir: Path) -> Manifest:
-    """The manifest with the next trials of a search, on disk before the first of them runs."""
-    there = {one.folder for one in manifest.trials}
-    added = [one for one in planned if one.folder not in there]
-    if added:
-        manifest = replace(manifest, trials=(*manifest.trials, *added))
-        save_manifest(manifest, sweep_dir)
+    """The manifest with the next trials of a search, on disk before the first of them runs.
+
+    None are the end of the search.
+    """
+    there, number = {one.folder for one in manifest.trials}, len(manifest.extended_by)
+    added = [replace(one, command=number) for one in planned if one.folder not in there]
+    manifest = replace(manifest, trials=(*manifest.trials, *added), searching=bool(planned))
+    save_manifest(manifest, sweep_dir)
     return manifest
 
 

@@ -31,7 +31,7 @@ class Listeners:
         self._opened = False
 
     def grow(self, planned: Sequence[Planned]) -> None:
-        """A search has planned its next trials."""
+        """A search has planned its next trials; none if it has ended."""
         self.manifest = grown(self.manifest, planned, self._sweep_dir)
         self.progress.more([one.key for one in planned])
 

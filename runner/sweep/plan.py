@@ -87,6 +87,7 @@ class Plan:
             pid=os.getpid(),
             planned_at=utc_now(),
             trials=self.planned,
+            searching=self.search is not None,
         )
 
     def listing(self) -> Iterator[str]:

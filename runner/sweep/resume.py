@@ -37,7 +37,7 @@ def expand_resume(words: Sequence[str]) -> list[str]:
     retry = _last(given, "sweep.retry")
     sweep_dir = output_dir / named[-1]
     if named[-1] == "latest":
-        sweep_dir = _newestunfinished(output_dir, retry)
+        sweep_dir = _newest_unfinished(output_dir, retry)
     if not sweep_dir.is_dir():
         there = sorted(path.parent.name for path in output_dir.glob(f"*/{MANIFEST}"))
         hint = near(named[-1], ["latest", *there])
@@ -71,7 +71,7 @@ def _last(words: Sequence[str], key: str) -> str | None:
     return next((_value(word) for word in reversed(words) if _key(word) == key), None)
 
 
-def _newestunfinished(output_dir: Path, retry: str | None) -> Path:
+def _newest_unfinished(output_dir: Path, retry: str | None) -> Path:
     manifests = sorted(
         output_dir.glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime, reverse=True
     )
@@ -96,7 +96,7 @@ def unfinished(manifest: Manifest, sweep_dir: Path, retry: str | None) -> int | 
             return planned.command
         if is_left(record, retry):
             return planned.command
-    return None
+    return len(manifest.extended_by) if manifest.searching else None
 
 
 def is_left(record: Record | None, retry: str | None) -> bool:
@@ -141,12 +141,13 @@ def continued(planned: Manifest, sweep_dir: Path, extend: bool, *, grows: bool =
             )
         )
     if not added:
-        return manifest
+        return replace(manifest, searching=planned.searching)
     number = len(manifest.commands)
     return replace(
         manifest,
         trials=(*manifest.trials, *(replace(trial, command=number) for trial in added)),
         extended_by=(*manifest.extended_by, planned.command),
+        searching=planned.searching,
     )
 
 

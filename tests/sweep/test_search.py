@@ -43,20 +43,24 @@ def test_a_capacity_is_found_and_stands_in_table_record_report_json_and_mlflow(t
     assert {"load/offered", "load/answered", "load/busy", "lat_ms/p99"} <= keys
 
 
-def test_a_search_that_was_interrupted_resumes_to_the_same_end(tmp_path):
+@pytest.mark.parametrize("done", [4, 7])  # amid the scan of the rates, and just after it
+def test_a_search_that_was_interrupted_resumes_to_the_same_end(tmp_path, done):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     whole.mkdir()
     uncut = capacity_in(whole, "tracking=off")
     assert uncut.code == 0
-    shutil.copytree(whole, cut)  # then as a kill in the scan of the rates leaves it
+    shutil.copytree(whole, cut)  # then as a kill leaves it
     manifest = json.loads((cut / "outputs/c/sweep.json").read_text())
-    for planned in manifest["trials"][4:]:
+    assert manifest["searching"] is False
+    for planned in manifest["trials"][done:]:
         (cut / f"outputs/c/{planned['folder']}/record.json").unlink()
-    manifest["trials"] = manifest["trials"][:7]  # to the end of the scan
+    manifest |= {"trials": manifest["trials"][:7], "searching": True}  # to the end of the scan
     (cut / "outputs/c/sweep.json").write_text(json.dumps(manifest))
+    notes = run_in(cut, "latest", door="runner.export")
+    assert "sweep.resume=c" in notes.out + notes.err
     ran = run_in(cut, "sweep.resume=latest")
     assert ran.code == 0, ran.out + ran.err
-    assert "resuming c: 4 of 7 trials are done" in ran.out
+    assert f"resuming c: {done} of 7 trials are done" in ran.out
     folders = [{record.folder for record in one.records()} for one in (ran, uncut)]
     assert folders[0] == folders[1]
     assert "simulated answers up to " in ran.out
