@@ -62,6 +62,8 @@ def _capacity(service: Service, whose: str, unloaded: float | None) -> str:
     sure = f" (95 % CI {found.ci[0]:.3g} to {found.ci[1]:.3g})" if found.ci else ""
     of = f", of {unloaded:.3g} without a schedule" if unloaded else ""
     few = "" if service.sure else ", only indicative: too few queries for such a tail"
+    if found.least_rate is not None:
+        few += f"; below {found.least_rate:g}/s it misses that, as it is slower after a pause"
     return f"{whose} answers up to {found.rate:.3g} queries/s{sure} with {limit}{of}{few}"
 
 

@@ -1,7 +1,8 @@
 """The largest rate of queries whose tail latency keeps a limit, from trials at several rates.
 
 Single verdicts near the limit are noisy, and bisecting on them misleads. So the tail is fitted
-against the rate, as a function that never falls, and the rate is where that crosses the limit.
+against the rate, and the rate is where the fit crosses the limit for the last time. The fit never
+falls, unless the tails clearly do at the lowest rates: an idle machine may answer more slowly.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ SCAN = (0.2, 0.4, 0.6, 0.75, 0.9)  # of the throughput without a schedule
 AROUND = (1.0, 0.93, 1.07)  # of the rate found so far
 LOWER, LOWEST = (0.4, 0.7), 0.03  # of the lowest rate if that misses, and of the highest: no lower
 BETWEEN = (0.33, 0.67)  # of a stable rate and one of overload
+BENT = 4.0  # squared standard deviations, by which a fit that falls at first must be better
 ENOUGH = 0.03  # of the rate: half of an interval that needs no further trials
 NEAR = 0.015  # of a rate that was tried
 REFINED = 9  # rates, after which no more follow
@@ -45,7 +47,8 @@ class Capacity:
 
     `rate` is None if the lowest rate misses it; `is_least`: the highest rate keeps it, so that the
     capacity lies above. Where the next rate that was tried is `overload`, `rate` is the largest
-    below it, as nothing is known between. `fitted_ms` is the tail that never falls, at each point.
+    below it, as nothing is known between. `fitted_ms` is the fitted tail at each point, and
+    `least_rate` the lowest rate that keeps the limit where lower ones miss it.
     """
 
     rate: float | None
@@ -53,6 +56,7 @@ class Capacity:
     is_least: bool
     fitted_ms: tuple[float, ...]
     overload: float | None = None
+    least_rate: float | None = None
 
 
 def capacity(points: Sequence[Point], limit_ms: float) -> Capacity:
@@ -70,12 +74,14 @@ def capacity(points: Sequence[Point], limit_ms: float) -> Capacity:
         above = np.where(sides > 0, np.maximum(logs, limit + SPREAD), logs)
         return np.where(sides < 0, np.minimum(above, limit - SPREAD), above)
 
-    fitted = _rising(decided(logs), spreads)
+    turn = _turn(decided(logs), spreads, sides)
+    fitted = _fitted(decided(logs), spreads, turn)
     rate = _crossing(rates, fitted, limit)
     random = np.random.default_rng(0)
     drawn = []
     for _ in range(DRAWS):
-        fit = _rising(decided(logs + spreads * random.standard_normal(len(logs))), spreads)
+        noisy = decided(logs + spreads * random.standard_normal(len(logs)))
+        fit = _fitted(noisy, spreads, turn)
         drawn.append(_crossing(rates, fit, limit, random.uniform()))
     is_least = math.isinf(rate) and rate > 0
     found = None if math.isinf(rate) and rate < 0 else float(min(rate, rates[-1]))
@@ -87,31 +93,54 @@ def capacity(points: Sequence[Point], limit_ms: float) -> Capacity:
     ends = np.clip(np.quantile(drawn, [0.025, 0.975], method="nearest"), 0.0, rates[-1])
     ci = None if found is None or is_least else (float(ends[0]), float(ends[1]))
     fitted_ms = tuple(float(np.exp(one)) for one in fitted)
-    return Capacity(found, ci, is_least, fitted_ms, overload)
+    keeping = np.flatnonzero(fitted <= limit)
+    least_rate = float(rates[keeping[0]]) if len(keeping) and keeping[0] > 0 else None
+    return Capacity(found, ci, is_least, fitted_ms, overload, least_rate)
 
 
-def _rising(logs: np.ndarray, spreads: np.ndarray) -> np.ndarray:
-    fitted: np.ndarray = optimize.isotonic_regression(logs, weights=spreads**-2).x
-    return fitted
+def _fitted(logs: np.ndarray, spreads: np.ndarray, turn: int) -> np.ndarray:
+    """The nearest values that fall before the index `turn` and rise from there on."""
+    parts = ((slice(None, turn), False), (slice(turn, None), True))
+    return np.concatenate(
+        [
+            optimize.isotonic_regression(logs[part], weights=spreads[part] ** -2, increasing=up).x
+            for part, up in parts
+            if len(logs[part])
+        ]
+    )
+
+
+def _turn(logs: np.ndarray, spreads: np.ndarray, sides: np.ndarray) -> int:
+    """The index at which the tails begin to rise.
+
+    0, unless a rate keeps the limit above one that misses it, or another index fits much better.
+    """
+
+    def distance(turn: int) -> float:
+        return float(np.sum(((logs - _fitted(logs, spreads, turn)) / spreads) ** 2))
+
+    best = min(range(len(logs)), key=distance)
+    missed, kept = np.flatnonzero(sides > 0), np.flatnonzero(sides < 0)
+    falls = len(missed) and len(kept) and missed[0] < kept[-1]
+    return best if falls or distance(0) - distance(best) > BENT else 0
 
 
 def _crossing(
     rates: np.ndarray, fitted: np.ndarray, limit: float, share: float | None = None
 ) -> float:
-    """The rate at which the fit reaches the limit; -inf below the first, inf above the last.
+    """The rate at which the fit exceeds the limit at last; -inf if it always does, inf if never.
 
-    Between two rates in proportion, or at a given `share`: a function that never falls may cross
-    anywhere between them.
+    Between two rates in proportion, or at a given `share`: the tail may cross anywhere between.
     """
-    above = np.flatnonzero(fitted > limit)
-    if not len(above):
-        return math.inf
-    first = int(above[0])
-    if first == 0:
+    keeping = np.flatnonzero(fitted <= limit)
+    if not len(keeping):
         return -math.inf
-    low, high = fitted[first - 1], fitted[first]
+    last = int(keeping[-1])
+    if last == len(rates) - 1:
+        return math.inf
+    low, high = fitted[last], fitted[last + 1]
     share = (limit - low) / (high - low) if share is None else share
-    return float(rates[first - 1] + share * (rates[first] - rates[first - 1]))
+    return float(rates[last] + share * (rates[last + 1] - rates[last]))
 
 
 def spread_of(
@@ -140,20 +169,28 @@ def next_rates(points: Sequence[Point], limit_ms: float) -> list[float]:
     if len(tried) >= REFINED + len(SCAN):
         return []
     if found.rate is None:
-        low = min(tried)
-        return [rounded(low * share) for share in LOWER] if low > LOWEST * max(tried) else []
+        low, best = min(tried), min(points, key=lambda one: one.tail_ms or math.inf)
+        if (best.tail_ms or math.inf) <= limit_ms:  # of which the fit makes nothing, so far
+            return _new([best.rate * factor for factor in AROUND], tried)
+        return _new([low * share for share in LOWER], tried) if low > LOWEST * max(tried) else []
     if found.is_least:
         top = max(tried)
-        beyond = [rounded(top * factor) for factor in (1.1, 1.25)]
+        beyond = _new([top * factor for factor in (1.1, 1.25)], tried)
         return beyond if all(one.tail_ms is not None for one in points) else []
     low, high = found.ci or (0.0, math.inf)
     refined = len(tried) > len(SCAN)
     if refined and (high - low) / 2 <= ENOUGH * found.rate:
         return []
-    wanted = [rounded(found.rate * factor) for factor in AROUND]
+    wanted = [found.rate * factor for factor in AROUND]
     if found.overload is not None:  # between the last stable rate and the first that is none
-        wanted = [rounded(found.rate + share * (found.overload - found.rate)) for share in BETWEEN]
-    return [rate for rate in wanted if all(abs(rate / one - 1) > NEAR for one in tried)]
+        wanted = [found.rate + share * (found.overload - found.rate) for share in BETWEEN]
+    return _new(wanted, tried)
+
+
+def _new(wanted: Sequence[float], tried: Sequence[float]) -> list[float]:
+    """Those that were not tried yet, rounded."""
+    rates = map(rounded, wanted)
+    return [rate for rate in rates if all(abs(rate / one - 1) > NEAR for one in tried)]
 
 
 def rounded(rate: float) -> float:

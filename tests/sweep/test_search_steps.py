@@ -73,3 +73,19 @@ def test_a_search_ends_whatever_is_invalid(first):
         records += [replace(run(trial), verdict=Verdict.INVALID) for trial in following]
     assert not following
     assert len(records) <= 18
+
+
+def test_a_service_that_is_slower_after_a_pause_is_answered_as_such(first):
+    record = run(Search("capacity", (TEMPLATE,), 1).following(first)[0])
+    tails_ms = {5.0: 90.0, 10.0: 80.0, 40.0: 20.0, 60.0: 30.0, 90.0: 150.0}
+    records = [
+        replace(
+            record,
+            trial=replace(record.trial, load=replace(record.trial.load, rate=rate)),
+            latency_ms=(tail_ms,) * 600,
+            effective=record.effective | {"target": "missed" if tail_ms > 60 else "met"},
+        )
+        for rate, tail_ms in tails_ms.items()
+    ]
+    (answer,) = [one for one in answers(records) if "answers up to" in one]
+    assert answer.endswith("; below 40/s it misses that, as it is slower after a pause")
