@@ -30,19 +30,34 @@ def trial_of(load: dict, seed: int, kwargs: dict) -> Trial:
     return make_trial(model=model, device="simulated", load={"name": "server"} | load, seed=seed)
 
 
+def m_d_1_quantile_ms(utilisation: float, q: float) -> float:
+    """Of the latency, from a long run of Lindley's recursion."""
+    gaps = np.random.default_rng(5).exponential(1 / utilisation, 2_000_000)
+    steps = np.cumsum(1 - gaps)
+    waits = (steps - np.minimum.accumulate(np.minimum(steps, 0)))[10_000:]
+    return SERVICE_MS * (1 + float(np.quantile(waits, q)))
+
+
 @pytest.mark.parametrize("utilisation", [0.5, 0.8, 0.9])
-def test_the_mean_wait_of_random_arrivals_is_that_of_an_m_d_1_queue(utilisation):
-    """Pollaczek and Khinchine: rho / (2 (1 - rho)) times the service time."""
-    exact_ms = SERVICE_MS * utilisation / (2 * (1 - utilisation))
-    rate, queries = 1000 * utilisation / SERVICE_MS, 20_000
-    means, covered = [], 0
+def test_the_waits_of_random_arrivals_are_those_of_an_m_d_1_queue(utilisation):
+    """Pollaczek and Khinchine: rho / (2 (1 - rho)) times the service time, on average."""
+    wait_ms = SERVICE_MS * utilisation / (2 * (1 - utilisation))
+    tail_ms = m_d_1_quantile_ms(utilisation, 0.99)
+    load = {"rate": 1000 * utilisation / SERVICE_MS, "queries": 20_000}
+    means, means_covered, tails_covered = [], 0, []
     for seed in range(SEEDS):
-        wait_ms = served({"rate": rate, "queries": queries}, seed).series["wait_ms"]
-        low, high = mean_interval(wait_ms)
-        covered += low <= exact_ms <= high
-        means.append(float(np.mean(wait_ms)))
-    assert np.mean(means) == pytest.approx(exact_ms, rel=0.04)
-    assert covered >= 0.8 * SEEDS
+        record = served(load, seed)
+        low, high = mean_interval(record.series["wait_ms"])
+        means_covered += low <= wait_ms <= high
+        means.append(float(np.mean(record.series["wait_ms"])))
+        if bounds := record.summary["ci_ms"]["p99"]:
+            tails_covered.append(bounds[0] <= tail_ms <= bounds[1])
+    assert np.mean(means) == pytest.approx(wait_ms, rel=0.04)
+    assert means_covered >= 0.8 * SEEDS
+    if utilisation < 0.9:  # where 20,000 queries suffice for a p99
+        assert len(tails_covered) >= 0.8 * SEEDS
+        # 95 % on each side: 90; over 100 seeds 88 and 83 %
+        assert sum(tails_covered) >= 0.72 * len(tails_covered)
 
 
 @pytest.mark.parametrize("utilisation", [0.5, 0.8, 0.9])
@@ -53,27 +68,6 @@ def test_queries_at_constant_intervals_never_wait(utilisation):
     assert record.latency_ms == pytest.approx([SERVICE_MS] * 1000)
     assert record.figures["busy"] == pytest.approx(utilisation, rel=0.01)
     assert record.figures["late_p99_ms"] == 0.0
-
-
-def m_d_1_quantile_ms(utilisation: float, q: float) -> float:
-    """Of the latency, from a long run of Lindley's recursion."""
-    gaps = np.random.default_rng(5).exponential(1 / utilisation, 2_000_000)
-    steps = np.cumsum(1 - gaps)
-    waits = (steps - np.minimum.accumulate(np.minimum(steps, 0)))[10_000:]
-    return SERVICE_MS * (1 + float(np.quantile(waits, q)))
-
-
-@pytest.mark.parametrize("utilisation", [0.5, 0.8])
-def test_the_intervals_of_the_tail_cover_that_of_an_m_d_1_queue(utilisation):
-    rate, covered, known = 1000 * utilisation / SERVICE_MS, 0, 0
-    exact_ms = m_d_1_quantile_ms(utilisation, 0.99)
-    for seed in range(2 * SEEDS):
-        bounds = served({"rate": rate, "queries": 20_000}, seed).summary["ci_ms"]["p99"]
-        if bounds is not None:
-            known += 1
-            covered += bounds[0] <= exact_ms <= bounds[1]
-    assert known >= 1.6 * SEEDS
-    assert covered >= 0.72 * known  # 95 % on each side: 90; over 100 seeds 88 and 83 %
 
 
 @pytest.mark.parametrize("utilisation", [0.8, 0.9])
