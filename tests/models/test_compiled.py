@@ -34,7 +34,7 @@ def test_a_compiled_network_is_timed_apart_from_its_compilation(program, tmp_pat
         "model=custom",
         "model.target=networks.Conv,networks.Changing",
         "input.size=32",
-        "runtime.compile=default,reduce-overhead",
+        "runtime.compile=reduce-overhead",
         "runtime.compile_cache=cold",
         "timing.warmup=3",
         "timing.iterations=20",
@@ -42,14 +42,13 @@ def test_a_compiled_network_is_timed_apart_from_its_compilation(program, tmp_pat
         "tracking=off",
     )
     assert ran.code == 0, ran.out + ran.err
-    first, again, changing, _ = ran.records()
-    for record in (first, again):
-        assert record.figures["compile_s"] > 1
-        assert record.figures["rel_error"] < 1e-5
-        assert record.effective["graphs"] >= 1
-        assert record.effective["recompilations"] == 0
-        assert record.effective["compile_cache"]["warm"] is False
-        assert record.summary["p50_ms"] < 1000 * record.figures["compile_s"]
+    record, changing = ran.records()
+    assert record.figures["compile_s"] > 1
+    assert record.figures["rel_error"] < 1e-5
+    assert record.effective["graphs"] >= 1
+    assert record.effective["recompilations"] == 0
+    assert record.effective["compile_cache"]["warm"] is False
+    assert record.summary["p50_ms"] < 1000 * record.figures["compile_s"]
     assert changing.effective["graph_breaks"] >= 1
     assert changing.effective["recompilations"] >= 1
     assert changing.verdict == "invalid"
