@@ -95,7 +95,7 @@ def naive(forward: Forward, device: Device, prepare: Prepare = nothing) -> Sampl
     """What does the call cost the host? Clock, forward, clock: the article's first two ways.
 
     On an asynchronous device this is the launch cost until the queue is full, and
-    the device's throughput afterwards. SampleBuffer as a demonstration, not to be relied on.
+    the device's throughput afterwards. Kept as a demonstration, not to be relied on.
     """
     now_ns = device.now_ns
 

@@ -141,4 +141,5 @@ def _unfinished(sweep_dir: Path, manifest: Manifest | None, there: set[str]) -> 
             f"python -m runner sweep.resume={manifest.sweep_id} runs them"
         )
     elif manifest and manifest.searching:
-        yield f"its search has not ended; python -m runner sweep.resume={manifest.sweep_id} goes on"
+        again = f"python -m runner sweep.resume={manifest.sweep_id}"
+        yield f"its search has not ended; {again} resumes it"

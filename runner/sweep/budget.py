@@ -21,21 +21,21 @@ MAX_NAMED = 3  # trials with extra rounds; beyond that only their number is show
 
 
 @dataclass(frozen=True)
-class SampleBuffer:
+class SelectedRounds:
     """The trials of a grid that run, by index, and a note about the selection."""
 
-    places: tuple[int, ...]
-    told: str
+    indices: tuple[int, ...]
+    note: str
 
 
-def select_rounds(trials: Sequence[Planned], settings: Settings) -> SampleBuffer:
+def select_rounds(trials: Sequence[Planned], settings: Settings) -> SelectedRounds:
     """The trials of all rounds that fit the budget; a resumed sweep keeps its plan."""
     everything = tuple(range(len(trials)))
     budget = settings.nightly.budget
     if budget is None:
-        return SampleBuffer(everything, "")
+        return SelectedRounds(everything, "")
     if (settings.sweep_dir / MANIFEST).exists():
-        return SampleBuffer(_as_planned(trials, settings), "")
+        return SelectedRounds(_as_planned(trials, settings), "")
     budget_s = seconds_of(budget) or 0.0
     identities = [trial.identity for trial in trials]
     named: dict[str, str] = {}
@@ -46,14 +46,14 @@ def select_rounds(trials: Sequence[Planned], settings: Settings) -> SampleBuffer
     if not known_s:
         usual = _of_rounds(trials, dict.fromkeys(named, settings.repeats), identities)
         why = "the duration of a trial is unknown without an earlier night"
-        return SampleBuffer(usual, f"budget {budget}: {why}, so {settings.repeats} rounds run")
+        return SelectedRounds(usual, f"budget {budget}: {why}, so {settings.repeats} rounds run")
     typical_s = statistics.median(known_s)
     costs = [cost_s.get(identity, typical_s) for identity in named]
     spreads = [spread.get(identity, 0.0) for identity in named]
     most = settings.repeats * MAX_ROUNDS
     rounds = rounds_within(budget_s, costs, spreads, settings.repeats, most)
     planned = dict(zip(named, rounds, strict=True))
-    return SampleBuffer(
+    return SelectedRounds(
         _of_rounds(trials, planned, identities),
         _note(planned, costs, budget, budget_s, settings.repeats, named),
     )
@@ -65,8 +65,8 @@ def _as_planned(trials: Sequence[Planned], settings: Settings) -> tuple[int, ...
         there = {planned.folder for planned in load_manifest(settings.sweep_dir).trials}
     except Unreadable:
         there = set()  # resuming the sweep reports it
-    own = [place for place, trial in enumerate(trials) if trial.repeat < settings.repeats]
-    kept = [place for place, trial in enumerate(trials) if trial.folder in there]
+    own = [index for index, trial in enumerate(trials) if trial.repeat < settings.repeats]
+    kept = [index for index, trial in enumerate(trials) if trial.folder in there]
     return tuple(kept or own)
 
 
@@ -74,8 +74,8 @@ def _of_rounds(
     trials: Sequence[Planned], rounds: Mapping[str, int], identities: Sequence[str]
 ) -> tuple[int, ...]:
     return tuple(
-        place
-        for place, (trial, identity) in enumerate(zip(trials, identities, strict=True))
+        index
+        for index, (trial, identity) in enumerate(zip(trials, identities, strict=True))
         if trial.repeat < rounds[identity]
     )
 

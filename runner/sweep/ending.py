@@ -33,7 +33,7 @@ def end(settings: Settings, heard: Listeners, code: ExitCode, lines: Lines, out:
                 lines.print(f"search    {heard.search.title_of(key)}: {why}")
         if heard.manifest.searching and heard.complete:
             again = f"python -m runner sweep.resume={settings.sweep_id}"
-            lines.print(f"search    has not ended; {again} goes on")
+            lines.print(f"search    has not ended; {again} resumes it")
         if pages:
             lines.print(f"report    {pages[0]}")
         if publisher is not None:

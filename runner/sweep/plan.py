@@ -168,14 +168,14 @@ def make_plan(grid: Grid, source_dir: Path, inspect: Inspect | None = None) -> P
     kept = select_rounds(planned, settings)
     plan = Plan(
         settings,
-        tuple(trials[place] for place in kept.places),
-        tuple(planned[place] for place in kept.places),
-        summary_of([shown[place] for place in kept.places], settings.name),
+        tuple(trials[index] for index in kept.indices),
+        tuple(planned[index] for index in kept.indices),
+        summary_of([shown[index] for index in kept.indices], settings.name),
         grid.order_seed,
         devices,
         source_dir,
         launcher,
-        kept.told,
+        kept.note,
         search,
     )
     return plan if search is None else plan.grown(search.following([]))

@@ -20,7 +20,7 @@ from runner.trial.titles import settings, varying
 
 NUMBERS = ("size", "batch", "warm-up", "rate /s")  # columns of figures
 MAX_ROWS = 1000
-MANY_ROWS = 4  # with the same verdict, which is then told once
+MANY_ROWS = 4  # with the same verdict, which is then shown once
 COLUMN_OF = {  # keys of the command line -> title of their column
     "input.size": "size",
     "input.batch_size": "batch",
