@@ -13,6 +13,7 @@ set -euo pipefail
 usage() { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 [ $# -eq 2 ] || usage
 command=$1 dir=$(realpath -m "$2") host=$(hostname -s)
+PATH=$PATH:/usr/sbin:/sbin  # where the daemons are
 
 # process NAME COMMAND...: start a daemon that stays in the foreground, its log and pid below $dir
 process() {
@@ -21,22 +22,29 @@ process() {
     echo $! > "$dir/$name.pid"
 }
 
-# until_true SECONDS WHAT COMMAND...: wait for a command to succeed
+# until_true SECONDS NAME COMMAND...: wait for the daemon of that name, until a command succeeds
 until_true() {
-    local end=$((SECONDS + $1)) what=$2; shift 2
+    local end=$((SECONDS + $1)) name=$2; shift 2
     until "$@" > /dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || { echo "slurm.sh: $what did not come up; see $dir/*.log" >&2; exit 1; }
+        if [ $SECONDS -ge $end ] || ! kill -0 "$(cat "$dir/$name.pid")" 2> /dev/null; then
+            echo "slurm.sh: $name did not start; the end of $dir/$name.log:" >&2
+            tail -n 20 "$dir/$name.log" >&2
+            exit 1
+        fi
         sleep 0.1
     done
 }
 
 up() {
     [ "$(id -u)" = 0 ] || { echo "slurm.sh: starting Slurm needs root" >&2; exit 1; }
-    command -v slurmctld slurmd slurmdbd munged mariadbd > /dev/null || {
+    local name
+    for name in slurmctld slurmd slurmdbd munged mariadbd; do
+        command -v $name > /dev/null && continue
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
             slurmctld slurmd slurm-client munge slurmdbd mariadb-server > /dev/null
-    }
+        break
+    done
     mkdir -p "$dir"/{munge,mysql,state,spool}
     chmod 755 "$dir"
     [ -f "$dir/munge/key" ] || head -c 64 /dev/urandom > "$dir/munge/key"
@@ -50,7 +58,7 @@ up() {
         --socket="$dir/mysql/socket" --bind-address=127.0.0.1 --port=33060 \
         --innodb-buffer-pool-size=64M
     local sql=(mariadb --no-defaults --socket="$dir/mysql/socket")
-    until_true 180 MariaDB "${sql[@]}" -e "SELECT 1"
+    until_true 60 mariadbd "${sql[@]}" -e "SELECT 1"
     "${sql[@]}" -e "CREATE DATABASE IF NOT EXISTS slurm_acct_db;
         CREATE USER IF NOT EXISTS slurm@'127.0.0.1' IDENTIFIED BY 'slurm';
         CREATE USER IF NOT EXISTS slurm@localhost IDENTIFIED BY 'slurm';
@@ -58,13 +66,13 @@ up() {
     configure
     export SLURM_CONF="$dir/slurm.conf"
     echo "export SLURM_CONF=$SLURM_CONF" > "$dir/environment"
-    until_true 20 munge munge -n --socket="$dir/munge/socket"
+    until_true 20 munged munge -n --socket="$dir/munge/socket"
     process slurmdbd slurmdbd -D
-    until_true 180 slurmdbd sacctmgr -n list cluster
+    until_true 60 slurmdbd sacctmgr -n list cluster
     sacctmgr -i add cluster runner > /dev/null 2>&1 || true  # it may be there already
     process slurmctld slurmctld -D -i
     process slurmd slurmd -D -N "$host"
-    until_true 180 "the node" sh -c "sinfo -h -o %t | grep -qx idle"
+    until_true 60 slurmd sh -c "sinfo -h -o %t | grep -qx idle"
     sinfo
 }
 
