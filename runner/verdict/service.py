@@ -139,7 +139,7 @@ def phases(case: Case) -> Iterator[Flag]:
         share, level = whole_ms / timed_ms - 1, Level.SUSPECT
         found = (
             f"whole requests took {whole_ms:.4g} ms while the phases were timed, and "
-            f"{timed_ms:.4g} ms before: something disturbed the phases"
+            f"{timed_ms:.4g} ms before: something disturbed one of the two"
         )
         remedy = "stop other programs on this machine (see top), and run it again"
     elif pipeline.overlap:
