@@ -52,19 +52,21 @@ def _capacity(service: Service, whose: str, unloaded: float | None) -> str:
     rates = [point.rate for point in service.points]
     if found.rate is None:
         return f"{whose} does not keep {limit} at any rate that was tried, down to {min(rates):g}/s"
+    slower, which = "", "every rate tried"
+    if found.idle_rate is not None:
+        slower = f"; at {found.idle_rate:g}/s or less it misses that, as it is slower after a pause"
+        which = "higher rates"
     if found.is_least:
-        return f"{whose} keeps {limit} at every rate that was tried, up to {max(rates):g} queries/s"
+        return f"{whose} keeps {limit} at {which}, up to {max(rates):g} queries/s{slower}"
     if found.overload is not None:
         return (
             f"{whose} answers at least {found.rate:.3g} queries/s with {limit}; the queue of "
-            f"{found.overload:.3g}/s grows without end"
+            f"{found.overload:.3g}/s grows without end{slower}"
         )
     sure = f" (95 % CI {found.ci[0]:.3g} to {found.ci[1]:.3g})" if found.ci else ""
     of = f", of {unloaded:.3g} without a schedule" if unloaded else ""
     few = "" if service.sure else ", only indicative: too few queries for such a tail"
-    if found.least_rate is not None:
-        few += f"; below {found.least_rate:g}/s it misses that, as it is slower after a pause"
-    return f"{whose} answers up to {found.rate:.3g} queries/s{sure} with {limit}{of}{few}"
+    return f"{whose} answers up to {found.rate:.3g} queries/s{sure} with {limit}{of}{few}{slower}"
 
 
 def _targets(rows: Sequence[Result], names: Names, most: int) -> Iterator[str]:

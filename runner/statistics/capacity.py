@@ -47,8 +47,8 @@ class Capacity:
 
     `rate` is None if the lowest rate misses it; `is_least`: the highest rate keeps it, so that the
     capacity lies above. Where the next rate that was tried is `overload`, `rate` is the largest
-    below it, as nothing is known between. `fitted_ms` is the fitted tail at each point, and
-    `least_rate` the lowest rate that keeps the limit where lower ones miss it.
+    below it, as nothing is known between. `fitted_ms` is the fitted tail at each point.
+    `idle_rate`: up to this rate the limit is missed, while higher ones keep it.
     """
 
     rate: float | None
@@ -56,7 +56,7 @@ class Capacity:
     is_least: bool
     fitted_ms: tuple[float, ...]
     overload: float | None = None
-    least_rate: float | None = None
+    idle_rate: float | None = None
 
 
 def capacity(points: Sequence[Point], limit_ms: float) -> Capacity:
@@ -94,8 +94,8 @@ def capacity(points: Sequence[Point], limit_ms: float) -> Capacity:
     ci = None if found is None or is_least else (float(ends[0]), float(ends[1]))
     fitted_ms = tuple(float(np.exp(one)) for one in fitted)
     keeping = np.flatnonzero(fitted <= limit)
-    least_rate = float(rates[keeping[0]]) if len(keeping) and keeping[0] > 0 else None
-    return Capacity(found, ci, is_least, fitted_ms, overload, least_rate)
+    idle_rate = float(rates[keeping[0] - 1]) if len(keeping) and keeping[0] > 0 else None
+    return Capacity(found, ci, is_least, fitted_ms, overload, idle_rate)
 
 
 def _fitted(logs: np.ndarray, spreads: np.ndarray, turn: int) -> np.ndarray:

@@ -44,19 +44,19 @@ def test_a_tail_that_clearly_falls_at_first_is_fitted_so_and_its_last_crossing_c
     assert found.fitted_ms == pytest.approx((90.0, 80.0, 20.0, 30.0, 80.0))
     assert 40 < found.rate < 50
     assert 40 <= found.ci[0] < found.ci[1] <= 50
-    assert found.least_rate == 30.0
+    assert found.idle_rate == 20.0
     assert capacity(points(90.0, 80.0, 20.0, 30.0, spread=0.05), 50.0).is_least
     unclear = capacity(points(55.0, 45.0, 80.0, spread=0.3), limit_ms=60.0)
     assert unclear.fitted_ms[0] == unclear.fitted_ms[1]
-    assert unclear.least_rate is None
+    assert unclear.idle_rate is None
 
 
 def test_a_rate_that_keeps_the_limit_above_one_that_misses_it_is_clear():
     undecided = [Point(10.0, 55.0, 0.3), Point(20.0, 45.0, 0.3), Point(30.0, 90.0, 0.1)]
     sides = zip(undecided, (1, -1, 1), strict=True)
     decided = [replace(point, side=side) for point, side in sides]
-    assert capacity(undecided, 50.0).least_rate is None
-    assert capacity(decided, 50.0).least_rate == 20.0
+    assert capacity(undecided, 50.0).idle_rate is None
+    assert capacity(decided, 50.0).idle_rate == 10.0
 
 
 def test_a_limit_below_the_lowest_tail_has_no_rate_and_one_above_all_only_a_least():
@@ -158,4 +158,4 @@ def test_a_search_finds_the_rate_of_a_queue_that_is_slower_after_pauses():
     rates = [one.rate for one in found if one.rate is not None]
     assert len(rates) >= 9
     assert np.median(rates) == pytest.approx(75, rel=0.12)
-    assert sum(one.least_rate is not None for one in found) >= 7
+    assert sum(one.idle_rate is not None for one in found) >= 7
