@@ -54,7 +54,7 @@ def _capacity(service: Service, whose: str, unloaded: float | None) -> str:
         return f"{whose} does not keep {limit} at any rate that was tried, down to {min(rates):g}/s"
     slower, which = "", "every rate tried"
     if found.idle_rate is not None:
-        slower = f"; at {found.idle_rate:g}/s or less it misses that, as it is slower after a pause"
+        slower = f"; at {found.idle_rate:g}/s or less it misses that, maybe slower after a pause"
         which = "higher rates"
     if found.is_least:
         return f"{whose} keeps {limit} at {which}, up to {max(rates):g} queries/s{slower}"
