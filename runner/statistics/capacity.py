@@ -45,7 +45,7 @@ class Point:
 class Capacity:
     """The largest rate that keeps the limit, a second, with its 95 % interval.
 
-    `rate` is None if the lowest rate misses it; `is_least`: the highest rate keeps it, so that the
+    `rate` is None if every rate misses it; `is_least`: the highest rate keeps it, so that the
     capacity lies above. Where the next rate that was tried is `overload`, `rate` is the largest
     below it, as nothing is known between. `fitted_ms` is the fitted tail at each point.
     `idle_rate`: up to this rate the limit is missed, while higher ones keep it.
@@ -74,8 +74,9 @@ def capacity(points: Sequence[Point], limit_ms: float) -> Capacity:
         above = np.where(sides > 0, np.maximum(logs, limit + SPREAD), logs)
         return np.where(sides < 0, np.minimum(above, limit - SPREAD), above)
 
-    turn = _turn(decided(logs), spreads, sides)
-    fitted = _fitted(decided(logs), spreads, turn)
+    known = decided(logs)
+    turn = _turn(known, spreads, sides)
+    fitted = _fitted(known, spreads, turn)
     rate = _crossing(rates, fitted, limit)
     random = np.random.default_rng(0)
     drawn = []

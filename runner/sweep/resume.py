@@ -140,14 +140,14 @@ def continued(planned: Manifest, sweep_dir: Path, extend: bool, *, grows: bool =
                 "sweep.extend=true",
             )
         )
+    manifest = replace(manifest, searching=planned.searching)
     if not added:
-        return replace(manifest, searching=planned.searching)
+        return manifest
     number = len(manifest.commands)
     return replace(
         manifest,
         trials=(*manifest.trials, *(replace(trial, command=number) for trial in added)),
         extended_by=(*manifest.extended_by, planned.command),
-        searching=planned.searching,
     )
 
 
